@@ -1,0 +1,315 @@
+//! The editions of Windows that can be booted, one table row each: address-space layout, PTE formats and version switches.
+
+use crate::addr::{GRANULARITY_BYTES, VirtAddr};
+use crate::x86::{NoExecute, PagingMode};
+
+/// What a program of this edition is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bitness {
+    /// 32-bit x86.
+    Bits32,
+    /// x64.
+    Bits64,
+}
+
+/// The version numbers a program reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WindowsVersion {
+    /// Major version.
+    pub major: u32,
+    /// Minor version.
+    pub minor: u32,
+    /// Build number.
+    pub build: u32,
+    /// Service pack, 0 for none.
+    pub service_pack: u16,
+}
+
+/// Layout of invalid PTEs (SPEC I10, I11, I12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SoftwarePteFormat {
+    /// 4-byte entries: page-file number in bits 1 to 4, offset in 12 to 31.
+    X86,
+    /// 8-byte entries up to Windows 10 1709: page-file number in bits 1 to 4, offset in 32 to 63.
+    Wide,
+    /// 8-byte entries since Windows 10 1803: page-file number in bits 12 to 15, offset in 32 to 63, and bit 4 saying that
+    /// the stored frame or offset is not masked (SPEC I13).
+    Wide1803,
+}
+
+/// Who notices the first store to a page (SPEC I4, I5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WriteTracking {
+    /// The processor, by its Dirty bit: a writable page has R/W set from the start (uniprocessor x86 kernels).
+    Hardware,
+    /// The fault handler: a clean writable page has R/W clear and bit 11 set.
+    Software,
+}
+
+/// Where the page tables appear in the address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SelfMap {
+    /// At this address in every boot (SPEC H11, H12, H14).
+    At(VirtAddr),
+    /// In a top-level slot drawn at boot (SPEC H16).
+    Drawn,
+}
+
+/// Kernel addresses that are the same in every process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SystemSpace {
+    /// First kernel address.
+    pub base: VirtAddr,
+    /// The page tables' own window.
+    pub self_map: SelfMap,
+    /// Kernel address of `KUSER_SHARED_DATA` (SPEC H5).
+    pub shared_data: VirtAddr,
+    /// A page for the processor's own tables (GDT).
+    pub processor: VirtAddr,
+    /// Where the pool with the prototype PTEs begins.
+    pub pool: VirtAddr,
+    /// Bytes of that pool's address range.
+    pub pool_bytes: u64,
+}
+
+/// Which status a bad parameter of allocate and map-view gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParameterStatus {
+    /// `STATUS_INVALID_PARAMETER_n`.
+    Numbered,
+    /// Plain `STATUS_INVALID_PARAMETER`.
+    Plain,
+}
+
+/// What a decommit of size 0 gives back as size (SPEC B13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DecommitZeroSize {
+    /// The whole region's size.
+    Full,
+    /// Zero.
+    Zero,
+}
+
+/// What `PAGE_NOCACHE` belongs to (SPEC A41).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoCacheScope {
+    /// Each page.
+    Page,
+    /// The allocation.
+    Allocation,
+}
+
+/// What a read that runs into unreadable memory reports (SPEC D38).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PartialRead {
+    /// A count of zero.
+    Nothing,
+    /// The bytes that were read.
+    Count,
+}
+
+/// One edition of Windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edition {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// The name in words.
+    pub title: &'static str,
+    /// Version numbers.
+    pub version: WindowsVersion,
+    /// Its programs.
+    pub bitness: Bitness,
+    /// Its page tables.
+    pub paging: PagingMode,
+    /// Whether the kernel turns no-execute on.
+    pub no_execute: NoExecute,
+    /// Highest user address of a large-address-aware program (SPEC H2).
+    pub max_user_address: VirtAddr,
+    /// Highest user address of any other program (SPEC H2).
+    pub max_user_address_small: VirtAddr,
+    /// Layout of invalid PTEs.
+    pub pte_format: SoftwarePteFormat,
+    /// Who notices first stores.
+    pub write_tracking: WriteTracking,
+    /// Kernel addresses.
+    pub system: SystemSpace,
+    /// Statuses of bad parameters.
+    pub parameter_status: ParameterStatus,
+    /// Size that a decommit of size 0 returns.
+    pub decommit_zero_size: DecommitZeroSize,
+    /// What `PAGE_NOCACHE` belongs to.
+    pub no_cache_scope: NoCacheScope,
+    /// What a partial read reports.
+    pub partial_read: PartialRead,
+}
+
+impl Edition {
+    /// Lowest address that can be allocated (SPEC A23, H1).
+    pub const MIN_USER_ADDRESS: VirtAddr = VirtAddr::new(GRANULARITY_BYTES);
+    /// `KUSER_SHARED_DATA` as every process sees it (SPEC H5).
+    pub const SHARED_USER_DATA: VirtAddr = VirtAddr::new(0x7ffe_0000);
+
+    /// Highest user address of a process (SPEC H2).
+    pub const fn max_user_address(&self, awareness: LargeAddressAware) -> VirtAddr {
+        match awareness {
+            LargeAddressAware::Yes => self.max_user_address,
+            LargeAddressAware::No => self.max_user_address_small,
+        }
+    }
+
+    /// Pointer size in bytes.
+    pub const fn pointer_bytes(&self) -> u64 {
+        match self.bitness {
+            Bitness::Bits32 => 4,
+            Bitness::Bits64 => 8,
+        }
+    }
+}
+
+/// Whether a program says that it can use addresses above 2 GiB (`IMAGE_FILE_LARGE_ADDRESS_AWARE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LargeAddressAware {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+const fn va(raw: u64) -> VirtAddr {
+    VirtAddr::new(raw)
+}
+
+const X86_SYSTEM: SystemSpace = SystemSpace {
+    base: va(0x8000_0000),
+    self_map: SelfMap::At(va(0xc000_0000)),
+    shared_data: va(0xffdf_0000),
+    processor: va(0x8003_f000),
+    pool: va(0xe100_0000),
+    pool_bytes: 0x0f00_0000,
+};
+
+const X64_SYSTEM: SystemSpace = SystemSpace {
+    base: va(0xffff_8000_0000_0000),
+    self_map: SelfMap::At(va(0xffff_f680_0000_0000)),
+    shared_data: va(0xffff_f780_0000_0000),
+    processor: va(0xffff_f800_0000_1000),
+    pool: va(0xffff_f8a0_0000_0000),
+    pool_bytes: 1 << 37,
+};
+
+const WINXP_X86: Edition = Edition {
+    name: "winxp-x86",
+    title: "Windows XP SP3, 32-bit",
+    version: WindowsVersion { major: 5, minor: 1, build: 2600, service_pack: 3 },
+    bitness: Bitness::Bits32,
+    paging: PagingMode::Legacy,
+    no_execute: NoExecute::Off,
+    max_user_address: va(0x7ffe_ffff),
+    max_user_address_small: va(0x7ffe_ffff),
+    pte_format: SoftwarePteFormat::X86,
+    write_tracking: WriteTracking::Hardware,
+    system: X86_SYSTEM,
+    parameter_status: ParameterStatus::Numbered,
+    decommit_zero_size: DecommitZeroSize::Full,
+    no_cache_scope: NoCacheScope::Page,
+    partial_read: PartialRead::Nothing,
+};
+
+const WIN7_X64: Edition = Edition {
+    name: "win7-x64",
+    title: "Windows 7 SP1, 64-bit",
+    version: WindowsVersion { major: 6, minor: 1, build: 7601, service_pack: 1 },
+    bitness: Bitness::Bits64,
+    paging: PagingMode::Long4,
+    no_execute: NoExecute::Enforced,
+    max_user_address: va(0x7ff_fffe_ffff),
+    max_user_address_small: va(0x7ffe_ffff),
+    pte_format: SoftwarePteFormat::Wide,
+    write_tracking: WriteTracking::Software,
+    system: X64_SYSTEM,
+    parameter_status: ParameterStatus::Numbered,
+    decommit_zero_size: DecommitZeroSize::Full,
+    no_cache_scope: NoCacheScope::Page,
+    partial_read: PartialRead::Nothing,
+};
+
+const EDITIONS: [Edition; 6] = [
+    WINXP_X86,
+    Edition {
+        name: "winxp-x86-pae",
+        title: "Windows XP SP3, 32-bit, with physical address extension",
+        paging: PagingMode::Pae,
+        no_execute: NoExecute::Enforced,
+        pte_format: SoftwarePteFormat::Wide,
+        ..WINXP_X86
+    },
+    Edition {
+        name: "win7-x86",
+        title: "Windows 7 SP1, 32-bit, with physical address extension",
+        version: WindowsVersion { major: 6, minor: 1, build: 7601, service_pack: 1 },
+        paging: PagingMode::Pae,
+        no_execute: NoExecute::Enforced,
+        pte_format: SoftwarePteFormat::Wide,
+        write_tracking: WriteTracking::Software,
+        ..WINXP_X86
+    },
+    WIN7_X64,
+    Edition {
+        name: "win8-x64",
+        title: "Windows 8, 64-bit",
+        version: WindowsVersion { major: 6, minor: 2, build: 9200, service_pack: 0 },
+        ..WIN7_X64
+    },
+    Edition {
+        name: "win10-x64",
+        title: "Windows 10 21H2, 64-bit",
+        version: WindowsVersion { major: 10, minor: 0, build: 19044, service_pack: 0 },
+        max_user_address: va(0x7fff_fffe_ffff),
+        pte_format: SoftwarePteFormat::Wide1803,
+        system: SystemSpace { self_map: SelfMap::Drawn, ..X64_SYSTEM },
+        parameter_status: ParameterStatus::Plain,
+        decommit_zero_size: DecommitZeroSize::Zero,
+        no_cache_scope: NoCacheScope::Allocation,
+        partial_read: PartialRead::Count,
+        ..WIN7_X64
+    },
+];
+
+/// Every edition, oldest first.
+pub fn editions() -> &'static [Edition] {
+    static TABLE: [Edition; 6] = EDITIONS;
+    &TABLE
+}
+
+/// The edition of that name.
+pub fn edition(name: &str) -> Option<&'static Edition> {
+    editions().iter().find(|edition| edition.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SPEC H2: the highest application address, by edition and by the program's header bit.
+    #[test]
+    fn each_edition_ends_user_space_where_windows_does() {
+        let top = |name, awareness| {
+            edition(name).map(|e| e.max_user_address(awareness).raw()).expect("an edition of that name")
+        };
+        use LargeAddressAware::{No, Yes};
+        assert_eq!(top("winxp-x86", Yes), 0x7ffe_ffff);
+        assert_eq!(top("win7-x86", No), 0x7ffe_ffff);
+        assert_eq!(top("win7-x64", Yes), 0x7ff_fffe_ffff);
+        assert_eq!(top("win8-x64", Yes), 0x7ff_fffe_ffff);
+        assert_eq!(top("win10-x64", Yes), 0x7fff_fffe_ffff);
+        assert_eq!(top("win10-x64", No), 0x7ffe_ffff);
+    }
+
+    #[test]
+    fn names_are_unique_and_unknown_names_are_refused() {
+        for e in editions() {
+            assert_eq!(edition(e.name), Some(e));
+        }
+        assert_eq!(edition("win95"), None);
+    }
+}

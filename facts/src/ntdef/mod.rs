@@ -1,0 +1,16 @@
+//! Windows' own numbers: statuses, errors, protections, allocation types and the editions.
+
+mod edition;
+mod memory;
+mod protection;
+mod status;
+mod win32_error;
+
+pub use edition::{
+    Bitness, DecommitZeroSize, Edition, LargeAddressAware, NoCacheScope, ParameterStatus, PartialRead,
+    SelfMap, SoftwarePteFormat, SystemSpace, WindowsVersion, WriteTracking, edition, editions,
+};
+pub use memory::{AllocationType, FreeType, MemoryState, MemoryType};
+pub use protection::{BaseProtection, PageModifier, Protection, PteProtection};
+pub use status::NtStatus;
+pub use win32_error::Win32Error;

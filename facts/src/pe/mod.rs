@@ -1,0 +1,1 @@
+//! PE images: bytes to headers, sections, relocations, imports and exports.
