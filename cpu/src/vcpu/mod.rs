@@ -1,11 +1,11 @@
 //! The processor as the rest of the machine sees it: load registers, run, learn why it stopped.
 
 mod registers;
+mod stop;
 
 pub use registers::{FloatState, Registers, Segments};
+pub use stop::{Kick, StopHandle};
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::x86::{Access, AddressSpace, FaultCode, Stale};
 
@@ -79,27 +79,6 @@ pub enum ProtectionCause {
     PrivilegedInstruction,
     /// Anything else.
     Other,
-}
-
-/// Stops a running processor from another thread, soon.
-#[derive(Clone, Debug, Default)]
-pub struct StopHandle(Arc<AtomicBool>);
-
-impl StopHandle {
-    /// Asks the processor to leave [`Vcpu::run`] with [`Exit::Interrupted`], now or on its next run.
-    pub fn stop(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    /// Reads and clears the request: for engines.
-    pub fn take(&self) -> bool {
-        self.0.swap(false, Ordering::AcqRel)
-    }
-
-    /// Whether a stop is asked for.
-    pub fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// One processor that runs ring-3 code over page tables in guest RAM.
