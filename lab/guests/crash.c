@@ -6,7 +6,7 @@ void start(void) {
     put("writing to the read-only byte at ");
     put_hex((usize)page + 0x123);
     end_line();
-    *(volatile u8 *)(page + 0x123) = 1;
+    poke(page + 0x123, 1);
     say("still alive: the page was not protected");
     ExitProcess(0);
 }

@@ -87,7 +87,7 @@ static void touch(u8 *base) {
 static void meet_guard(void) {
     u8 *page = allocate(0, PAGE_BYTES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD);
     last_code = 0;
-    *(volatile u8 *)(page + 0x345) = 1;
+    poke(page + 0x345, 1);
     put("   The first touch of a guard page raised exception ");
     put_hex(last_code);
     put(" for the byte at ");
@@ -95,14 +95,14 @@ static void meet_guard(void) {
     say(".");
     if (last_code != STATUS_GUARD_PAGE_VIOLATION || last_address != (usize)page + 0x345) fail("the guard");
     last_code = 0;
-    *(volatile u8 *)(page + 0x345) = 2;
+    poke(page + 0x345, 2);
     say(last_code == 0 ? "   The second touch was plain: a guard works once." : "   The guard worked twice?");
 }
 
 static void write_read_only(void) {
     read_only_page = allocate(0, PAGE_BYTES, MEM_RESERVE | MEM_COMMIT, PAGE_READONLY);
     last_code = 0;
-    *(volatile u8 *)(read_only_page + 0xabc) = 7;
+    poke(read_only_page + 0xabc, 7);
     put("   A write to a read-only page raised exception ");
     put_hex(last_code);
     say(". The program's handler");

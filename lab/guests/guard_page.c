@@ -48,7 +48,7 @@ static void touch_and_tell(const char *what, volatile u8 *byte) {
     put(" ");
     put_hex((usize)byte);
     end_line();
-    *byte = 0x77;
+    poke(byte, 0x77);
     put("  wrote ");
     put_hex(*byte);
     put(" after ");

@@ -180,6 +180,13 @@ static Region query(const void *address) {
     return region;
 }
 
+// Writes a byte that may raise an exception: everything before is done by then, everything after is not begun.
+static void poke(volatile u8 *byte, u8 value) {
+    __asm__ volatile("" ::: "memory");
+    *byte = value;
+    __asm__ volatile("" ::: "memory");
+}
+
 static u8 *allocate(void *base, usize bytes, u32 type, u32 protect) {
     u8 *memory = VirtualAlloc(base, bytes, type, protect);
     if (!memory) fail("VirtualAlloc");

@@ -1,9 +1,9 @@
 // Shows that a page of program data is copy-on-write until its first write, and constants stay read-only (SPEC C17, G19, G20).
 #include "guest.h"
 
-// Volatile, so that both the read and the write reach the page.
+// Volatile, so that both the read and the write reach the page. A volatile constant would be put among the variables.
 static volatile u32 variable = 0x11223344;
-static const volatile u32 constant = 0x55667788;
+static const u32 constant = 0x55667788;
 
 static void show(const char *what, const volatile u32 *word) {
     Region region = query((const void *)word);
