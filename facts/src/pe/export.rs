@@ -6,7 +6,7 @@ use super::header::PeImage;
 use super::import::ImportSymbol;
 use super::limits::{MAX_DLL_NAME_BYTES, MAX_EXPORTS, MAX_NAME_BYTES};
 use super::name::AnsiName;
-use super::rva::{NameBudget, RvaReader, entry, read_name, read_struct, read_u16, read_u32};
+use super::rva::{NameBudget, RvaReader, compare_name, entry, read_name, read_struct, read_u16, read_u32};
 use object::LittleEndian as LE;
 use object::pe::ImageExportDirectory;
 use std::cmp::Ordering;
@@ -138,7 +138,7 @@ impl ExportTable {
         hint: u16,
         name: &[u8],
     ) -> Result<Option<Export>, PeError> {
-        if u32::from(hint) < self.names && self.name(reader, hint.into())?.as_bytes() == name {
+        if u32::from(hint) < self.names && self.compare(reader, hint.into(), name)?.is_eq() {
             let function = self.function_of_name(reader, hint.into())?;
             return self.export(reader, function, Some(AnsiName::new(name)));
         }
@@ -181,9 +181,10 @@ impl ExportTable {
         Ok(exports)
     }
 
-    fn name(&self, reader: &mut impl RvaReader, index: u32) -> Result<AnsiName, PeError> {
+    /// How a name of the table sorts against `name`.
+    fn compare(&self, reader: &mut impl RvaReader, index: u32, name: &[u8]) -> Result<Ordering, PeError> {
         let rva = read_u32(reader, entry(self.names_rva, index, 4)?)?;
-        read_name(reader, rva, MAX_NAME_BYTES)
+        compare_name(reader, rva, name)
     }
 
     fn function_of_name(&self, reader: &mut impl RvaReader, index: u32) -> Result<u32, PeError> {
@@ -194,7 +195,7 @@ impl ExportTable {
         let (mut low, mut high) = (0, self.names);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.name(reader, middle)?.as_bytes().cmp(name) {
+            match self.compare(reader, middle, name)? {
                 Ordering::Equal => return Ok(Some(middle)),
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
@@ -205,7 +206,7 @@ impl ExportTable {
 
     fn find_unsorted(&self, reader: &mut impl RvaReader, name: &[u8]) -> Result<Option<u32>, PeError> {
         for index in 0..self.names {
-            if self.name(reader, index)?.as_bytes() == name {
+            if self.compare(reader, index, name)?.is_eq() {
                 return Ok(Some(index));
             }
         }

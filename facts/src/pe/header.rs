@@ -6,7 +6,7 @@ use super::error::PeError;
 use super::fields::{
     DataDirectory, Directory, DllCharacteristics, FileCharacteristics, Machine, Magic, Subsystem,
 };
-use super::layout::Layout;
+use super::layout::{Layout, Mapping};
 use super::limits::MAX_SECTIONS;
 use super::name::SectionName;
 use super::optional::{OptionalHeader, Reserve, Version};
@@ -262,6 +262,19 @@ impl PeImage {
         self.optional.size_of_code != 0
             || self.optional.entry_rva != 0
             || self.sections.iter().any(|section| section.flags.contains(SectionFlags::EXECUTE))
+    }
+
+    /// Whether the image runs at another base too: its relocations were not stripped (SPEC G31).
+    pub const fn is_movable(&self) -> bool {
+        !self.characteristics.contains(FileCharacteristics::RELOCS_STRIPPED)
+    }
+
+    /// Whether the kernel moves the image when randomisation is on: `ImageDynamicallyRelocated` (SPEC G12).
+    pub fn is_moved_by_kernel(&self) -> bool {
+        self.optional.dll_characteristics.contains(DllCharacteristics::DYNAMIC_BASE)
+            && self.is_movable()
+            && self.layout.mapping() == Mapping::Sections
+            && !self.clr.is_some_and(ClrHeader::is_il_only)
     }
 
     /// The file seen through the section table.

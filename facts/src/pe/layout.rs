@@ -87,7 +87,7 @@ impl Layout {
             section.check_raw_data(file_bytes)?;
         }
         if u64::from(header.section_alignment) < PAGE_BYTES {
-            check_flat(header, sections)?;
+            check_flat(sections, pages)?;
             return Ok(Self::flat(pages, file_bytes));
         }
         let mut plan =
@@ -172,7 +172,7 @@ fn pages_of(bytes: u64) -> u32 {
 }
 
 /// A flat image's sections must be where they are in the file (SPEC G23), and inside the image (SPEC G6).
-fn check_flat(header: &OptionalHeader, sections: &[Section]) -> Result<(), PeError> {
+fn check_flat(sections: &[Section], pages: u32) -> Result<(), PeError> {
     for section in sections {
         if section.has_raw_data() && section.rva != section.raw_offset {
             return Err(PeError::format(format!(
@@ -180,7 +180,7 @@ fn check_flat(header: &OptionalHeader, sections: &[Section]) -> Result<(), PeErr
                 section.name, section.rva, section.raw_offset
             )));
         }
-        if u64::from(section.rva) + u64::from(section.span_bytes()) > u64::from(header.size_of_image) {
+        if u64::from(section.rva) + u64::from(section.span_bytes()) > u64::from(pages) * PAGE_BYTES {
             return Err(past_the_end(section.name));
         }
     }

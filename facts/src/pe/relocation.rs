@@ -109,14 +109,18 @@ impl PeImage {
         let image_bytes = u64::from(self.layout().pages()) * PAGE_BYTES;
         let mut fixups = Vec::new();
         let mut done = 0;
-        for _ in 0..MAX_RELOCATION_BLOCKS {
-            let rest = directory.size - done;
-            if rest < BLOCK_HEAD_BYTES {
-                break;
-            }
-            match read_block(reader, add(directory.rva, done)?, rest, image_bytes, &mut fixups)? {
+        let mut blocks = 0;
+        while directory.size - done >= BLOCK_HEAD_BYTES {
+            let at = add(directory.rva, done)?;
+            match read_block(reader, at, directory.size - done, image_bytes, &mut fixups)? {
                 0 => break,
                 bytes => done += bytes,
+            }
+            blocks += 1;
+            if blocks > MAX_RELOCATION_BLOCKS {
+                return Err(PeError::format(format!(
+                    "has more than {MAX_RELOCATION_BLOCKS} relocation blocks"
+                )));
             }
         }
         fixups.sort_by_key(|fixup: &Fixup| fixup.rva);

@@ -7,6 +7,7 @@ use super::limits::MAX_NAMES_TOTAL_BYTES;
 use super::name::AnsiName;
 use crate::addr::{PAGE_BYTES, PAGE_SHIFT};
 use object::pod::Pod;
+use std::cmp::Ordering;
 
 /// A source of an image's bytes as they are in memory, by bytes from the image's base.
 pub trait RvaReader {
@@ -170,6 +171,28 @@ pub(super) fn read_name(
         return Err(PeError::format(format!("has a name at {rva:#x} longer than {limit_bytes} bytes")));
     }
     Ok(AnsiName::new(name))
+}
+
+/// How the name at an RVA sorts against `name`; reads no further than the first difference.
+pub(super) fn compare_name(reader: &mut impl RvaReader, rva: u32, name: &[u8]) -> Result<Ordering, PeError> {
+    let mut at = rva;
+    let mut rest = name;
+    loop {
+        let count = NAME_CHUNK_BYTES - at % NAME_CHUNK_BYTES;
+        let mut buffer = [0; NAME_CHUNK_BYTES as usize];
+        let chunk = &mut buffer[..count as usize];
+        reader.read_rva(at, chunk)?;
+        let end = chunk.iter().position(|&byte| byte == 0);
+        let here = &chunk[..end.unwrap_or(chunk.len())];
+        let (now, later) = rest.split_at(rest.len().min(here.len()));
+        match here.cmp(now) {
+            Ordering::Equal if end.is_some() && !later.is_empty() => return Ok(Ordering::Less),
+            Ordering::Equal if end.is_none() => {}
+            decided => return Ok(decided),
+        }
+        rest = later;
+        at = add(at, count)?;
+    }
 }
 
 /// Keeps the names of one table within [`MAX_NAMES_TOTAL_BYTES`].

@@ -83,9 +83,9 @@ impl Section {
         self.raw_offset != 0 && self.raw_size != 0
     }
 
-    /// First byte of the content in the file (SPEC G8).
+    /// First byte of the content in the file (SPEC G8); 0 if there is none.
     pub const fn file_offset(&self) -> u64 {
-        self.raw_offset as u64 / FILE_SECTOR_BYTES * FILE_SECTOR_BYTES
+        if self.has_raw_data() { self.raw_offset as u64 / FILE_SECTOR_BYTES * FILE_SECTOR_BYTES } else { 0 }
     }
 
     /// Bytes of content that get mapped: raw data is cut at the span's last page (SPEC G15, G17).

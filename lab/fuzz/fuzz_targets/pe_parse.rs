@@ -1,0 +1,73 @@
+//! Arbitrary bytes as an image file: everything the PE reader offers must end with an answer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
+use vadose_facts::ntdef::Bitness;
+use vadose_facts::pe::{ExportTable, FileView, HeaderRules, Neighbours, PeImage, Relocations};
+
+/// Pages whose content is read, and fix-ups that are applied, per input: enough to reach all code, not all pages.
+const PROBES: usize = 64;
+
+fuzz_target!(|data: &[u8]| {
+    for rules in [HeaderRules::BeforeWindows10_1809, HeaderRules::SinceWindows10_1809] {
+        match PeImage::parse_by(data, rules) {
+            Ok(image) => read_tables(&image, data),
+            Err(error) => assert!(!error.status.is_success() && !error.reason.is_empty()),
+        }
+    }
+});
+
+fn read_tables(image: &PeImage, data: &[u8]) {
+    let _ = (image.check_runnable(), image.check_kernel(Bitness::Bits32), image.is_moved_by_kernel());
+    let base = VirtAddr::new(image.image_base());
+    let mut view = image.file_view(data);
+    check_layout(image, data, &view);
+    let _ = image.imports(&mut view);
+    let _ = image.delay_imports(&mut view, base);
+    let _ = image.tls(&mut view, base);
+    if let Ok(Some(table)) = image.exports(&mut view) {
+        read_exports(&table, &mut view);
+    }
+    if let Ok(relocations) = image.relocations(&mut view) {
+        relocate(&relocations, image.layout().pages());
+    }
+}
+
+/// The runs cover the image without holes and take from the file what it has.
+fn check_layout(image: &PeImage, data: &[u8], view: &FileView<'_, [u8]>) {
+    let mut next = 0;
+    for run in image.layout().subsections() {
+        assert_eq!(run.first_page, next);
+        assert!(run.pages > 0 && run.file_offset + run.file_bytes <= data.len() as u64);
+        next = run.page_range().end;
+        for page in run.page_range().take(PROBES) {
+            let _ = view.read_page(page, &mut [0; PAGE_BYTES as usize]);
+        }
+    }
+    assert_eq!(next, image.layout().pages());
+}
+
+/// Every name that enumeration shows is found by name and by ordinal.
+fn read_exports(table: &ExportTable, view: &mut FileView<'_, [u8]>) {
+    let _ = table.dll_name(view);
+    let _ = table.by_hint(view, 1, b"Alpha");
+    let Ok(exports) = table.enumerate(view) else { return };
+    for export in exports.iter().take(PROBES) {
+        let by_ordinal = table.by_ordinal(view, export.ordinal).expect("enumeration read the entry");
+        assert_eq!(by_ordinal.map(|found| found.target).as_ref(), Some(&export.target));
+        if let Some(name) = &export.name {
+            let _ = table.by_name(view, name.as_bytes());
+        }
+    }
+}
+
+fn relocate(relocations: &Relocations, pages: u32) {
+    for fixup in relocations.fixups().iter().take(PROBES) {
+        let page = fixup.rva / PAGE_BYTES as u32;
+        assert!(page < pages);
+        let _ = relocations.straddle(page);
+        let mut content = [0; PAGE_BYTES as usize];
+        relocations.apply_to_page(page, 0x7ff6_1234_0000, &mut content, &Neighbours::default());
+    }
+}
