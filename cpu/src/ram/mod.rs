@@ -20,7 +20,7 @@ pub struct GuestRam {
 
 /// The host gave no memory.
 #[derive(Debug, thiserror::Error)]
-#[error("the host cannot reserve {frames} frames ({} MiB) of guest RAM: {source}", frames * PAGE_BYTES >> 20)]
+#[error("the host cannot reserve {frames} frames ({} MiB) of guest RAM: {source}", (frames * PAGE_BYTES) >> 20)]
 pub struct RamError {
     /// Frames asked for.
     pub frames: u64,
