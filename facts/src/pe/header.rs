@@ -9,7 +9,7 @@ use super::fields::{
 use super::layout::{Layout, Mapping};
 use super::limits::MAX_SECTIONS;
 use super::name::SectionName;
-use super::optional::{OptionalHeader, Reserve, Version};
+use super::optional::{OptionalHeader, Reserve, Version, image_base_offset};
 use super::rva::FileView;
 use super::section::{Section, SectionFlags};
 use crate::addr::{GRANULARITY_BYTES, PAGE_BYTES};
@@ -34,6 +34,7 @@ pub struct PeImage {
     timestamp: u32,
     characteristics: FileCharacteristics,
     optional: OptionalHeader,
+    optional_offset: u64,
     sections: Vec<Section>,
     file_bytes: u64,
     layout: Layout,
@@ -80,6 +81,7 @@ impl PeImage {
             timestamp: file_header.time_date_stamp.get(LE),
             characteristics: FileCharacteristics::from_bits_retain(file_header.characteristics.get(LE).0),
             optional,
+            optional_offset: optional_start,
             sections,
             file_bytes,
             layout,
@@ -155,6 +157,14 @@ impl PeImage {
     /// Preferred base address; a multiple of the allocation unit (SPEC G6).
     pub const fn image_base(&self) -> u64 {
         self.optional.image_base
+    }
+
+    /// Where the mapped header holds the preferred base, relative to the base; the field has the width of a pointer.
+    /// `None` if it lies outside the mapped header.
+    pub fn image_base_rva(&self) -> Option<u32> {
+        let at = u32::try_from(self.optional_offset).ok()?.checked_add(image_base_offset(self.magic))?;
+        let end = at.checked_add(self.magic.pointer_bytes())?;
+        (end <= self.optional.size_of_headers).then_some(at)
     }
 
     /// Entry point, relative to the base; 0 for none.

@@ -4,6 +4,7 @@ use super::bytes::{ImageBytes, read_padded};
 use super::fields::{DIRECTORIES, DataDirectory, DllCharacteristics, Magic, Subsystem};
 use object::LittleEndian as LE;
 use object::pe::{ImageDataDirectory, ImageOptionalHeader32, ImageOptionalHeader64};
+use std::mem::offset_of;
 
 /// A two-part version number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +86,15 @@ const fn fixed_bytes(magic: Magic) -> usize {
         Magic::Pe32 => size_of::<ImageOptionalHeader32>(),
         Magic::Pe32Plus => size_of::<ImageOptionalHeader64>(),
     }
+}
+
+/// Offset of `ImageBase` in the optional header.
+pub(super) const fn image_base_offset(magic: Magic) -> u32 {
+    let bytes = match magic {
+        Magic::Pe32 => offset_of!(ImageOptionalHeader32, image_base),
+        Magic::Pe32Plus => offset_of!(ImageOptionalHeader64, image_base),
+    };
+    bytes as u32
 }
 
 impl OptionalHeader {

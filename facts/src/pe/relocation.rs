@@ -1,7 +1,7 @@
 //! Base relocations: the places an image must be patched at when it is not at its preferred base, page by page.
 
 use super::error::PeError;
-use super::fields::Directory;
+use super::fields::{Directory, Magic};
 use super::header::PeImage;
 use super::limits::{MAX_RELOCATION_BLOCKS, MAX_RELOCATION_BYTES};
 use super::rva::{RvaReader, add, read_struct};
@@ -125,6 +125,25 @@ impl PeImage {
         }
         fixups.sort_by_key(|fixup: &Fixup| fixup.rva);
         Ok(Relocations { fixups })
+    }
+
+    /// The fix-ups of an image that the kernel moves: those of [`PeImage::relocations`], and the `ImageBase` field of the
+    /// mapped header, which then shows the base the image is at (SPEC G28).
+    ///
+    /// # Errors
+    ///
+    /// As [`PeImage::relocations`].
+    pub fn kernel_relocations(&self, reader: &mut impl RvaReader) -> Result<Relocations, PeError> {
+        let mut relocations = self.relocations(reader)?;
+        if let Some(rva) = self.image_base_rva() {
+            let kind = match self.magic() {
+                Magic::Pe32 => FixupKind::HighLow,
+                Magic::Pe32Plus => FixupKind::Dir64,
+            };
+            let after = relocations.fixups.partition_point(|fixup| fixup.rva <= rva);
+            relocations.fixups.insert(after, Fixup { rva, kind });
+        }
+        Ok(relocations)
     }
 }
 

@@ -216,8 +216,10 @@ fn tiny_headers_are_a_matter_of_the_version() {
 #[test]
 fn the_headers_are_read_field_by_field() {
     for width in Width::BOTH {
-        let file = full(width).build();
+        let mut file = full(width).build();
+        put32(&mut file, at::CHECKSUM, 0x1234_5678);
         let image = PeImage::parse(&file).expect("good");
+        assert_eq!(image.checksum(), 0x1234_5678);
         let (machine, magic) = match width {
             Width::X86 => (Machine::I386, Magic::Pe32),
             Width::X64 => (Machine::Amd64, Magic::Pe32Plus),

@@ -29,6 +29,8 @@ pub(crate) mod at {
     pub(crate) const SIZE_OF_IMAGE: usize = OPTIONAL + 56;
     /// `SizeOfHeaders`.
     pub(crate) const SIZE_OF_HEADERS: usize = OPTIONAL + 60;
+    /// `CheckSum`.
+    pub(crate) const CHECKSUM: usize = OPTIONAL + 64;
     /// `DllCharacteristics`.
     pub(crate) const DLL_CHARACTERISTICS: usize = OPTIONAL + 70;
 }

@@ -108,7 +108,7 @@ fn the_built_files_read_the_same_elsewhere() {
 
 /// Windows programs below a folder, a few levels deep.
 fn programs_below(folder: &Path, levels: usize, found: &mut Vec<PathBuf>) {
-    const MANY: usize = 64;
+    const MANY: usize = 256;
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         if levels > 0 && path.is_dir() {
@@ -125,7 +125,7 @@ fn real_files_read_the_same_elsewhere() {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lab/guests/bin");
     let more = std::env::var_os("VADOSE_PE_FILES").unwrap_or_default();
     let mut found = Vec::new();
-    for folder in std::env::split_paths(&more).chain([guests]) {
+    for folder in std::iter::once(guests).chain(std::env::split_paths(&more)) {
         programs_below(&folder, 8, &mut found);
     }
     for path in found {

@@ -192,7 +192,7 @@ fn low_alignment() -> Vec<u8> {
         .build()
 }
 
-/// SPEC G7 G23: a file with small alignments is one run, executable and writable.
+/// SPEC G7 G12 G23: a file with small alignments is one run, executable and writable, and the kernel does not move it.
 #[test]
 fn a_low_alignment_image_is_mapped_flat() {
     let file = low_alignment();

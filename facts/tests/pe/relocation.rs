@@ -67,6 +67,24 @@ fn pages_are_relocated_alone() {
     }
 }
 
+/// SPEC G28: the mapped header of an image that the kernel moved shows the base it is at.
+#[test]
+fn a_moved_header_shows_the_new_base() {
+    for (width, new_base) in [(Width::X86, 0x6543_0000_u64), (Width::X64, 0x7ff6_1234_0000)] {
+        let file = full(width).build();
+        let image = PeImage::parse(&file).expect("good");
+        let mut view = image.file_view(&file);
+        let plain = image.relocations(&mut view).expect("good");
+        let relocations = image.kernel_relocations(&mut view).expect("good");
+        assert_eq!(relocations.fixups()[1..], *plain.fixups());
+        let delta = new_base.wrapping_sub(image.image_base());
+        let header = relocate(&relocations, &mapped(&image, &file), 0, delta);
+        let mut file = file;
+        file[..0x400].copy_from_slice(&header[..0x400]);
+        assert_eq!(PeImage::parse(&file).expect("still good").image_base(), new_base);
+    }
+}
+
 /// An image of one zero page whose relocation directory holds these bytes.
 fn relocations_of(table: &[u8], directory_bytes: u32) -> Result<Relocations, PeError> {
     let mut sample = Sample::new(Width::X86).with(".text", READ, vec![0; 16], 0x1000).with(
