@@ -157,6 +157,16 @@ impl Protection {
         Self { base, modifier: M::Plain }
     }
 
+    /// A base protection with the one-shot guard. The guard says nothing on `PAGE_NOACCESS`, so that base is refused.
+    ///
+    /// # Panics
+    ///
+    /// On [`BaseProtection::NoAccess`] (SPEC C11).
+    pub const fn guarded(base: BaseProtection) -> Self {
+        assert!(!matches!(base, B::NoAccess), "NOACCESS takes no guard");
+        Self { base, modifier: M::Guard }
+    }
+
     /// Reads a `PAGE_*` word: exactly one base, and at most one modifier, none with `PAGE_NOACCESS` (SPEC A7, A8).
     ///
     /// # Errors

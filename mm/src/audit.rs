@@ -1,0 +1,190 @@
+//! The audit: recomputes every count from the page tables and compares it with what is kept (SPEC I24, I29).
+
+use crate::id::ProcessId;
+use crate::pfn::{ListName, PageLocation, PfnFlags};
+use crate::process::Process;
+use crate::pte::{PrototypeState, PteState};
+use crate::state::Mm;
+use crate::vad::VadKind;
+use std::collections::BTreeMap;
+use vadose_facts::addr::{PageRange, Pfn, Vpn};
+use vadose_facts::x86::PhysicalMemory;
+
+/// Two records of the same thing disagree.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the memory manager's records disagree: {0}")]
+pub struct AuditError(String);
+
+/// Turns a comparison that fails into an error that says what was compared.
+macro_rules! agree {
+    ($left:expr, $right:expr, $($what:tt)+) => {
+        let (left, right) = ($left, $right);
+        if left != right {
+            return Err(AuditError(format!("{}: {left:?} and {right:?}", format!($($what)+))));
+        }
+    };
+}
+
+/// Mappings of each frame, counted from the tables.
+type Shares = BTreeMap<Pfn, u32>;
+
+impl<R: PhysicalMemory> Mm<R> {
+    /// Proves that VADs, page tables, prototype entries, frames and charges agree.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`] names the first disagreement: a mistake of ours, whatever the guest did.
+    pub fn audit(&self) -> Result<(), AuditError> {
+        self.audit_lists()?;
+        let mut shares = Shares::new();
+        let mut charged = self.sections.iter().map(|(_, section)| section.pool_pages()).sum::<u64>();
+        for (id, process) in self.processes.iter() {
+            self.audit_process(id, process, &mut shares)?;
+            charged += process.commit_pages + process.table_pages;
+        }
+        agree!(self.commit.charged_pages(), charged, "commit charge kept and counted");
+        self.audit_sections(&shares)?;
+        self.audit_frames(&shares)
+    }
+
+    fn audit_lists(&self) -> Result<(), AuditError> {
+        agree!(self.pfn.counts().total(), self.pfn.frames(), "frames in all places and in RAM");
+        let names =
+            [ListName::Zeroed, ListName::Free, ListName::Modified, ListName::ModifiedNoWrite, ListName::Bad];
+        for name in names.into_iter().chain((0..8).map(ListName::Standby)) {
+            for pfn in self.pfn.list_frames(name) {
+                agree!(self.pfn.get(pfn).location, name.location(), "{pfn:?} on {name:?}");
+                agree!(self.pfn.get(pfn).share_count, 0, "shares of {pfn:?} on {name:?}");
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_process(&self, id: ProcessId, process: &Process, shares: &mut Shares) -> Result<(), AuditError> {
+        let (mut charged, mut pages, mut last_end) = (0, 0, Vpn::new(0));
+        for (_, vad) in process.vads.iter() {
+            agree!(vad.range.start() >= last_end, true, "VADs of {id:?} in order at {:?}", vad.range);
+            last_end = vad.range.end();
+            pages += vad.range.pages();
+            let counted = self.charged_in(process, vad, vad.range);
+            agree!(vad.commit_pages, counted, "charge of {id:?} at {:?}", vad.range);
+            charged += counted;
+        }
+        agree!(process.commit_pages, charged, "charge of {id:?}");
+        agree!(process.virtual_pages, pages, "virtual pages of {id:?}");
+        self.audit_tables(id, process, shares)
+    }
+
+    fn audit_tables(&self, id: ProcessId, process: &Process, shares: &mut Shares) -> Result<(), AuditError> {
+        let user = PageRange::inclusive(Vpn::new(0), process.max_user.vpn());
+        let mut resident = 0;
+        let mut tables: BTreeMap<Pfn, (u16, u32)> = BTreeMap::new();
+        let mut strays = Vec::new();
+        self.each_table_entry(process, user, |vpn, at, pte| {
+            let counts = tables.entry(at.pfn()).or_default();
+            counts.0 += u16::from(pte != PteState::Zero);
+            if pte != PteState::Zero && process.vads.find(vpn).is_none() {
+                strays.push(vpn);
+            }
+            match pte {
+                PteState::Valid(valid) => {
+                    resident += 1;
+                    counts.1 += 1;
+                    *shares.entry(valid.pfn).or_default() += 1;
+                }
+                PteState::Transition { .. } => counts.1 += 1,
+                PteState::Zero
+                | PteState::DemandZero { .. }
+                | PteState::Decommitted
+                | PteState::PageFile { .. }
+                | PteState::Prototype(_) => {}
+            }
+        });
+        agree!(strays, Vec::new(), "entries of {id:?} outside of every VAD");
+        agree!(process.resident_pages, resident, "resident pages of {id:?}");
+        for (table, (used, pinned)) in tables {
+            let entry = self.pfn.get(table);
+            agree!(entry.used_entries, used, "used entries of table {table:?} of {id:?}");
+            agree!(entry.share_count, pinned + 1, "shares of table {table:?} of {id:?}");
+            agree!(entry.flags.contains(PfnFlags::PAGE_TABLE), true, "{table:?} is a table");
+        }
+        self.audit_private_frames(id, process, user)
+    }
+
+    /// A private page's frame belongs to one entry, and the frame names it (SPEC I25).
+    fn audit_private_frames(
+        &self,
+        id: ProcessId,
+        process: &Process,
+        user: PageRange,
+    ) -> Result<(), AuditError> {
+        let mut wrong = Vec::new();
+        self.each_table_entry(process, user, |vpn, at, pte| {
+            let pfn = match pte {
+                PteState::Valid(valid) => valid.pfn,
+                PteState::Transition { pfn, .. } => pfn,
+                PteState::Zero
+                | PteState::DemandZero { .. }
+                | PteState::Decommitted
+                | PteState::PageFile { .. }
+                | PteState::Prototype(_) => return,
+            };
+            let vad = process.vads.find(vpn).map(|vad| process.vads.get(vad).kind);
+            let shared = self.is_shared(pfn) || vad == Some(VadKind::SharedUserData);
+            if !shared && self.pfn.get(pfn).pte != at {
+                wrong.push((vpn, pfn));
+            }
+        });
+        agree!(wrong, Vec::new(), "private frames of {id:?} that name another entry");
+        Ok(())
+    }
+
+    fn audit_sections(&self, shares: &Shares) -> Result<(), AuditError> {
+        for (id, section) in self.sections.iter() {
+            let mut views = 0;
+            for (_, process) in self.processes.iter() {
+                let kind = VadKind::Image { section: id };
+                views += process.vads.iter().filter(|(_, vad)| vad.kind == kind).count() as u64;
+            }
+            agree!(section.views, views, "views of section {id:?}");
+            for page in 0..section.layout.pages() {
+                let at = section.prototype(page);
+                let (pfn, location) = match self.format.decode_prototype(self.read(at)) {
+                    PrototypeState::Active { pfn } => (pfn, true),
+                    PrototypeState::Transition { pfn, .. } => (pfn, false),
+                    PrototypeState::Subsection { address, .. } => {
+                        let named = section.subsection_at(address);
+                        agree!(named, Some(section.subsection(page)), "subsection of page {page} of {id:?}");
+                        continue;
+                    }
+                    PrototypeState::Absent
+                    | PrototypeState::DemandZero { .. }
+                    | PrototypeState::PageFile { .. } => continue,
+                };
+                let entry = self.pfn.get(pfn);
+                agree!(entry.pte, at, "owner of {pfn:?}, page {page} of section {id:?}");
+                agree!(
+                    entry.location == PageLocation::Active,
+                    location,
+                    "{pfn:?} of section {id:?} is active"
+                );
+                agree!(shares.contains_key(&pfn), location, "{pfn:?} of section {id:?} is mapped");
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_frames(&self, shares: &Shares) -> Result<(), AuditError> {
+        for (pfn, entry) in self.pfn.used() {
+            if entry.location != PageLocation::Active || entry.flags.contains(PfnFlags::PAGE_TABLE) {
+                agree!(shares.get(&pfn), None, "mappings of {pfn:?}, which is {:?}", entry.location);
+                continue;
+            }
+            let kernel = u32::from(entry.pte.raw() == 0);
+            let counted = shares.get(&pfn).copied().unwrap_or(0) + kernel;
+            agree!(entry.share_count, counted, "shares of {pfn:?}");
+            agree!(entry.reference_count, 1, "references of {pfn:?}");
+        }
+        Ok(())
+    }
+}

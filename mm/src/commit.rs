@@ -1,0 +1,71 @@
+//! The system-wide commit charge: pages promised to programs, against what RAM and page files can hold (SPEC J11, J12).
+
+use vadose_facts::ntdef::NtStatus;
+
+/// Commit charge of the whole machine, in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    charged: u64,
+    peak: u64,
+    limit: u64,
+}
+
+impl Commit {
+    pub(crate) const fn new(limit_pages: u64) -> Self {
+        Self { charged: 0, peak: 0, limit: limit_pages }
+    }
+
+    /// Pages charged now.
+    pub const fn charged_pages(self) -> u64 {
+        self.charged
+    }
+
+    /// The most that was ever charged (SPEC J13).
+    pub const fn peak_pages(self) -> u64 {
+        self.peak
+    }
+
+    /// The most that can be charged.
+    pub const fn limit_pages(self) -> u64 {
+        self.limit
+    }
+
+    /// Charges pages, all or none.
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_COMMITMENT_LIMIT` (SPEC A37).
+    pub(crate) fn charge(&mut self, pages: u64) -> Result<(), NtStatus> {
+        let total = self.charged.checked_add(pages).ok_or(NtStatus::COMMITMENT_LIMIT)?;
+        if total > self.limit {
+            return Err(NtStatus::COMMITMENT_LIMIT);
+        }
+        self.charged = total;
+        self.peak = self.peak.max(total);
+        Ok(())
+    }
+
+    /// Gives pages back.
+    pub(crate) fn give_back(&mut self, pages: u64) {
+        assert!(pages <= self.charged, "no more is given back than was charged");
+        self.charged -= pages;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SPEC A37 J13: over the limit nothing is charged, and the peak is kept.
+    #[test]
+    fn a_charge_over_the_limit_changes_nothing() {
+        let mut commit = Commit::new(10);
+        assert_eq!(commit.charge(8), Ok(()));
+        let before = commit;
+        assert_eq!(commit.charge(3), Err(NtStatus::COMMITMENT_LIMIT));
+        assert_eq!(commit.charge(u64::MAX), Err(NtStatus::COMMITMENT_LIMIT));
+        assert_eq!(commit, before);
+        commit.give_back(8);
+        assert_eq!((commit.charged_pages(), commit.peak_pages()), (0, 8));
+    }
+}

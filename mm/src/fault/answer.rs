@@ -1,0 +1,139 @@
+//! Applying a decision: a zeroed frame, a private copy, a first store.
+
+use super::decide::Plan;
+use crate::id::ProcessId;
+use crate::pfn::PfnFlags;
+use crate::pte::ValidPte;
+use crate::request::{FaultKind, FaultOutcome, FaultRequest, Resume};
+use crate::state::Mm;
+use vadose_facts::addr::{Pfn, PhysAddr};
+use vadose_facts::ntdef::{NtStatus, Protection};
+use vadose_facts::x86::{Access, EntryBits, PhysicalMemory, Stale};
+
+impl<R: PhysicalMemory> Mm<R> {
+    pub(super) fn apply(&mut self, id: ProcessId, request: &FaultRequest, plan: Plan) -> FaultOutcome {
+        match plan {
+            Plan::Spurious => resume(FaultKind::Spurious, Stale::page(request.address.vpn())),
+            Plan::Violation => self.violation(request),
+            Plan::Failed { cause } => {
+                let vpn = request.address.vpn();
+                self.failed_reads.retain(|read| read.process != id || read.vpn != vpn);
+                self.in_page_error(request, cause)
+            }
+            Plan::Guard { protection } => self.hit_guard(id, request, protection),
+            Plan::FirstStore { valid } => self.first_store(id, request, valid),
+            Plan::CopyOnWrite { source, protection } => self.copy_on_write(id, request, source, protection),
+            Plan::DemandZero { protection } => self.demand_zero(id, request, protection),
+            Plan::Transition { pfn, protection } => self.soft_fault(id, request, pfn, protection),
+            Plan::Shared { page, protection } => self.shared_page(id, request, page, protection),
+        }
+    }
+
+    /// The entry of the faulting page, with its tables; `None` if there is no frame for a table.
+    pub(super) fn fault_leaf(&mut self, id: ProcessId, request: &FaultRequest) -> Option<PhysAddr> {
+        self.ensure_leaf(id, request.address.vpn()).ok()
+    }
+
+    /// A first touch gets a zeroed frame (SPEC E26).
+    fn demand_zero(&mut self, id: ProcessId, request: &FaultRequest, protection: Protection) -> FaultOutcome {
+        let mut stale = Stale::none();
+        let Some(at) = self.fault_leaf(id, request) else {
+            return self.out_of_frames(request);
+        };
+        let Some(pfn) = self.take_zeroed(&mut stale) else {
+            self.tidy_page(id, request);
+            return self.out_of_frames(request);
+        };
+        let original = self.format.demand_zero(protection.to_pte());
+        self.pfn.activate(pfn, at, original, PfnFlags::empty());
+        self.make_valid(id, at, pfn, protection, request.access);
+        resume(FaultKind::DemandZero, stale)
+    }
+
+    pub(super) fn tidy_page(&mut self, id: ProcessId, request: &FaultRequest) {
+        let vpn = request.address.vpn();
+        self.tidy_tables(id, vadose_facts::addr::PageRange::inclusive(vpn, vpn));
+    }
+
+    /// A private page comes back from its frame (SPEC I35).
+    fn soft_fault(
+        &mut self,
+        id: ProcessId,
+        request: &FaultRequest,
+        pfn: Pfn,
+        protection: Protection,
+    ) -> FaultOutcome {
+        let at = self.fault_leaf(id, request).expect("a transition entry lies in a table");
+        self.pfn.leave_list(pfn);
+        self.pfn.reactivate(pfn);
+        let entry = self.pfn.get_mut(pfn);
+        let modified = entry.flags.contains(PfnFlags::MODIFIED);
+        entry.original_pte = self.format.with_protection(entry.original_pte, protection.to_pte());
+        self.make_valid(id, at, pfn, protection, request.access);
+        if modified {
+            self.mark_dirty(id, at, protection);
+        }
+        resume(FaultKind::Transition, Stale::none())
+    }
+
+    /// The first store to a clean writable page: hardware write and Dirty go on together (SPEC I5).
+    fn first_store(&mut self, id: ProcessId, request: &FaultRequest, valid: ValidPte) -> FaultOutcome {
+        let at = self.fault_leaf(id, request).expect("a valid entry lies in a table");
+        assert!(valid.write && !valid.copy_on_write, "only a writable page gets a first store");
+        let raw = self.read(at) | (EntryBits::WRITABLE | EntryBits::DIRTY | EntryBits::ACCESSED).bits();
+        self.set_leaf(id, at, raw);
+        resume(FaultKind::FirstStore, Stale::page(request.address.vpn()))
+    }
+
+    /// A store to a shared page: the process gets its own copy (SPEC I33, E29).
+    fn copy_on_write(
+        &mut self,
+        id: ProcessId,
+        request: &FaultRequest,
+        source: ValidPte,
+        protection: Protection,
+    ) -> FaultOutcome {
+        let vpn = request.address.vpn();
+        let at = self.fault_leaf(id, request).expect("a valid entry lies in a table");
+        let mut stale = Stale::page(vpn);
+        let Some(copy) = self.take_any(&mut stale) else {
+            return self.out_of_frames(request);
+        };
+        self.ram.copy_frame(source.pfn, copy);
+        self.unmap_frame(source);
+        self.process_mut(id).view_protections.remove(&vpn);
+        let own = protection.with_base(protection.base().after_copy());
+        let original = self.format.demand_zero(own.to_pte());
+        self.pfn.activate(copy, at, original, PfnFlags::MODIFIED);
+        self.make_valid(id, at, copy, own, Access::Write);
+        resume(FaultKind::CopyOnWrite, stale)
+    }
+
+    /// Writes the valid entry of a page that was touched by `access`.
+    pub(super) fn make_valid(
+        &mut self,
+        id: ProcessId,
+        at: PhysAddr,
+        pfn: Pfn,
+        protection: Protection,
+        access: Access,
+    ) {
+        let raw = pfn.base().raw() | self.rights.user_bits(protection, access);
+        self.set_leaf(id, at, raw);
+    }
+
+    /// A page whose frame holds unsaved bytes stays dirty when it becomes valid again.
+    fn mark_dirty(&mut self, id: ProcessId, at: PhysAddr, protection: Protection) {
+        if protection.base().allows_write() {
+            let raw = self.read(at) | self.rights.protection_bits(protection, EntryBits::DIRTY);
+            self.set_leaf(id, at, raw);
+        }
+    }
+}
+
+pub(super) fn resume(kind: FaultKind, stale: Stale) -> FaultOutcome {
+    FaultOutcome::Resume(Resume { kind, stack_limit: None, stale })
+}
+
+/// The cause given for a page that belongs to no part of the file.
+pub(super) const NO_CONTENT: NtStatus = NtStatus::END_OF_FILE;

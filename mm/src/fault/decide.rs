@@ -1,0 +1,163 @@
+//! What a fault asks for: a pure reading of entry, VAD and section, in the order of SPEC I30.
+
+use crate::id::{ProcessId, SectionId};
+use crate::pte::{PrototypeLink, PrototypeState, PteState, ValidPte};
+use crate::request::FaultRequest;
+use crate::state::Mm;
+use crate::vad::{Vad, VadKind};
+use vadose_facts::addr::{Pfn, Vpn};
+use vadose_facts::ntdef::{BaseProtection, MemoryState, NtStatus, Protection};
+use vadose_facts::pe::Sharing;
+use vadose_facts::x86::{Access, EntryBits, NoExecute, PhysicalMemory};
+
+/// The answer to a fault, decided and not yet applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Nothing is wrong any more.
+    Spurious,
+    /// The access is not allowed.
+    Violation,
+    /// The page came in with an error.
+    Failed { cause: NtStatus },
+    /// A guard page: one shot, or a stack that grows.
+    Guard { protection: Protection },
+    /// A clean writable page gets its first store.
+    FirstStore { valid: ValidPte },
+    /// A store to a shared page.
+    CopyOnWrite { source: ValidPte, protection: Protection },
+    /// A first touch.
+    DemandZero { protection: Protection },
+    /// A private page that is still in its frame.
+    Transition { pfn: Pfn, protection: Protection },
+    /// A page of an image.
+    Shared { page: SharedPage, protection: Protection },
+}
+
+/// A page of a section, seen from one view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SharedPage {
+    pub(super) section: SectionId,
+    /// Its number within the image.
+    pub(super) number: u32,
+}
+
+impl<R: PhysicalMemory> Mm<R> {
+    pub(super) fn decide(&self, id: ProcessId, request: &FaultRequest) -> Plan {
+        let process = self.process(id);
+        let vpn = request.address.vpn();
+        if request.address > process.max_user {
+            return Plan::Violation;
+        }
+        if let Some(failed) = self.failed_read(id, vpn) {
+            return Plan::Failed { cause: failed };
+        }
+        let pte = self.pte(process.root, vpn);
+        if let PteState::Valid(valid) = pte {
+            return self.decide_valid(id, vpn, valid, request.access);
+        }
+        let Some(vad) = process.vads.find(vpn).map(|vad| *process.vads.get(vad)) else {
+            return Plan::Violation;
+        };
+        let view = self.page_view(process, &vad, vpn, pte);
+        match (view.state, view.protection) {
+            (MemoryState::Committed, Some(protection)) => {
+                self.decide_committed(&vad, vpn, pte, protection, request.access)
+            }
+            (MemoryState::Committed | MemoryState::Reserved | MemoryState::Free, _) => Plan::Violation,
+        }
+    }
+
+    /// The processor refused a valid entry (SPEC I33, I34).
+    fn decide_valid(&self, id: ProcessId, vpn: Vpn, valid: ValidPte, access: Access) -> Plan {
+        let hardware_write = valid.bits.contains(EntryBits::WRITABLE);
+        match access {
+            _ if !valid.bits.contains(EntryBits::USER) => Plan::Violation,
+            Access::Read => Plan::Spurious,
+            Access::Execute if valid.bits.contains(EntryBits::NO_EXECUTE) => Plan::Violation,
+            Access::Execute => Plan::Spurious,
+            Access::Write if hardware_write => Plan::Spurious,
+            Access::Write if valid.copy_on_write => {
+                let protection = self.protection_of(id, vpn);
+                Plan::CopyOnWrite { source: valid, protection }
+            }
+            Access::Write if valid.write => Plan::FirstStore { valid },
+            Access::Write => Plan::Violation,
+        }
+    }
+
+    fn protection_of(&self, id: ProcessId, vpn: Vpn) -> Protection {
+        let process = self.process(id);
+        let vad = process.vads.find(vpn).expect("a valid user page has a VAD");
+        let vad = process.vads.get(vad);
+        let view = self.page_view(process, vad, vpn, self.pte(process.root, vpn));
+        view.protection.expect("a valid page is committed")
+    }
+
+    /// A committed page that is not valid: guard first, then rights, then where the content is (SPEC E13, I30).
+    fn decide_committed(
+        &self,
+        vad: &Vad,
+        vpn: Vpn,
+        pte: PteState,
+        protection: Protection,
+        access: Access,
+    ) -> Plan {
+        if protection.is_guard() {
+            return Plan::Guard { protection };
+        }
+        if !self.allows(protection.base(), access) {
+            return Plan::Violation;
+        }
+        match pte {
+            PteState::Transition { pfn, .. } => Plan::Transition { pfn, protection },
+            PteState::DemandZero { .. } => Plan::DemandZero { protection },
+            PteState::Zero | PteState::Prototype(PrototypeLink::ThroughVad { .. }) => {
+                self.decide_by_vad(vad, vpn, protection, access)
+            }
+            PteState::Prototype(PrototypeLink::At { .. }) | PteState::PageFile { .. } => {
+                unreachable!("no entry of this form is ever written into a process's table")
+            }
+            PteState::Valid(_) | PteState::Decommitted => unreachable!("committed and not valid"),
+        }
+    }
+
+    fn decide_by_vad(&self, vad: &Vad, vpn: Vpn, protection: Protection, access: Access) -> Plan {
+        match vad.kind {
+            VadKind::Private { .. } => Plan::DemandZero { protection },
+            VadKind::SharedUserData => unreachable!("the shared page is always valid"),
+            VadKind::Image { section } => {
+                let number = Self::view_page(vad, vpn);
+                self.decide_image(SharedPage { section, number }, protection, access)
+            }
+        }
+    }
+
+    /// A page of zeros that is stored to becomes private at once; every other page is shared first (SPEC I33).
+    fn decide_image(&self, page: SharedPage, protection: Protection, access: Access) -> Plan {
+        let section = self.section(page.section);
+        let raw = self.read(section.prototype(page.number));
+        let untouched = matches!(self.format.decode_prototype(raw), PrototypeState::DemandZero { .. });
+        let private = section.sharing(page.number) == Sharing::Private && protection.base().is_write_copy();
+        if untouched && private && access == Access::Write {
+            let own = protection.with_base(protection.base().after_copy());
+            return Plan::DemandZero { protection: own };
+        }
+        Plan::Shared { page, protection }
+    }
+
+    /// Whether a protection allows an access. Without no-execute, what can be read can be fetched (SPEC E5).
+    fn allows(&self, base: BaseProtection, access: Access) -> bool {
+        match access {
+            Access::Read => base.allows_read(),
+            Access::Write => base.allows_write(),
+            Access::Execute => match self.edition.no_execute {
+                NoExecute::Enforced => base.allows_execute(),
+                NoExecute::Off => base.allows_read(),
+            },
+        }
+    }
+
+    fn failed_read(&self, id: ProcessId, vpn: Vpn) -> Option<NtStatus> {
+        self.failed_reads.iter().find(|read| read.process == id && read.vpn == vpn).map(|read| read.cause)
+    }
+}

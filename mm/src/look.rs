@@ -1,0 +1,165 @@
+//! Looking at address spaces and counts without changing anything.
+
+use crate::commit::Commit;
+use crate::id::ProcessId;
+use crate::pfn::FrameCounts;
+use crate::process::{FaultCounts, Process};
+use crate::pte::PteState;
+use crate::request::RegionBacking;
+use crate::state::Mm;
+use crate::vad::{Vad, VadKind};
+use vadose_facts::addr::{PageRange, PhysAddr, VirtAddr, Vpn};
+use vadose_facts::ntdef::{MemoryState, MemoryType, Protection};
+use vadose_facts::x86::PhysicalMemory;
+
+/// A run of pages of one VAD that a query would report as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The pages.
+    pub range: PageRange,
+    /// Reserved or committed.
+    pub state: MemoryState,
+    /// `None` while reserved.
+    pub protection: Option<Protection>,
+    /// First byte of the allocation that it is part of.
+    pub allocation_base: VirtAddr,
+    /// The protection given when the allocation was made.
+    pub allocation_protection: Protection,
+    /// Private, mapped or image.
+    pub kind: MemoryType,
+    /// What is behind it.
+    pub backing: RegionBacking,
+    /// Pages that are in a frame and mapped.
+    pub resident_pages: u64,
+}
+
+/// Counts of the whole machine, in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames by location.
+    pub frames: FrameCounts,
+    /// Commit charge, peak and limit.
+    pub commit: Commit,
+}
+
+/// Counts of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessCounters {
+    /// Faults by how they ended.
+    pub faults: FaultCounts,
+    /// Pages mapped now.
+    pub resident_pages: u64,
+    /// The most that were ever mapped.
+    pub peak_resident_pages: u64,
+    /// Pages charged for private memory (SPEC J20).
+    pub commit_pages: u64,
+    /// The most that were ever charged.
+    pub peak_commit_pages: u64,
+    /// Pages of all regions, reserved ones included.
+    pub virtual_pages: u64,
+    /// Frames of its page tables.
+    pub table_pages: u64,
+    /// Number of VADs.
+    pub vads: usize,
+}
+
+impl<R: PhysicalMemory> Mm<R> {
+    /// Every region of a process, lowest first. Free space is what lies between.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn regions(&self, process: ProcessId) -> Vec<Region> {
+        let owner = self.process(process);
+        let mut regions = Vec::new();
+        for (_, vad) in owner.vads.iter() {
+            let mut at = vad.range.start();
+            while at < vad.range.end() {
+                let (view, end) = self.page_run(owner, vad, at);
+                let range = PageRange::new(at, end.raw() - at.raw()).expect("a run has a page");
+                regions.push(Region {
+                    range,
+                    state: view.state,
+                    protection: view.protection,
+                    allocation_base: vad.range.base(),
+                    allocation_protection: vad.protection,
+                    kind: vad.memory_type(),
+                    backing: backing(vad),
+                    resident_pages: self.resident_in(owner, range),
+                });
+                at = end;
+            }
+        }
+        regions
+    }
+
+    fn resident_in(&self, process: &Process, range: PageRange) -> u64 {
+        let mut resident = 0;
+        self.each_table_entry(process, range, |_, _, pte| {
+            resident += u64::from(matches!(pte, PteState::Valid(_)));
+        });
+        resident
+    }
+
+    /// Calls `each` for every page of a range whose entry has a table.
+    pub(crate) fn each_table_entry(
+        &self,
+        process: &Process,
+        range: PageRange,
+        mut each: impl FnMut(Vpn, PhysAddr, PteState),
+    ) {
+        let mut at = range.start();
+        while at < range.end() {
+            match self.leaf(process.root, at) {
+                crate::tables::Leaf::Absent { until } => at = until,
+                crate::tables::Leaf::At(entry) => {
+                    each(at, entry, self.format.decode(self.read(entry)));
+                    at = at.next();
+                }
+            }
+        }
+    }
+
+    /// Where a page's entry lies in RAM and what it says; `None` while there is no table for it.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn page_entry(&self, process: ProcessId, address: VirtAddr) -> Option<(PhysAddr, u64, PteState)> {
+        let at = self.entry_of(self.process(process).root, address.vpn())?;
+        let raw = self.read(at);
+        Some((at, raw, self.format.decode(raw)))
+    }
+
+    /// Counts of the whole machine.
+    pub fn counters(&self) -> Counters {
+        Counters { frames: self.pfn.counts(), commit: self.commit }
+    }
+
+    /// Counts of one process.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn process_counters(&self, process: ProcessId) -> ProcessCounters {
+        let owner = self.process(process);
+        ProcessCounters {
+            faults: owner.faults,
+            resident_pages: owner.resident_pages,
+            peak_resident_pages: owner.peak_resident_pages,
+            commit_pages: owner.commit_pages,
+            peak_commit_pages: owner.peak_commit_pages,
+            virtual_pages: owner.virtual_pages,
+            table_pages: owner.table_pages,
+            vads: owner.vads.len(),
+        }
+    }
+}
+
+const fn backing(vad: &Vad) -> RegionBacking {
+    match vad.kind {
+        VadKind::Private { .. } => RegionBacking::Private,
+        VadKind::SharedUserData => RegionBacking::SharedUserData,
+        VadKind::Image { section } => RegionBacking::Image(section),
+    }
+}

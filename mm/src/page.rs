@@ -1,0 +1,247 @@
+//! One page of a process: what a query says of it, whether it is charged, and letting its content go.
+
+use crate::id::{ProcessId, SectionId};
+use crate::pfn::{LastShare, ListName, PfnFlags};
+use crate::process::Process;
+use crate::pte::{PrototypeLink, PteState, ValidPte};
+use crate::state::Mm;
+use crate::tables::Leaf;
+use crate::vad::{PageDefault, Vad, VadId, VadKind};
+use vadose_facts::addr::{PageRange, Pfn, PhysAddr, Vpn};
+use vadose_facts::ntdef::{MemoryState, Protection, PteProtection};
+use vadose_facts::pe::Sharing;
+use vadose_facts::x86::{PhysicalMemory, Stale};
+
+/// What a query says of a page inside a VAD (SPEC D6, D7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageView {
+    pub(crate) state: MemoryState,
+    /// `None` while reserved.
+    pub(crate) protection: Option<Protection>,
+}
+
+impl PageView {
+    const RESERVED: Self = Self { state: MemoryState::Reserved, protection: None };
+
+    fn committed(protection: Protection) -> Self {
+        Self { state: MemoryState::Committed, protection: Some(protection) }
+    }
+
+    fn of_bits(bits: PteProtection) -> Self {
+        bits.decode().map_or(Self::RESERVED, Self::committed)
+    }
+}
+
+impl<R: PhysicalMemory> Mm<R> {
+    /// What a page's entry means in its VAD.
+    pub(crate) fn page_view(&self, process: &Process, vad: &Vad, vpn: Vpn, pte: PteState) -> PageView {
+        match pte {
+            PteState::Zero => self.default_view(vad, vpn),
+            PteState::Decommitted => PageView::RESERVED,
+            PteState::Valid(valid) => PageView::of_bits(self.valid_protection(process, vad, vpn, valid)),
+            PteState::DemandZero { protection }
+            | PteState::Transition { protection, .. }
+            | PteState::PageFile { protection, .. }
+            | PteState::Prototype(PrototypeLink::ThroughVad { protection }) => PageView::of_bits(protection),
+            PteState::Prototype(PrototypeLink::At { .. }) => self.default_view(vad, vpn),
+        }
+    }
+
+    /// What a page is while nothing was written into its entry (SPEC I31, I32).
+    fn default_view(&self, vad: &Vad, vpn: Vpn) -> PageView {
+        match vad.kind {
+            VadKind::Private { default: PageDefault::Reserved } => PageView::RESERVED,
+            VadKind::Private { default: PageDefault::Committed } | VadKind::SharedUserData => {
+                PageView::committed(vad.protection)
+            }
+            VadKind::Image { section } => {
+                PageView::committed(self.section(section).protection(Self::view_page(vad, vpn)))
+            }
+        }
+    }
+
+    /// First page after `vpn` whose default may differ from that of `vpn`.
+    fn default_until(&self, vad: &Vad, vpn: Vpn) -> Vpn {
+        match vad.kind {
+            VadKind::Private { .. } | VadKind::SharedUserData => vad.range.end(),
+            VadKind::Image { section } => {
+                let run = self.section(section).subsection(Self::view_page(vad, vpn));
+                Vpn::new(vad.range.start().raw() + u64::from(run.first_page) + u64::from(run.pages))
+            }
+        }
+    }
+
+    /// The protection of a valid page: of a private one its frame knows, of a shared one the working set or the section.
+    fn valid_protection(&self, process: &Process, vad: &Vad, vpn: Vpn, valid: ValidPte) -> PteProtection {
+        let frame = self.pfn.get(valid.pfn);
+        match vad.kind {
+            VadKind::SharedUserData => vad.protection.to_pte(),
+            VadKind::Image { section } if frame.flags.contains(PfnFlags::PROTOTYPE) => process
+                .view_protections
+                .get(&vpn)
+                .copied()
+                .unwrap_or_else(|| self.section(section).protection(Self::view_page(vad, vpn)).to_pte()),
+            VadKind::Image { .. } | VadKind::Private { .. } => {
+                self.format.stored_protection(frame.original_pte)
+            }
+        }
+    }
+
+    /// What a page says, and the first page after it that says something else or lies in another VAD (SPEC D4, D8).
+    pub(crate) fn page_run(&self, process: &Process, vad: &Vad, vpn: Vpn) -> (PageView, Vpn) {
+        let mut seen = None;
+        let mut at = vpn;
+        while at < vad.range.end() {
+            let (view, until) = self.uniform_span(process, vad, at);
+            match seen {
+                None => seen = Some(view),
+                Some(first) if first != view => break,
+                Some(_) => {}
+            }
+            at = until.min(vad.range.end());
+        }
+        (seen.expect("the page is in the VAD"), at)
+    }
+
+    /// What a page says, and how far that is sure without looking further.
+    fn uniform_span(&self, process: &Process, vad: &Vad, vpn: Vpn) -> (PageView, Vpn) {
+        match self.leaf(process.root, vpn) {
+            Leaf::Absent { until } => (self.default_view(vad, vpn), until.min(self.default_until(vad, vpn))),
+            Leaf::At(at) => {
+                let pte = self.format.decode(self.read(at));
+                (self.page_view(process, vad, vpn, pte), vpn.next())
+            }
+        }
+    }
+
+    /// Whether a page is charged as committed: a committed private page, a private copy, or a page that a store would
+    /// make private (SPEC J12, E31).
+    pub(crate) fn is_charged(&self, process: &Process, vad: &Vad, vpn: Vpn, pte: PteState) -> bool {
+        let VadKind::Image { section } = vad.kind else {
+            return vad.kind != VadKind::SharedUserData
+                && self.page_view(process, vad, vpn, pte).state == MemoryState::Committed;
+        };
+        match pte {
+            PteState::Valid(valid) if !self.is_shared(valid.pfn) => true,
+            PteState::DemandZero { .. } | PteState::Transition { .. } | PteState::PageFile { .. } => true,
+            PteState::Valid(_) | PteState::Zero | PteState::Decommitted | PteState::Prototype(_) => {
+                let protection = self.page_view(process, vad, vpn, pte).protection;
+                self.may_become_private(section, Self::view_page(vad, vpn), protection)
+            }
+        }
+    }
+
+    fn may_become_private(&self, section: SectionId, page: u32, protection: Option<Protection>) -> bool {
+        let private = self.section(section).sharing(page) == Sharing::Private;
+        private && protection.is_some_and(|p| p.base().is_write_copy())
+    }
+
+    /// Whether a frame's page belongs to a section.
+    pub(crate) fn is_shared(&self, pfn: Pfn) -> bool {
+        self.pfn.get(pfn).flags.contains(PfnFlags::PROTOTYPE)
+    }
+
+    /// How many pages of a range inside a VAD are charged.
+    pub(crate) fn charged_in(&self, process: &Process, vad: &Vad, range: PageRange) -> u64 {
+        let mut charged = 0;
+        let mut at = range.start();
+        while at < range.end() {
+            let (one, until) = match self.leaf(process.root, at) {
+                Leaf::Absent { until } => {
+                    let until = until.min(self.default_until(vad, at)).min(range.end());
+                    (self.is_charged(process, vad, at, PteState::Zero), until)
+                }
+                Leaf::At(entry) => {
+                    let pte = self.format.decode(self.read(entry));
+                    (self.is_charged(process, vad, at, pte), at.next())
+                }
+            };
+            charged += if one { until.raw() - at.raw() } else { 0 };
+            at = until;
+        }
+        charged
+    }
+
+    /// Lets go of what an entry holds: a frame is freed, or shared by one less. The caller writes the entry.
+    pub(crate) fn drop_content(&mut self, id: ProcessId, vpn: Vpn, pte: PteState, stale: &mut Stale) {
+        match pte {
+            PteState::Valid(valid) => {
+                stale.add_page(vpn);
+                self.unmap_frame(valid);
+                self.process_mut(id).view_protections.remove(&vpn);
+            }
+            PteState::Transition { pfn, .. } => {
+                self.pfn.leave_list(pfn);
+                self.pfn.enter(pfn, ListName::Free);
+            }
+            PteState::Zero
+            | PteState::DemandZero { .. }
+            | PteState::Decommitted
+            | PteState::Prototype(_)
+            | PteState::PageFile { .. } => {}
+        }
+    }
+
+    /// One mapping of a frame goes. A private page is freed at once (SPEC I28); a section's page that loses its last
+    /// mapping waits on a list, and its prototype entry says so (SPEC I24).
+    pub(crate) fn unmap_frame(&mut self, valid: ValidPte) {
+        let pfn = valid.pfn;
+        if !self.is_shared(pfn) {
+            if self.pfn.unshare(pfn) == LastShare::Yes {
+                self.pfn.enter(pfn, ListName::Free);
+            }
+            return;
+        }
+        if valid.is_dirty() {
+            self.pfn.get_mut(pfn).flags.insert(PfnFlags::MODIFIED);
+        }
+        if self.pfn.unshare(pfn) == LastShare::Yes {
+            let entry = self.pfn.get(pfn);
+            let protection = self.format.stored_protection(entry.original_pte);
+            self.set_prototype(entry.pte, self.format.transition(pfn, protection));
+            self.pfn.retire(pfn);
+        }
+    }
+
+    /// Every page of a range of a process that has an entry that is not zero.
+    pub(crate) fn entries_in(&self, id: ProcessId, range: PageRange) -> Vec<(Vpn, PhysAddr)> {
+        let root = self.process(id).root;
+        let mut found = Vec::new();
+        let mut at = range.start();
+        while at < range.end() {
+            match self.leaf(root, at) {
+                Leaf::Absent { until } => at = until,
+                Leaf::At(entry) => {
+                    if self.read(entry) != 0 {
+                        found.push((at, entry));
+                    }
+                    at = at.next();
+                }
+            }
+        }
+        found
+    }
+
+    /// Empties a range: contents go, entries become zero, empty tables are freed. Charges are the caller's.
+    pub(crate) fn clear_range(&mut self, id: ProcessId, range: PageRange, stale: &mut Stale) {
+        for (vpn, at) in self.entries_in(id, range) {
+            let pte = self.format.decode(self.read(at));
+            self.drop_content(id, vpn, pte, stale);
+            self.set_leaf(id, at, 0);
+        }
+        self.tidy_tables(id, range);
+    }
+
+    /// Takes a VAD away with everything in it, and gives its charge back.
+    pub(crate) fn delete_vad(&mut self, id: ProcessId, vad: VadId, stale: &mut Stale) -> Vad {
+        let range = self.process(id).vads.get(vad).range;
+        self.clear_range(id, range, stale);
+        let vad = self.remove_vad(id, vad);
+        self.give_back(id, vad.commit_pages);
+        if let VadKind::Image { section } = vad.kind {
+            self.sections.get_mut(section).expect("a view keeps its section alive").views -= 1;
+            self.delete_section_if_unused(section);
+        }
+        vad
+    }
+}

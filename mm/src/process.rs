@@ -1,0 +1,207 @@
+//! One process's address space: its top table, its VADs and its counts.
+
+use crate::id::ProcessId;
+use crate::request::FaultKind;
+use crate::state::Mm;
+use crate::system::{copy_kernel_half, directory, new_root};
+use crate::vad::{Vad, VadId, VadKind, VadTree};
+use std::collections::BTreeMap;
+use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, Pfn, PhysAddr, VirtAddr, Vpn};
+use vadose_facts::ntdef::{BaseProtection, Edition, LargeAddressAware, NtStatus, Protection, PteProtection};
+use vadose_facts::x86::{Access, PagingMode, PhysicalMemory, Stale};
+
+/// One process.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) root: PhysAddr,
+    /// Highest user address.
+    pub(crate) max_user: VirtAddr,
+    pub(crate) vads: VadTree,
+    /// Pages charged for private memory and for pages that may become private.
+    pub(crate) commit_pages: u64,
+    pub(crate) peak_commit_pages: u64,
+    /// Frames of page tables, the top one included.
+    pub(crate) table_pages: u64,
+    /// Valid user pages.
+    pub(crate) resident_pages: u64,
+    pub(crate) peak_resident_pages: u64,
+    /// Pages of all VADs.
+    pub(crate) virtual_pages: u64,
+    /// Protections of valid view pages that were changed since they were mapped: the protection of a working-set list
+    /// entry (SPEC I40).
+    pub(crate) view_protections: BTreeMap<Vpn, PteProtection>,
+    pub(crate) faults: FaultCounts,
+}
+
+/// Faults by how they were resolved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultCounts {
+    by_kind: [u64; FaultKind::ALL.len()],
+    /// Access violations, guard pages and other exceptions raised.
+    pub raised: u64,
+}
+
+impl FaultCounts {
+    /// How many faults were resolved this way.
+    pub fn of(&self, kind: FaultKind) -> u64 {
+        self.by_kind[kind as usize]
+    }
+
+    /// All that were resolved.
+    pub fn resolved(&self) -> u64 {
+        self.by_kind.iter().sum()
+    }
+
+    pub(crate) fn count(&mut self, kind: FaultKind) {
+        self.by_kind[kind as usize] += 1;
+    }
+}
+
+impl<R: PhysicalMemory> Mm<R> {
+    /// Makes an address space: kernel half, self-map, and the shared page at 7FFE0000 (SPEC H5).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_COMMITMENT_LIMIT` or `STATUS_NO_MEMORY` if there is no room for its tables.
+    pub fn create_process(&mut self, awareness: LargeAddressAware) -> Result<ProcessId, NtStatus> {
+        let mode = self.edition.paging;
+        let own = root_frames(mode);
+        self.need_frames(own + mode.levels().len() as u64)?;
+        self.commit.charge(own)?;
+        let mut frames = Vec::new();
+        for _ in 0..own {
+            frames.push(self.take_table(PhysAddr::new(0)));
+        }
+        let mut next = frames.into_iter();
+        let root = new_root(&self.ram, mode, &mut || next.next().expect("as many frames as the mode has"));
+        copy_kernel_half(&self.ram, mode, &self.system, root);
+        let max_user = self.edition.max_user_address(awareness);
+        let id = self.processes.insert(Process::new(root, max_user, own));
+        self.map_shared_user_data(id)?;
+        Ok(id)
+    }
+
+    /// Ends an address space: every region, table and charge goes back. A dead id changes nothing.
+    pub fn delete_process(&mut self, id: ProcessId) -> Stale {
+        let mut stale = Stale::none();
+        let Some(process) = self.processes.get(id) else {
+            return stale;
+        };
+        let vads: Vec<VadId> = process.vads.iter().map(|(vad, _)| vad).collect();
+        for vad in vads {
+            self.delete_vad(id, vad, &mut stale);
+        }
+        let process = self.processes.remove(id).expect("the process was found");
+        assert!(process.commit_pages == 0 && process.resident_pages == 0, "a process ends with nothing left");
+        assert!(process.table_pages == root_frames(self.edition.paging), "only the top tables are left");
+        self.free_root(process.root);
+        self.commit.give_back(process.table_pages);
+        stale
+    }
+
+    /// Highest user address of a process (SPEC H2).
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn user_limit(&self, process: ProcessId) -> VirtAddr {
+        self.process(process).max_user
+    }
+
+    fn free_root(&mut self, root: PhysAddr) {
+        if self.edition.paging == PagingMode::Pae {
+            for number in 0..4 {
+                let table = directory(&self.ram, PagingMode::Pae, root, number);
+                self.free_table(table.pfn());
+            }
+        }
+        self.free_table(root.pfn());
+    }
+
+    fn map_shared_user_data(&mut self, id: ProcessId) -> Result<(), NtStatus> {
+        let vpn = Edition::SHARED_USER_DATA.vpn();
+        let read_only = Protection::plain(BaseProtection::ReadOnly);
+        let range = PageRange::inclusive(vpn, vpn);
+        let at = self.ensure_leaf(id, vpn)?;
+        let bits = self.rights.user_bits(read_only, Access::Read);
+        self.set_leaf(id, at, self.system.shared_data.base().raw() | bits);
+        self.pfn.share(self.system.shared_data);
+        self.insert_vad(
+            id,
+            Vad { range, kind: VadKind::SharedUserData, protection: read_only, commit_pages: 0 },
+        );
+        Ok(())
+    }
+
+    pub(crate) fn insert_vad(&mut self, id: ProcessId, vad: Vad) -> VadId {
+        let process = self.process_mut(id);
+        process.virtual_pages += vad.range.pages();
+        process.vads.insert(vad)
+    }
+
+    pub(crate) fn remove_vad(&mut self, id: ProcessId, vad: VadId) -> Vad {
+        let process = self.process_mut(id);
+        let vad = process.vads.remove(vad);
+        process.virtual_pages -= vad.range.pages();
+        vad
+    }
+
+    /// Charges pages to the machine and to a process, all or none.
+    pub(crate) fn charge(&mut self, id: ProcessId, pages: u64) -> Result<(), NtStatus> {
+        self.commit.charge(pages)?;
+        let process = self.process_mut(id);
+        process.commit_pages += pages;
+        process.peak_commit_pages = process.peak_commit_pages.max(process.commit_pages);
+        Ok(())
+    }
+
+    pub(crate) fn give_back(&mut self, id: ProcessId, pages: u64) {
+        self.commit.give_back(pages);
+        let process = self.process_mut(id);
+        assert!(pages <= process.commit_pages, "no more is given back than was charged");
+        process.commit_pages -= pages;
+    }
+
+    /// Takes a frame for a page table, zeroed and active.
+    ///
+    /// # Panics
+    ///
+    /// If there is none: callers look first.
+    pub(crate) fn take_table(&mut self, parent: PhysAddr) -> Pfn {
+        let pfn = self.take_zeroed(&mut Stale::none()).expect("the caller made sure of a frame");
+        self.pfn.activate(pfn, parent, 0, crate::pfn::PfnFlags::PAGE_TABLE);
+        pfn
+    }
+}
+
+impl Process {
+    fn new(root: PhysAddr, max_user: VirtAddr, table_pages: u64) -> Self {
+        Self {
+            root,
+            max_user,
+            vads: VadTree::default(),
+            commit_pages: 0,
+            peak_commit_pages: 0,
+            table_pages,
+            resident_pages: 0,
+            peak_resident_pages: 0,
+            virtual_pages: 0,
+            view_protections: BTreeMap::new(),
+            faults: FaultCounts::default(),
+        }
+    }
+
+    /// First page that no region may hold: the 64 KiB below the highest user address stay free (SPEC H6).
+    pub(crate) fn vad_end(&self) -> Vpn {
+        let last = VirtAddr::new(self.max_user.raw() - GRANULARITY_BYTES);
+        last.vpn().next()
+    }
+}
+
+/// Frames that every address space has from the start: the top table, and with PAE four page directories.
+const fn root_frames(mode: PagingMode) -> u64 {
+    match mode {
+        PagingMode::Pae => 5,
+        PagingMode::Legacy | PagingMode::Long4 | PagingMode::Long5 => 1,
+    }
+}

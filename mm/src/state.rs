@@ -1,0 +1,214 @@
+//! The memory manager's whole state, and how it starts.
+
+use crate::commit::Commit;
+use crate::fault::FailedRead;
+use crate::id::{Arena, ProcessId, ProcessKind, SectionId, SectionKind, TransferKind};
+use crate::pfn::{FIRST_SYSTEM_FRAME, FrameCounts, PfnDatabase, PfnEntry};
+use crate::process::Process;
+use crate::pte::{PteFormat, Rights};
+use crate::section::{PendingTransfer, Pool, Section};
+use crate::system::System;
+use vadose_facts::addr::{PAGE_BYTES, Pfn, VirtAddr, pages_for};
+use vadose_facts::ntdef::{Edition, NtStatus, SelfMap};
+use vadose_facts::x86::{AddressSpace, PhysicalMemory};
+
+/// The memory manager of one booted machine.
+///
+/// It owns every table and record; guest RAM `R` is shared with the processor. Nothing here waits or reads a file: a
+/// fault that needs bytes from a file says which, and whoever moved them reports back.
+#[derive(Debug)]
+pub struct Mm<R> {
+    pub(crate) ram: R,
+    pub(crate) edition: &'static Edition,
+    pub(crate) format: PteFormat,
+    pub(crate) rights: Rights,
+    pub(crate) pfn: PfnDatabase,
+    pub(crate) commit: Commit,
+    pub(crate) system: System,
+    pub(crate) pool: Pool,
+    pub(crate) processes: Arena<Process, ProcessKind>,
+    pub(crate) sections: Arena<Section, SectionKind>,
+    pub(crate) transfers: Arena<PendingTransfer, TransferKind>,
+    pub(crate) failed_reads: Vec<FailedRead>,
+}
+
+/// What to boot.
+#[derive(Clone, Copy, Debug)]
+pub struct MmConfig {
+    /// Which Windows.
+    pub edition: &'static Edition,
+    /// Bytes of page files: they count towards the commit limit (SPEC J11).
+    pub page_file_bytes: u64,
+    /// What random choices of the boot are drawn from (SPEC H16).
+    pub seed: u64,
+}
+
+/// Why a machine cannot start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// Too few frames for the kernel's own structures and one small process.
+    #[error("guest RAM of {} KiB is too small: at least {} KiB are needed", .bytes / 1024, .minimum_bytes / 1024)]
+    TooLittleRam {
+        /// What was given.
+        bytes: u64,
+        /// What is needed.
+        minimum_bytes: u64,
+    },
+    /// More frames than the edition's page tables or the frame database can name.
+    #[error("guest RAM of {} MiB is too large: at most {} MiB can be addressed", .bytes >> 20, .maximum_bytes >> 20)]
+    TooMuchRam {
+        /// What was given.
+        bytes: u64,
+        /// What can be addressed.
+        maximum_bytes: u64,
+    },
+}
+
+/// Least RAM that starts: the frames below the system's, and 2 MiB for the system and a process.
+pub const MINIMUM_RAM_BYTES: u64 = FIRST_SYSTEM_FRAME * PAGE_BYTES + (2 << 20);
+
+impl<R: PhysicalMemory> Mm<R> {
+    /// Boots an edition on zeroed RAM: builds the kernel half of the address space, the page that all processes share,
+    /// and the frame database.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if the RAM's size does not do.
+    pub fn new(config: MmConfig, ram: R) -> Result<Self, StartError> {
+        let edition = config.edition;
+        check_size(edition, ram.frames() * PAGE_BYTES)?;
+        let mut pfn = PfnDatabase::new(ram.frames());
+        let format = PteFormat {
+            layout: edition.pte_format,
+            tracking: edition.write_tracking,
+            pool: edition.system.pool,
+        };
+        let system = System::boot(&ram, &mut pfn, edition, self_map_address(edition, config.seed));
+        let limit_pages = pfn.counts().available() + pages_for(config.page_file_bytes);
+        Ok(Self {
+            ram,
+            edition,
+            format,
+            rights: Rights { no_execute: edition.no_execute, tracking: edition.write_tracking },
+            pfn,
+            commit: Commit::new(limit_pages),
+            system,
+            pool: Pool::new(edition.system.pool, edition.system.pool_bytes),
+            processes: Arena::default(),
+            sections: Arena::default(),
+            transfers: Arena::default(),
+            failed_reads: Vec::new(),
+        })
+    }
+
+    /// Guest RAM.
+    pub const fn ram(&self) -> &R {
+        &self.ram
+    }
+
+    /// The edition that was booted.
+    pub const fn edition(&self) -> &'static Edition {
+        self.edition
+    }
+
+    /// How this edition writes its page-table entries.
+    pub const fn pte_format(&self) -> PteFormat {
+        self.format
+    }
+
+    /// The frame of `KUSER_SHARED_DATA`, for whoever fills it (SPEC H5).
+    pub const fn shared_user_data(&self) -> Pfn {
+        self.system.shared_data
+    }
+
+    /// A frame for the processor's own tables and its kernel address.
+    pub const fn processor_page(&self) -> (Pfn, VirtAddr) {
+        (self.system.processor, self.edition.system.processor)
+    }
+
+    /// Where the page tables appear in every address space (SPEC H11, H12, H14, H16).
+    pub const fn self_map(&self) -> VirtAddr {
+        self.system.self_map
+    }
+
+    /// One frame's entry in the PFN database.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such frame.
+    pub fn frame(&self, pfn: Pfn) -> PfnEntry {
+        self.pfn.get(pfn)
+    }
+
+    /// How many frames are where.
+    pub fn frame_counts(&self) -> FrameCounts {
+        self.pfn.counts()
+    }
+
+    /// What the processor needs to translate a process's addresses.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn translation(&self, process: ProcessId) -> AddressSpace {
+        self.space_of(self.process(process))
+    }
+
+    pub(crate) fn space_of(&self, process: &Process) -> AddressSpace {
+        AddressSpace { mode: self.edition.paging, root: process.root, no_execute: self.edition.no_execute }
+    }
+
+    /// A process that its caller holds.
+    ///
+    /// # Panics
+    ///
+    /// If it is gone: an id is given up with its process.
+    pub(crate) fn process(&self, id: ProcessId) -> &Process {
+        self.processes.get(id).expect("a process id outlives its process")
+    }
+
+    pub(crate) fn process_mut(&mut self, id: ProcessId) -> &mut Process {
+        self.processes.get_mut(id).expect("a process id outlives its process")
+    }
+
+    /// The process of a request, or the status for a dead one.
+    pub(crate) fn live(&self, id: ProcessId) -> Result<&Process, NtStatus> {
+        self.processes.get(id).ok_or(NtStatus::INVALID_HANDLE)
+    }
+
+    /// A section that a view or a handle keeps alive.
+    pub(crate) fn section(&self, id: SectionId) -> &Section {
+        self.sections.get(id).expect("a view keeps its section alive")
+    }
+}
+
+fn check_size(edition: &Edition, bytes: u64) -> Result<(), StartError> {
+    let maximum_bytes = match edition.pte_format {
+        vadose_facts::ntdef::SoftwarePteFormat::X86 => 1 << 32,
+        vadose_facts::ntdef::SoftwarePteFormat::Wide | vadose_facts::ntdef::SoftwarePteFormat::Wide1803 => {
+            1 << 43
+        }
+    };
+    if bytes < MINIMUM_RAM_BYTES {
+        return Err(StartError::TooLittleRam { bytes, minimum_bytes: MINIMUM_RAM_BYTES });
+    }
+    if bytes > maximum_bytes {
+        return Err(StartError::TooMuchRam { bytes, maximum_bytes });
+    }
+    Ok(())
+}
+
+/// Slots of the top table that a drawn self-map may take: kernel slots that nothing else uses, within the range in
+/// which memory-forensics tools look for it.
+const DRAWN_SLOTS: std::ops::Range<u64> = 0x110..0x1e0;
+
+fn self_map_address(edition: &Edition, seed: u64) -> VirtAddr {
+    match edition.system.self_map {
+        SelfMap::At(address) => address,
+        SelfMap::Drawn => {
+            let slots = DRAWN_SLOTS.end - DRAWN_SLOTS.start;
+            let slot = DRAWN_SLOTS.start + crate::vad::scramble(seed) % slots;
+            edition.paging.canonical(slot << 39)
+        }
+    }
+}

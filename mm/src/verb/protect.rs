@@ -1,0 +1,242 @@
+//! Protect: check that every page is committed, then change them all (SPEC C).
+
+use super::allocate::bad_parameter;
+use crate::id::ProcessId;
+use crate::pfn::{LastShare, PfnFlags};
+use crate::pte::{PrototypeLink, PteState, ValidPte};
+use crate::request::Protected;
+use crate::state::Mm;
+use crate::tables::Leaf;
+use crate::vad::{Vad, VadId, VadKind};
+use vadose_facts::addr::{PageRange, PhysAddr, VirtAddr, Vpn};
+use vadose_facts::ntdef::{BaseProtection, Edition, MemoryState, NtStatus, Protection};
+use vadose_facts::pe::Sharing;
+use vadose_facts::x86::{EntryBits, PhysicalMemory, Stale};
+
+/// The checks of base and size that come before the process is looked up (SPEC C1).
+///
+/// # Errors
+///
+/// `STATUS_INVALID_PARAMETER_2` or `_3`.
+pub(super) fn check_protect(edition: &Edition, base: VirtAddr, size: u64) -> Result<(), NtStatus> {
+    if base > edition.max_user_address {
+        return Err(bad_parameter(edition, 2));
+    }
+    if size == 0 || size > edition.max_user_address.raw() + 1 - base.raw() {
+        return Err(bad_parameter(edition, 3));
+    }
+    Ok(())
+}
+
+impl<R: PhysicalMemory> Mm<R> {
+    /// Changes the protection of committed pages of one region (SPEC C).
+    ///
+    /// # Errors
+    ///
+    /// The status that Windows gives; nothing has changed then.
+    pub fn protect(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        protection: u32,
+    ) -> Result<Protected, NtStatus> {
+        let new = Protection::parse(protection)?;
+        check_protect(self.edition, base, size)?;
+        let owner = self.live(process)?;
+        let range = PageRange::touching(base, size).ok_or(bad_parameter(self.edition, 3))?;
+        let id = owner.vads.find(range.start()).ok_or(NtStatus::CONFLICTING_ADDRESSES)?;
+        let vad = *owner.vads.get(id);
+        if !vad.range.covers(range) {
+            return Err(NtStatus::CONFLICTING_ADDRESSES);
+        }
+        check_kind(&vad, new)?;
+        let old = self.first_protection(process, &vad, range)?;
+        self.prepare(process, id, &vad, range, new)?;
+        let mut stale = Stale::none();
+        for vpn in range.iter() {
+            let at = self.ensure_leaf(process, vpn).expect("room for the tables was made sure of");
+            self.protect_page(process, &vad, vpn, at, new, &mut stale);
+        }
+        Ok(Protected { base: range.base(), size: range.bytes(), old, stale })
+    }
+
+    /// The protection of the first page, if all are committed (SPEC C4, C6).
+    fn first_protection(
+        &self,
+        process: ProcessId,
+        vad: &Vad,
+        range: PageRange,
+    ) -> Result<Protection, NtStatus> {
+        let owner = self.process(process);
+        let (first, mut at) = self.page_run(owner, vad, range.start());
+        let mut view = first;
+        loop {
+            if view.state != MemoryState::Committed {
+                return Err(NtStatus::NOT_COMMITTED);
+            }
+            if at >= range.end() {
+                return first.protection.ok_or(NtStatus::NOT_COMMITTED);
+            }
+            (view, at) = self.page_run(owner, vad, at);
+        }
+    }
+
+    /// Room for tables, and in an image the charge for pages that may become private, or that no longer may
+    /// (SPEC C21, J13).
+    fn prepare(
+        &mut self,
+        process: ProcessId,
+        id: VadId,
+        vad: &Vad,
+        range: PageRange,
+        new: Protection,
+    ) -> Result<(), NtStatus> {
+        self.room_for_tables(process, range, 0)?;
+        let VadKind::Image { .. } = vad.kind else {
+            return Ok(());
+        };
+        let before = self.charged_in(self.process(process), vad, range);
+        let after = range.iter().filter(|vpn| self.charged_after(process, vad, *vpn, new)).count() as u64;
+        if after > before {
+            self.room_for_tables(process, range, after - before)?;
+            self.charge(process, after - before)?;
+        } else {
+            self.give_back(process, before - after);
+        }
+        self.process_mut(process).vads.set_commit_pages(id, vad.commit_pages - before + after);
+        Ok(())
+    }
+
+    fn charged_after(&self, process: ProcessId, vad: &Vad, vpn: Vpn, new: Protection) -> bool {
+        let VadKind::Image { section } = vad.kind else {
+            return true;
+        };
+        let pte = self.pte(self.process(process).root, vpn);
+        let shared = self.is_section_page(pte);
+        let sharing = self.section(section).sharing(Self::view_page(vad, vpn));
+        !shared || sharing == Sharing::Private && new.base().before_copy().is_write_copy()
+    }
+
+    /// Whether an entry of an image view stands for the section's page, not for a private copy.
+    fn is_section_page(&self, pte: PteState) -> bool {
+        match pte {
+            PteState::Zero | PteState::Prototype(_) => true,
+            PteState::Valid(valid) => self.is_shared(valid.pfn),
+            PteState::DemandZero { .. }
+            | PteState::Decommitted
+            | PteState::Transition { .. }
+            | PteState::PageFile { .. } => false,
+        }
+    }
+
+    /// Changes one committed page.
+    pub(crate) fn protect_page(
+        &mut self,
+        id: ProcessId,
+        vad: &Vad,
+        vpn: Vpn,
+        at: PhysAddr,
+        new: Protection,
+        stale: &mut Stale,
+    ) {
+        let raw = self.read(at);
+        let pte = self.format.decode(raw);
+        let wanted = self.effective(vad, vpn, pte, new);
+        let bits = wanted.to_pte();
+        match (pte, vad.kind) {
+            (PteState::Valid(valid), _) => self.protect_valid(id, vpn, at, valid, wanted, stale),
+            (PteState::Zero, VadKind::Image { .. }) => {
+                self.set_leaf(id, at, self.format.prototype_through_vad(bits));
+            }
+            (PteState::Zero, VadKind::Private { .. } | VadKind::SharedUserData) => {
+                self.set_leaf(id, at, self.format.demand_zero(bits));
+            }
+            (PteState::Prototype(PrototypeLink::At { .. }) | PteState::Decommitted, _) => {
+                unreachable!("a committed page has another form")
+            }
+            (
+                PteState::Prototype(PrototypeLink::ThroughVad { .. })
+                | PteState::DemandZero { .. }
+                | PteState::Transition { .. }
+                | PteState::PageFile { .. },
+                _,
+            ) => self.set_leaf(id, at, self.format.with_protection(raw, bits)),
+        }
+    }
+
+    /// A section's page that was asked to be writable is write-copy until it is written; a private copy asked to be
+    /// write-copy is writable (SPEC C17, C18, C19).
+    fn effective(&self, vad: &Vad, vpn: Vpn, pte: PteState, new: Protection) -> Protection {
+        let VadKind::Image { section } = vad.kind else {
+            return new;
+        };
+        let sharing = self.section(section).sharing(Self::view_page(vad, vpn));
+        match (self.is_section_page(pte), sharing) {
+            (true, Sharing::Private) => new.with_base(new.base().before_copy()),
+            (true, Sharing::Shared) | (false, _) => new.with_base(new.base().after_copy()),
+        }
+    }
+
+    fn protect_valid(
+        &mut self,
+        id: ProcessId,
+        vpn: Vpn,
+        at: PhysAddr,
+        valid: ValidPte,
+        new: Protection,
+        stale: &mut Stale,
+    ) {
+        stale.add_page(vpn);
+        let untouchable = new.is_guard() || new.base() == BaseProtection::NoAccess;
+        match (self.is_shared(valid.pfn), untouchable) {
+            (true, true) => {
+                self.unmap_frame(valid);
+                self.process_mut(id).view_protections.remove(&vpn);
+                self.set_leaf(id, at, self.format.prototype_through_vad(new.to_pte()));
+            }
+            (false, true) => self.trim_private(id, at, valid, new),
+            (shared, false) => {
+                if shared {
+                    self.process_mut(id).view_protections.insert(vpn, new.to_pte());
+                } else {
+                    let entry = self.pfn.get_mut(valid.pfn);
+                    entry.original_pte = self.format.with_protection(entry.original_pte, new.to_pte());
+                }
+                let kept = EntryBits::PRESENT | EntryBits::USER | EntryBits::ACCESSED;
+                let dirty = valid.bits & EntryBits::DIRTY;
+                let bits =
+                    (valid.bits & kept).bits() | dirty.bits() | self.rights.protection_bits(new, dirty);
+                self.set_leaf(id, at, valid.pfn.base().raw() | bits);
+            }
+        }
+    }
+
+    /// A private page leaves the working set: its frame keeps the content and the entry its new protection (SPEC C25).
+    fn trim_private(&mut self, id: ProcessId, at: PhysAddr, valid: ValidPte, new: Protection) {
+        let pfn = valid.pfn;
+        self.pfn.get_mut(pfn).flags.insert(PfnFlags::MODIFIED);
+        self.set_leaf(id, at, self.format.transition(pfn, new.to_pte()));
+        assert!(self.pfn.unshare(pfn) == LastShare::Yes, "a private page has one mapping");
+        self.pfn.retire(pfn);
+    }
+
+    /// Where a page's entry is, for looking.
+    pub(crate) fn entry_of(&self, root: PhysAddr, vpn: Vpn) -> Option<PhysAddr> {
+        match self.leaf(root, vpn) {
+            Leaf::At(at) => Some(at),
+            Leaf::Absent { .. } => None,
+        }
+    }
+}
+
+/// What a kind of region refuses (SPEC C7, C9, C10).
+fn check_kind(vad: &Vad, new: Protection) -> Result<(), NtStatus> {
+    use vadose_facts::ntdef::PageModifier::{Guard, NoCache, Plain, WriteCombine};
+    match (vad.kind, new.modifier()) {
+        (VadKind::SharedUserData, _) => Err(NtStatus::INVALID_PAGE_PROTECTION),
+        (VadKind::Private { .. }, _) if new.base().is_write_copy() => Err(NtStatus::invalid_parameter(4)),
+        (VadKind::Image { .. }, NoCache | WriteCombine) => Err(NtStatus::invalid_parameter(4)),
+        (VadKind::Private { .. }, _) | (VadKind::Image { .. }, Plain | Guard) => Ok(()),
+    }
+}
