@@ -1,0 +1,38 @@
+//! The one door of the memory manager's tests: a scenario in words goes in, one word a step comes out.
+//!
+//! A scenario is a list of steps split by `;`. Sizes and offsets are hexadecimal bytes (`10000`), pages (`3p`) or KiB
+//! (`64K`); offsets count from the last region reserved or mapped, `@` starts an absolute address.
+//!
+//! ```text
+//! reserve SIZE [PROT] [at ADDR] [top] [zero N]     commit OFF SIZE [PROT]     alloc SIZE [PROT] [at ADDR] [top] [zero N]
+//! decommit OFF SIZE   release OFF SIZE   protect OFF SIZE PROT   query OFF   read OFF   write OFF [BYTE]   exec OFF
+//! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE (a call with any bits)      base OFF (moves the origin)
+//! ```
+//!
+//! Answers: `ok`, a status in lower case with dashes, what a read found (`=41`), a query's words
+//! (`commit/rw/3p`), the old protection (`was-rw`), a fault (`access-violation(1)+1fff`).
+
+#![allow(dead_code, reason = "each test file uses a part of the door")]
+
+mod parse;
+mod show;
+mod world;
+
+pub(crate) use world::World;
+
+/// Runs a scenario on a fresh process of an edition and compares the answers; audits after every step.
+#[track_caller]
+pub(crate) fn check_on(edition: &str, scenario: &str, answers: &str) {
+    let mut world = World::new(edition);
+    let got: Vec<String> = scenario.split(';').map(|step| world.step(step.trim())).collect();
+    let want: Vec<&str> = answers.split_whitespace().collect();
+    assert_eq!(got, want, "on {edition}: {scenario}");
+}
+
+/// The same on every edition.
+#[track_caller]
+pub(crate) fn check(scenario: &str, answers: &str) {
+    for edition in vadose_facts::ntdef::editions() {
+        check_on(edition.name, scenario, answers);
+    }
+}

@@ -1,0 +1,301 @@
+//! One process on one edition, driven by the steps of a scenario through the public calls only.
+
+use super::{parse, show};
+use std::rc::Rc;
+use vadose_facts::addr::{PhysAddr, VirtAddr};
+use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus, edition};
+use vadose_facts::pe::PeImage;
+use vadose_facts::x86::{Access, HeapRam, Miss, PhysicalMemory, Privilege, Stale, walk};
+use vadose_mm::{
+    AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, Mm, MmConfig, ProcessId,
+    SectionId, ThreadStack,
+};
+
+/// RAM that the test and the memory manager share.
+#[derive(Clone)]
+pub(crate) struct SharedRam(Rc<HeapRam>);
+
+impl PhysicalMemory for SharedRam {
+    fn frames(&self) -> u64 {
+        self.0.frames()
+    }
+    fn read_u32(&self, at: PhysAddr) -> u32 {
+        self.0.read_u32(at)
+    }
+    fn write_u32(&self, at: PhysAddr, value: u32) {
+        self.0.write_u32(at, value);
+    }
+    fn read_u64(&self, at: PhysAddr) -> u64 {
+        self.0.read_u64(at)
+    }
+    fn write_u64(&self, at: PhysAddr, value: u64) {
+        self.0.write_u64(at, value);
+    }
+    fn read_bytes(&self, at: PhysAddr, into: &mut [u8]) {
+        self.0.read_bytes(at, into);
+    }
+    fn write_bytes(&self, at: PhysAddr, from: &[u8]) {
+        self.0.write_bytes(at, from);
+    }
+}
+
+/// A process, and where the last region began.
+pub(crate) struct World {
+    pub(crate) mm: Mm<SharedRam>,
+    pub(crate) process: ProcessId,
+    pub(crate) origin: VirtAddr,
+    /// The current thread's stack, for guard pages.
+    pub(crate) stack: Option<ThreadStack>,
+    /// New stack limit of the last fault.
+    pub(crate) stack_limit: Option<VirtAddr>,
+    image: Option<(Vec<u8>, SectionId)>,
+    /// What the next file reads answer instead of bytes.
+    pub(crate) failing_reads: Option<NtStatus>,
+}
+
+/// RAM of a test machine: 16 MiB.
+const FRAMES: u64 = 4096;
+
+impl World {
+    pub(crate) fn new(name: &str) -> Self {
+        let edition = edition(name).expect("a known edition");
+        let ram = SharedRam(Rc::new(HeapRam::new(FRAMES)));
+        let config = MmConfig { edition, page_file_bytes: 0, seed: 7 };
+        let mut mm = Mm::new(config, ram).expect("RAM enough");
+        let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
+        mm.audit().expect("a new machine agrees with itself");
+        let origin = VirtAddr::new(0);
+        Self { mm, process, origin, stack: None, stack_limit: None, image: None, failing_reads: None }
+    }
+
+    /// Gives the world a file that `map` maps.
+    pub(crate) fn with_image(mut self, bytes: Vec<u8>) -> Self {
+        let image = PeImage::parse(bytes.as_slice()).expect("a well-formed image");
+        let section = self.mm.create_image_section(FileId::new(1), &image).expect("room for the section");
+        self.image = Some((bytes, section));
+        self
+    }
+
+    pub(crate) fn step(&mut self, step: &str) -> String {
+        let words: Vec<&str> = step.split_whitespace().collect();
+        let answer = self.run(&words);
+        if let Err(error) = self.mm.audit() {
+            panic!("after {step}: {error}");
+        }
+        answer
+    }
+
+    fn run(&mut self, words: &[&str]) -> String {
+        match *words {
+            ["reserve", size, ref options @ ..] => self.allocate(0x2000, size, options),
+            ["alloc", size, ref options @ ..] => self.allocate(0x3000, size, options),
+            ["commit", offset, size] => self.call(0x1000, 0x04, offset, size),
+            ["commit", offset, size, protection] => {
+                self.call(0x1000, parse::protection(protection), offset, size)
+            }
+            ["raw", kind, protection, offset, size] => {
+                let kind = u32::from_str_radix(kind, 16).expect("type bits in hex");
+                self.call(kind, parse::protection(protection), offset, size)
+            }
+            ["decommit", offset, size] => self.free(FreeType::DECOMMIT, offset, size),
+            ["release", offset, size] => self.free(FreeType::RELEASE, offset, size),
+            ["free", kind, offset, size] => {
+                let kind = u32::from_str_radix(kind, 16).expect("type bits in hex");
+                self.free(FreeType::from_bits_retain(kind), offset, size)
+            }
+            ["protect", offset, size, protection] => self.protect(offset, size, protection),
+            ["query", offset] => self.query(offset),
+            ["owner", offset] => self.owner(offset),
+            ["read", offset] => self.touch(offset, Access::Read, 0),
+            ["write", offset] => self.touch(offset, Access::Write, 0x41),
+            ["write", offset, byte] => self.touch(offset, Access::Write, parse::number(byte) as u8),
+            ["exec", offset] => self.touch(offset, Access::Execute, 0),
+            ["map"] => self.map(None),
+            ["map", "at", address] => self.map(Some(self.address(address))),
+            ["unmap", offset] => {
+                let address = self.address(offset);
+                self.mm.unmap_view(self.process, address).map_or_else(show::status, done)
+            }
+            ["base", offset] => {
+                self.origin = self.address(offset);
+                "ok".to_owned()
+            }
+            _ => panic!("a step: {words:?}"),
+        }
+    }
+
+    /// An offset from the origin, or an absolute address after `@`.
+    fn address(&self, word: &str) -> VirtAddr {
+        match word.strip_prefix('@') {
+            Some(absolute) => VirtAddr::new(parse::number(absolute)),
+            None => self.origin.checked_add(parse::number(word)).expect("an address"),
+        }
+    }
+
+    fn allocate(&mut self, kind: u32, size: &str, options: &[&str]) -> String {
+        let mut request = AllocateRequest {
+            base: None,
+            size: parse::number(size),
+            zero_bits: 0,
+            kind: AllocationType::from_bits_retain(kind),
+            protection: 0x04,
+        };
+        let mut words = options.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "at" => request.base = Some(self.address(words.next().expect("an address"))),
+                "top" => request.kind |= AllocationType::TOP_DOWN,
+                "zero" => request.zero_bits = parse::number(words.next().expect("a count")),
+                other => request.protection = parse::protection(other),
+            }
+        }
+        match self.mm.allocate(self.process, request) {
+            Ok(made) => {
+                self.origin = made.base;
+                done(made.stale)
+            }
+            Err(status) => show::status(status),
+        }
+    }
+
+    fn call(&mut self, kind: u32, protection: u32, offset: &str, size: &str) -> String {
+        let request = AllocateRequest {
+            base: Some(self.address(offset)),
+            size: parse::number(size),
+            zero_bits: 0,
+            kind: AllocationType::from_bits_retain(kind),
+            protection,
+        };
+        self.mm.allocate(self.process, request).map_or_else(show::status, |made| done(made.stale))
+    }
+
+    fn free(&mut self, kind: FreeType, offset: &str, size: &str) -> String {
+        let base = self.address(offset);
+        self.mm
+            .free(self.process, base, parse::number(size), kind)
+            .map_or_else(show::status, |freed| done(freed.stale))
+    }
+
+    fn protect(&mut self, offset: &str, size: &str, protection: &str) -> String {
+        let base = self.address(offset);
+        let (size, protection) = (parse::number(size), parse::protection(protection));
+        match self.mm.protect(self.process, base, size, protection) {
+            Ok(changed) => {
+                changed.stale.nothing_cached();
+                format!("was-{}", show::protection(changed.old))
+            }
+            Err(status) => show::status(status),
+        }
+    }
+
+    fn query(&self, offset: &str) -> String {
+        self.mm
+            .query(self.process, self.address(offset))
+            .map_or_else(show::status, |info| show::information(&info))
+    }
+
+    /// Allocation base (as an offset), allocation protection and type.
+    fn owner(&self, offset: &str) -> String {
+        let info = match self.mm.query(self.process, self.address(offset)) {
+            Ok(info) => info,
+            Err(status) => return show::status(status),
+        };
+        match (info.allocation_base, info.allocation_protection, info.kind) {
+            (Some(base), Some(protection), Some(kind)) => {
+                let offset = base.raw().wrapping_sub(self.origin.raw());
+                format!("+{offset:x}/{}/{kind:?}", show::protection(protection)).to_lowercase()
+            }
+            (base, protection, kind) => {
+                assert!(base.is_none() && protection.is_none() && kind.is_none(), "free space has no owner");
+                "none".to_owned()
+            }
+        }
+    }
+
+    fn map(&mut self, base: Option<VirtAddr>) -> String {
+        let (_, section) = self.image.as_ref().expect("a world with an image");
+        match self.mm.map_view(self.process, *section, base) {
+            Ok(view) => {
+                self.origin = view.base;
+                if view.status == NtStatus::SUCCESS { "ok".to_owned() } else { show::status(view.status) }
+            }
+            Err(status) => show::status(status),
+        }
+    }
+
+    /// One byte, as the processor would: walk, fault, walk again.
+    fn touch(&mut self, offset: &str, access: Access, byte: u8) -> String {
+        const ATTEMPTS: u32 = 8;
+        let address = self.address(offset);
+        for _ in 0..ATTEMPTS {
+            let space = self.mm.translation(self.process);
+            match walk(self.mm.ram(), space, address, access, Privilege::User) {
+                Ok(found) => return self.use_byte(found.phys, access, byte),
+                Err(Miss::NotCanonical) => return "general-protection".to_owned(),
+                Err(Miss::PageFault(_)) => {}
+            }
+            if let Some(raised) = self.fault(address, access) {
+                return raised;
+            }
+        }
+        panic!("a fault that never ends at {address:?}");
+    }
+
+    fn use_byte(&self, at: PhysAddr, access: Access, byte: u8) -> String {
+        let mut found = [0];
+        self.mm.ram().read_bytes(at, &mut found);
+        match access {
+            Access::Read => format!("={:x}", found[0]),
+            Access::Execute => "ok".to_owned(),
+            Access::Write => {
+                self.mm.ram().write_bytes(at, &[byte]);
+                "ok".to_owned()
+            }
+        }
+    }
+
+    fn fault(&mut self, address: VirtAddr, access: Access) -> Option<String> {
+        let request = FaultRequest { address, access, stack: self.stack };
+        match self.mm.fault(self.process, request) {
+            FaultOutcome::Resume(resume) => {
+                resume.stale.nothing_cached();
+                self.stack_limit = resume.stack_limit.or(self.stack_limit);
+                None
+            }
+            FaultOutcome::Raise(raise) => {
+                raise.stale.nothing_cached();
+                self.stack_limit = raise.stack_limit.or(self.stack_limit);
+                Some(self.raised(raise.status, raise.parameters))
+            }
+            FaultOutcome::Wait(transfer) => {
+                let result = self.read_file(transfer.frame.base(), transfer.offset, transfer.bytes);
+                self.mm.complete_transfer(transfer.id, result).nothing_cached();
+                None
+            }
+        }
+    }
+
+    fn raised(&self, status: NtStatus, parameters: ExceptionParameters) -> String {
+        let [code, address, rest @ ..] = parameters.as_slice() else { panic!("two parameters at least") };
+        let offset = address.wrapping_sub(self.origin.raw());
+        let cause: String =
+            rest.iter().map(|raw| format!("/{}", show::status(NtStatus::new(*raw as u32)))).collect();
+        format!("{}({code})+{offset:x}{cause}", show::status(status))
+    }
+
+    fn read_file(&self, to: PhysAddr, offset: u64, bytes: u32) -> Result<(), NtStatus> {
+        if let Some(status) = self.failing_reads {
+            return Err(status);
+        }
+        let (file, _) = self.image.as_ref().expect("only images are read");
+        let start = usize::try_from(offset).expect("a small file");
+        let page = &file[start..start + bytes as usize];
+        self.mm.ram().write_bytes(to, page);
+        Ok(())
+    }
+}
+
+fn done(stale: Stale) -> String {
+    stale.nothing_cached();
+    "ok".to_owned()
+}
