@@ -151,10 +151,7 @@ impl ExportTable {
     ///
     /// If a table is outside the image, or the reader's own error.
     pub fn by_ordinal(&self, reader: &mut impl RvaReader, ordinal: u32) -> Result<Option<Export>, PeError> {
-        match ordinal.checked_sub(self.ordinal_base) {
-            Some(function) => self.export(reader, function, None),
-            None => Ok(None),
-        }
+        self.export(reader, ordinal.wrapping_sub(self.ordinal_base), None)
     }
 
     /// Every export: those with names in the order of the names, then those without by ordinal.

@@ -1,4 +1,4 @@
-//! The headers of an image file, and every check of them that decides its status (SPEC G1 to G8, G10).
+//! The headers of an image file, and the checks of them that decide its status (SPEC G4 to G8, G10).
 
 use super::bytes::{ImageBytes, read_whole};
 use super::clr::ClrHeader;
@@ -12,19 +12,11 @@ use super::name::SectionName;
 use super::optional::{OptionalHeader, Reserve, Version, image_base_offset};
 use super::rva::FileView;
 use super::section::{Section, SectionFlags};
+use super::signature::{HeaderRules, SIGNATURE_BYTES, pe_offset};
 use crate::addr::{GRANULARITY_BYTES, PAGE_BYTES};
 use crate::ntdef::{Bitness, NtStatus};
 use object::LittleEndian as LE;
-use object::pe::{ImageDosHeader, ImageFileHeader, ImageSectionHeader};
-
-/// How strict an edition is about headers that were made as small as can be (SPEC G10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HeaderRules {
-    /// Before Windows 10 1809: the PE headers may lie inside the DOS header and end with the file.
-    BeforeWindows10_1809,
-    /// Windows 10 1809 and later: the PE headers come after the DOS header and are whole.
-    SinceWindows10_1809,
-}
+use object::pe::{ImageFileHeader, ImageSectionHeader};
 
 /// An image file whose headers are valid. Holds the headers only, none of the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +32,6 @@ pub struct PeImage {
     layout: Layout,
     clr: Option<ClrHeader>,
 }
-
-/// Offset of `ne_exetyp` in a 16-bit header.
-const NE_EXE_TYPE_OFFSET: u64 = 0x36;
-const SIGNATURE_BYTES: u64 = 4;
 
 impl PeImage {
     /// Reads and checks the headers of a file by the rules of current Windows.
@@ -290,47 +278,6 @@ impl PeImage {
     /// The file seen through the section table.
     pub fn file_view<'a, B: ImageBytes + ?Sized>(&'a self, bytes: &'a B) -> FileView<'a, B> {
         FileView::new(bytes, &self.layout)
-    }
-}
-
-/// Offset of the PE signature (SPEC G1, G2, G3).
-fn pe_offset(bytes: &(impl ImageBytes + ?Sized), rules: HeaderRules) -> Result<u64, PeError> {
-    let not_mz = |reason| PeError::new(NtStatus::INVALID_IMAGE_NOT_MZ, reason);
-    let dos: ImageDosHeader =
-        read_whole(bytes, 0).ok_or_else(|| not_mz("is no program: it is shorter than a DOS header"))?;
-    if dos.e_magic.get(LE) != u16::from_le_bytes(*b"MZ") {
-        return Err(not_mz("is no program: it does not start with \"MZ\""));
-    }
-    let start = u64::from(dos.e_lfanew.get(LE));
-    let mut signature = [0; SIGNATURE_BYTES as usize];
-    let present = bytes.read(start, &mut signature);
-    match &signature {
-        b"PE\0\0" if present == signature.len() => {}
-        [b'N', b'E', ..] if present >= 2 => return Err(sixteen_bit(bytes, start)),
-        [b'L', b'E', ..] if present >= 2 => {
-            return Err(PeError::new(NtStatus::INVALID_IMAGE_LE_FORMAT, "is an OS/2 or driver program (LE)"));
-        }
-        _ => {
-            return Err(PeError::new(
-                NtStatus::INVALID_IMAGE_PROTECT,
-                "is a DOS program: it has no PE header",
-            ));
-        }
-    }
-    if rules == HeaderRules::SinceWindows10_1809 && start < size_of::<ImageDosHeader>() as u64 {
-        return Err(PeError::format("has its PE header inside the DOS header"));
-    }
-    Ok(start)
-}
-
-/// Which 16-bit system a program with an "NE" header is for (SPEC G3).
-fn sixteen_bit(bytes: &(impl ImageBytes + ?Sized), start: u64) -> PeError {
-    let mut exe_type = [0];
-    bytes.read(start + NE_EXE_TYPE_OFFSET, &mut exe_type);
-    match exe_type {
-        [2] => PeError::new(NtStatus::INVALID_IMAGE_WIN_16, "is a 16-bit Windows program"),
-        [5] => PeError::new(NtStatus::INVALID_IMAGE_PROTECT, "is a DOS program with an NE header"),
-        _ => PeError::new(NtStatus::INVALID_IMAGE_NE_FORMAT, "is a 16-bit program (NE) not for Windows"),
     }
 }
 

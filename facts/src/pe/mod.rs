@@ -20,6 +20,7 @@ mod optional;
 mod relocation;
 mod rva;
 mod section;
+mod signature;
 mod tls;
 
 pub use bytes::ImageBytes;
@@ -30,7 +31,7 @@ pub use export::{Export, ExportTable, ExportTarget, Forwarder};
 pub use fields::{
     DataDirectory, Directory, DllCharacteristics, FileCharacteristics, Machine, Magic, Subsystem,
 };
-pub use header::{HeaderRules, PeImage};
+pub use header::PeImage;
 pub use import::{ImportSymbol, ImportedDll, ImportedFunction};
 pub use layout::{Layout, Mapping, PageSource, Subsection, SubsectionKind};
 pub use limits::{
@@ -43,4 +44,5 @@ pub use optional::{Reserve, Version};
 pub use relocation::{Fixup, FixupKind, MAX_STRADDLE_BYTES, Neighbours, Relocations, Straddle};
 pub use rva::{FileView, MappedView, RvaReader};
 pub use section::{Section, SectionFlags, Sharing};
+pub use signature::HeaderRules;
 pub use tls::TlsDirectory;

@@ -4,7 +4,8 @@ use super::builder::{EXECUTE, READ, Sample, Width, at, put16, put32, put64};
 use super::full::full;
 use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_facts::pe::{
-    ClrFlags, Directory, HeaderRules, MAX_SECTIONS, Machine, Magic, PeImage, Reserve, Subsystem, Version,
+    ClrFlags, Directory, HeaderRules, MAX_SECTIONS, Machine, Magic, Mapping, PeImage, Reserve, Subsystem,
+    Version,
 };
 
 /// Breaks a good file and checks the status.
@@ -97,7 +98,7 @@ fn a_32_bit_kernel_takes_no_64_bit_image() {
     assert_eq!(status(Width::X64, Bitness::Bits32), Err(NtStatus::INVALID_IMAGE_WIN_64));
 }
 
-/// SPEC G6 G7: alignments, base and size.
+/// SPEC G6: alignments, base and size.
 #[test]
 fn alignments_base_and_size_must_be_sound() {
     let bad = NtStatus::INVALID_IMAGE_FORMAT;
@@ -125,6 +126,21 @@ fn alignments_base_and_size_must_be_sound() {
             put32(file, at::SIZE_OF_IMAGE, 0x9000)
         });
     }
+}
+
+/// SPEC G7: an alignment below a page is for files that are mapped as they are, so it must be the file's own.
+#[test]
+fn a_low_alignment_must_be_the_files_own() {
+    let status = |section: u32, file_alignment: u32| {
+        let mut file = Sample::new(Width::X64).build();
+        put32(&mut file, at::SIZE_OF_IMAGE, 0x1000);
+        put32(&mut file, at::SECTION_ALIGNMENT, section);
+        put32(&mut file, at::FILE_ALIGNMENT, file_alignment);
+        PeImage::parse(&file).map(|image| image.layout().mapping()).map_err(|error| error.status)
+    };
+    assert_eq!(status(0x800, 0x800), Ok(Mapping::Flat));
+    assert_eq!(status(0x800, 0x200), Err(NtStatus::INVALID_IMAGE_FORMAT));
+    assert_eq!(status(0x1000, 0x200), Ok(Mapping::Sections));
 }
 
 /// SPEC G6: the size counts in whole pages, so a last section that ends in the last page is inside.

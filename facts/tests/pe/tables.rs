@@ -146,6 +146,23 @@ fn every_export_is_enumerated_once() {
     assert_eq!(all.iter().map(|e| e.ordinal).collect::<Vec<_>>(), [8, 5, 6, 9, 10]);
 }
 
+/// A base so high that ordinals pass 32 bits: they wrap, the same way in both directions.
+#[test]
+fn what_is_enumerated_is_found_by_ordinal() {
+    let file = full(Width::X64).build();
+    let image = PeImage::parse(&file).expect("good");
+    let mut memory = mapped(&image, &file);
+    put32(&mut memory, image.directory(Directory::Export).rva as usize + 16, 0xffff_fffd);
+    let mut view = MappedView(&memory);
+    let table = image.exports(&mut view).expect("good").expect("it exports");
+    let all = table.enumerate(&mut view).expect("good");
+    assert_eq!(all.iter().map(|e| e.ordinal).collect::<Vec<_>>(), [0, 0xffff_fffd, 0xffff_fffe, 1, 2]);
+    for export in all {
+        let found = table.by_ordinal(&mut view, export.ordinal).expect("good");
+        assert_eq!(found.map(|f| f.target), Some(export.target));
+    }
+}
+
 #[test]
 fn unsorted_names_are_found_too() {
     let file = full(Width::X64).build();
