@@ -94,6 +94,7 @@ impl UnicornCpu {
             code_frames: CodeFrames::new(frames),
             blocks: 0,
             block_limit: u64::MAX,
+            before_port_access: None,
             time_stamp: 0,
         }))));
         let mut engine = Engine::open(mode)?;
@@ -170,7 +171,11 @@ impl UnicornCpu {
         match result {
             uc_error::OK => Ok(None),
             uc_error::EXCEPTION => self.refused(),
-            uc_error::INSN_INVALID => Ok(Some(Exit::Exception(CpuException::InvalidOpcode))),
+            uc_error::INSN_INVALID => {
+                let (exception, step) = exception::invalid(self.instruction());
+                self.ip = VirtAddr::new(self.ip.raw().wrapping_add(step));
+                Ok(Some(Exit::Exception(exception)))
+            }
             other => check("run", other).map(|()| None),
         }
     }
@@ -186,6 +191,18 @@ impl UnicornCpu {
                     self.set_gpr(R11, flags);
                 }
                 Ok(Exit::Service)
+            }
+            Event::PortAccess => {
+                let state = self.state.get_mut();
+                state.phase = Phase::Guest;
+                let before = state.before_port_access.take().ok_or_else(|| CpuError {
+                    operation: "refuse a port access",
+                    reason: "the state before it was not saved".into(),
+                })?;
+                self.engine.restore(&before)?;
+                self.ip = VirtAddr::new(self.engine.read(register_file::instruction_pointer(self.mode)));
+                let cause = ProtectionCause::PrivilegedInstruction;
+                Ok(Exit::Exception(CpuException::GeneralProtection { cause }))
             }
             Event::Interrupt(vector) => {
                 if double_fault::lingers(vector) {

@@ -46,6 +46,10 @@ const TABLE_LIMIT: u32 = 0x7f;
 /// Where in the page the way into ring 3 is set up.
 const STUB: u64 = 0x800;
 const FRAME: u64 = 0xf00;
+const CR0_MONITOR: u64 = 1 << 1;
+const CR0_NUMERIC_ERROR: u64 = 1 << 5;
+const CR4_FXSAVE: u64 = 1 << 9;
+const CR4_SIMD_EXCEPTIONS: u64 = 1 << 10;
 /// Ring 3 starts with interrupts on.
 const FLAGS: u64 = 0x202;
 
@@ -64,6 +68,7 @@ pub(crate) fn enter_ring_3(engine: &mut Engine, state: NonNull<HookState>) -> Re
     let (mode, page) = (*mode, *page);
     write_table(ram, page, mode);
     write_way_out(ram, page, mode);
+    switch_on_features(engine)?;
     engine.set_gdt(page.va.raw(), TABLE_LIMIT)?;
     let stack = match mode {
         CpuMode::Bits64 => RegisterX86::RSP,
@@ -87,6 +92,13 @@ pub(crate) fn enter_ring_3(engine: &mut Engine, state: NonNull<HookState>) -> Re
     load_data_selectors(engine, mode)?;
     engine.flush_tlb();
     Ok(())
+}
+
+/// The control bits that an operating system sets: SSE with its state and exceptions, x87 errors as exceptions.
+fn switch_on_features(engine: &mut Engine) -> Result<(), CpuError> {
+    let (cr0, cr4) = (engine.read(RegisterX86::CR0), engine.read(RegisterX86::CR4));
+    engine.write(RegisterX86::CR0, cr0 | CR0_MONITOR | CR0_NUMERIC_ERROR)?;
+    engine.write(RegisterX86::CR4, cr4 | CR4_FXSAVE | CR4_SIMD_EXCEPTIONS)
 }
 
 fn load_data_selectors(engine: &mut Engine, mode: CpuMode) -> Result<(), CpuError> {

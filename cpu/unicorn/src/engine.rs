@@ -86,9 +86,7 @@ impl Engine {
 
     /// Forgets every translation of addresses.
     pub(crate) fn flush_tlb(&mut self) {
-        // SAFETY: the handle is open; this control takes nothing.
-        let result = unsafe { uc_ctl(self.uc, write_control(ControlType::TLB_FLUSH)) };
-        assert_eq!(result, uc_error::OK, "a TLB flush cannot fail");
+        flush_tlb(self.uc);
     }
 
     /// Forgets all translated code.
@@ -151,14 +149,7 @@ impl Engine {
 
     /// A copy of the processor's whole state.
     pub(crate) fn save(&self) -> Result<Snapshot, CpuError> {
-        let mut context = std::ptr::null_mut();
-        // SAFETY: the handle is open and `context` is a place for the pointer.
-        check("allocate a context", unsafe { uc_context_alloc(self.uc, &raw mut context) })?;
-        // SAFETY: the handle is open.
-        let snapshot = Snapshot { context, bytes: unsafe { uc_context_size(self.uc) } };
-        // SAFETY: the context was allocated for this engine.
-        check("save a context", unsafe { uc_context_save(self.uc, snapshot.context) })?;
-        Ok(snapshot)
+        Snapshot::of(self.uc)
     }
 
     /// Puts a saved state back.
@@ -188,6 +179,18 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Saves the state of an open engine.
+    pub(crate) fn of(uc: *mut uc_engine) -> Result<Self, CpuError> {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: the handle is open and `context` is a place for the pointer.
+        check("allocate a context", unsafe { uc_context_alloc(uc, &raw mut context) })?;
+        // SAFETY: the handle is open.
+        let snapshot = Self { context, bytes: unsafe { uc_context_size(uc) } };
+        // SAFETY: the context was allocated for this engine.
+        check("save a context", unsafe { uc_context_save(uc, snapshot.context) })?;
+        Ok(snapshot)
+    }
+
     /// The four-byte fields of the state.
     pub(crate) fn fields(&self) -> Vec<i32> {
         let at = |index: usize| {
@@ -225,6 +228,13 @@ impl Kick for Kicker {
         // SAFETY: the engine detaches its kicker before it closes. Stopping between runs does nothing.
         let _ = unsafe { uc_emu_stop(self.uc) };
     }
+}
+
+/// Forgets every translation of addresses; allowed in callbacks too.
+pub(crate) fn flush_tlb(uc: *mut uc_engine) {
+    // SAFETY: callers hold an open engine; this control takes nothing.
+    let result = unsafe { uc_ctl(uc, write_control(ControlType::TLB_FLUSH)) };
+    assert_eq!(result, uc_error::OK, "a TLB flush cannot fail");
 }
 
 /// Turns Unicorn's answer into ours.

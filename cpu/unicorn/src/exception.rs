@@ -55,3 +55,12 @@ fn protection(at: Option<Decoded>) -> CpuException {
     };
     CpuException::GeneralProtection { cause }
 }
+
+/// What an instruction that Unicorn does not execute raises, and how far behind it the pointer then stands. Unicorn
+/// knows no `int1`.
+pub(crate) fn invalid(at: Option<Decoded>) -> (CpuException, u64) {
+    match at {
+        Some(decoded) if decoded.is_debug_trap() => (CpuException::Debug, decoded.instruction.len() as u64),
+        Some(_) | None => (CpuException::InvalidOpcode, 0),
+    }
+}

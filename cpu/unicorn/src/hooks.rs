@@ -2,7 +2,7 @@
 
 use crate::code_cache::CodeFrames;
 use crate::descriptors::ProcessorPage;
-use crate::engine::check;
+use crate::engine::{Snapshot, check, flush_tlb};
 use crate::instruction::{self, AddressRegisters};
 use crate::register_file;
 use iced_x86::Register;
@@ -32,6 +32,8 @@ pub(crate) struct HookState {
     pub(crate) code_frames: CodeFrames,
     pub(crate) blocks: u64,
     pub(crate) block_limit: u64,
+    /// The state before a port access that ring 3 may not make.
+    pub(crate) before_port_access: Option<Snapshot>,
     /// Answers to RDTSC: time stands still but for these.
     pub(crate) time_stamp: u64,
 }
@@ -45,6 +47,8 @@ pub(crate) enum Phase {
     Window(PhysAddr),
     /// The guest's, at ring 3.
     Guest,
+    /// Nobody's: what the guest does now will be undone, so it may not reach memory.
+    Closed,
 }
 
 /// A fill that was refused.
@@ -73,6 +77,8 @@ pub(crate) enum Event {
     SystemCall,
     /// An interrupt or exception, by vector.
     Interrupt(u32),
+    /// A port was read or written, which ring 3 may not do. The state before it is kept.
+    PortAccess,
     /// The block budget is used up; the next block has not begun.
     Budget,
 }
@@ -89,6 +95,7 @@ pub(crate) unsafe fn install(uc: *mut uc_engine, state: NonNull<HookState>) -> R
     let fill: FillHook = on_fill;
     let interrupt: InterruptHook = on_interrupt;
     let call: CallHook = on_system_call;
+    let (port_in, port_out): (PortInHook, PortOutHook) = (on_port_in, on_port_out);
     let (rdtsc, rdtscp): (SkipHook, SkipHook) = (on_rdtsc, on_rdtscp);
     // SAFETY: each callback has the signature that Unicorn documents for its kind.
     unsafe {
@@ -97,6 +104,8 @@ pub(crate) unsafe fn install(uc: *mut uc_engine, state: NonNull<HookState>) -> R
         for (instruction, callback) in [
             (X86Insn::SYSCALL, call as *mut c_void),
             (X86Insn::SYSENTER, call as *mut c_void),
+            (X86Insn::IN, port_in as *mut c_void),
+            (X86Insn::OUT, port_out as *mut c_void),
             (X86Insn::RDTSC, rdtsc as *mut c_void),
             (X86Insn::RDTSCP, rdtscp as *mut c_void),
         ] {
@@ -124,6 +133,8 @@ type FillHook = extern "C" fn(*mut uc_engine, u64, MemType, *mut TlbEntry, *mut 
 type InterruptHook = extern "C" fn(*mut uc_engine, u32, *mut c_void);
 type CallHook = extern "C" fn(*mut uc_engine, *mut c_void);
 type SkipHook = extern "C" fn(*mut uc_engine, *mut c_void) -> i32;
+type PortInHook = extern "C" fn(*mut uc_engine, u32, i32, *mut c_void) -> u32;
+type PortOutHook = extern "C" fn(*mut uc_engine, u32, i32, u32, *mut c_void);
 type BlockHook = extern "C" fn(*mut uc_engine, u64, u32, *mut c_void);
 
 /// Registers one callback for all addresses.
@@ -175,6 +186,7 @@ extern "C" fn on_fill(
         Phase::Guest => state.translate(page, access),
         Phase::Window(frame) => Ok(TlbEntry { paddr: frame.raw(), perms: Prot::ALL }),
         Phase::ProcessorPage => state.own_page(page).ok_or(Refused::NoAddressSpace),
+        Phase::Closed => Err(Refused::NoAddressSpace),
     };
     let answer = match found {
         Ok(answer) => answer,
@@ -275,6 +287,29 @@ extern "C" fn on_block(uc: *mut uc_engine, _at: u64, _bytes: u32, user: *mut c_v
     }
 }
 
+extern "C" fn on_port_in(uc: *mut uc_engine, _port: u32, _bytes: i32, user: *mut c_void) -> u32 {
+    // SAFETY: `user` was given to `install`.
+    refuse_port(uc, unsafe { state_of(user) });
+    0
+}
+
+extern "C" fn on_port_out(uc: *mut uc_engine, _port: u32, _bytes: i32, _value: u32, user: *mut c_void) {
+    // SAFETY: `user` was given to `install`.
+    refuse_port(uc, unsafe { state_of(user) });
+}
+
+/// Unicorn lets ring 3 use ports and cannot be stopped before the block's end, so the state is kept to go back to, and
+/// the rest of the block finds every page gone.
+fn refuse_port(uc: *mut uc_engine, state: &mut HookState) {
+    if state.event.is_some() {
+        return;
+    }
+    state.before_port_access = Snapshot::of(uc).ok();
+    state.phase = Phase::Closed;
+    flush_tlb(uc);
+    stop(uc, state, Event::PortAccess);
+}
+
 extern "C" fn on_rdtsc(uc: *mut uc_engine, user: *mut c_void) -> i32 {
     // SAFETY: `user` was given to `install`.
     let state = unsafe { state_of(user) };
@@ -291,7 +326,7 @@ extern "C" fn on_rdtscp(uc: *mut uc_engine, user: *mut c_void) -> i32 {
 }
 
 fn stop(uc: *mut uc_engine, state: &mut HookState, event: Event) {
-    state.event = Some(event);
+    state.event.get_or_insert(event);
     // SAFETY: callbacks are given the open engine they were installed on.
     let result = unsafe { uc_emu_stop(uc) };
     debug_assert_eq!(result, unicorn_engine::uc_error::OK, "a running engine stops");

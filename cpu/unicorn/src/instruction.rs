@@ -122,6 +122,11 @@ impl Decoded {
         self.instruction.is_privileged()
     }
 
+    /// Whether it is `int1`.
+    pub(crate) fn is_debug_trap(&self) -> bool {
+        self.instruction.mnemonic() == Mnemonic::Int1
+    }
+
     /// Whether it can raise #DE.
     pub(crate) fn divides(&self) -> bool {
         matches!(self.instruction.mnemonic(), Mnemonic::Div | Mnemonic::Idiv | Mnemonic::Aam)

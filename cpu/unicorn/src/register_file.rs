@@ -50,8 +50,9 @@ const USER_FLAGS: u64 = 0x0024_4dd5;
 const FIXED_FLAGS: u64 = 0x202;
 /// MXCSR bits that exist.
 const MXCSR_BITS: u32 = 0xffff;
-/// x87 control bits that exist: masks, precision, rounding, and the old infinity bit.
+/// x87 control bits that can be set: masks, precision, rounding, and the old infinity bit. One more is always set.
 const FPU_CONTROL_BITS: u16 = 0x1f3f;
+const FPU_CONTROL_FIXED: u16 = 0x0040;
 
 /// A general register by encoding order.
 ///
@@ -150,7 +151,7 @@ pub(crate) fn write_all(engine: &mut Engine, mode: CpuMode, registers: &Register
 }
 
 fn write_float(engine: &mut Engine, mode: CpuMode, float: &FloatState) -> Result<(), CpuError> {
-    engine.write(R::FPCW, u64::from(float.control & FPU_CONTROL_BITS))?;
+    engine.write(R::FPCW, u64::from(float.control & FPU_CONTROL_BITS | FPU_CONTROL_FIXED))?;
     // The status word holds the top of the stack, which says where the stack registers are.
     engine.write(R::FPSW, u64::from(float.status))?;
     for (value, register) in float.st.iter().zip(ST) {
