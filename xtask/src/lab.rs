@@ -1,0 +1,81 @@
+//! Chores that run what the lab holds: benches and fuzz targets.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::command::{Step, cargo};
+use crate::setup;
+use crate::workspace::Workspace;
+
+/// What `cargo xtask fuzz` takes.
+#[derive(Args)]
+pub(crate) struct FuzzOptions {
+    /// How long each target runs
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+    /// The target to run; without one, each of lab/fuzz in turn
+    target: Option<String>,
+}
+
+/// Seconds after which one input counts as a hang.
+const HANG_SECONDS: u32 = 10;
+
+/// Builds and runs the bench program of the lab.
+pub(crate) fn bench(workspace: &Workspace) -> Result<()> {
+    setup::run()?;
+    cargo(workspace.root()).args(["run", "--release", "-p", "vadose-lab", "--bin", "bench"]).run()
+}
+
+/// Runs fuzz targets one after another; the first that finds something ends the run.
+pub(crate) fn fuzz(workspace: &Workspace, options: &FuzzOptions) -> Result<()> {
+    setup::run()?;
+    ensure_fuzzer()?;
+    let known = targets(workspace)?;
+    let wanted = match &options.target {
+        Some(target) if known.contains(target) => vec![target.clone()],
+        Some(target) => bail!("no fuzz target `{target}`; lab/fuzz has: {}", known.join(", ")),
+        None => known,
+    };
+    let seconds = options.minutes * 60;
+    for target in wanted {
+        println!("fuzz: {target} for {} minutes", options.minutes);
+        cargo_fuzz(workspace)
+            .args(["run", &target, "--"])
+            .args([format!("-max_total_time={seconds}"), format!("-timeout={HANG_SECONDS}")])
+            .run()
+            .with_context(|| {
+                format!("{target} found something; the input is in lab/fuzz/artifacts/{target}")
+            })?;
+    }
+    Ok(())
+}
+
+fn targets(workspace: &Workspace) -> Result<Vec<String>> {
+    let listed = cargo_fuzz(workspace).args(["list"]).output_text()?;
+    let targets: Vec<String> = listed.lines().map(|line| line.trim().to_owned()).collect();
+    if targets.is_empty() {
+        bail!("lab/fuzz has no targets");
+    }
+    Ok(targets)
+}
+
+/// cargo-fuzz under nightly: the variables of the stable toolchain that runs this program must not reach it.
+fn cargo_fuzz(workspace: &Workspace) -> Step {
+    Step::new("rustup")
+        .args(["run", "nightly", "cargo", "fuzz"])
+        .folder(&workspace.path("lab"))
+        .without_env("CARGO")
+        .without_env("RUSTUP_TOOLCHAIN")
+        .without_env("CARGO_TARGET_DIR")
+}
+
+fn ensure_fuzzer() -> Result<()> {
+    if !Step::new("rustup").args(["run", "nightly", "rustc", "-V"]).succeeds() {
+        bail!("fuzzing needs the nightly toolchain: rustup toolchain install nightly");
+    }
+    if Step::new("cargo").args(["fuzz", "--version"]).succeeds() {
+        return Ok(());
+    }
+    println!("fuzz: installing cargo-fuzz");
+    Step::new("cargo").args(["install", "cargo-fuzz", "--locked"]).run()
+}
