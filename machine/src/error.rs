@@ -1,0 +1,63 @@
+//! Why a machine could not be started, or had to stop: never the guest's doing while it runs.
+
+use std::path::PathBuf;
+use vadose_facts::ntdef::NtStatus;
+
+/// A run or a listing that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The program is not there.
+    #[error("{}: there is no such file", .0.display())]
+    ProgramNotFound(PathBuf),
+    /// The program, or a DLL it needs, cannot be read.
+    #[error("{}: {reason}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the host said.
+        reason: std::io::Error,
+    },
+    /// The file is not a program that can run here.
+    #[error("{name}: {reason}")]
+    NotRunnable {
+        /// The file.
+        name: String,
+        /// What is wrong with it, and what would help.
+        reason: String,
+    },
+    /// DLLs that the program needs are not there.
+    #[error("{}", missing_text(.0))]
+    MissingDlls(Vec<crate::report::MapMissing>),
+    /// The machine is too small for the program, or the address space has no room for it.
+    #[error("{what} failed: {status}")]
+    Start {
+        /// What was being done.
+        what: String,
+        /// How the memory manager refused.
+        status: NtStatus,
+    },
+    /// The guest RAM's size does not do.
+    #[error(transparent)]
+    Ram(#[from] vadose_mm::StartError),
+    /// A folder given on the command line is not there or not a folder.
+    #[error("{}: {reason}", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The CPU engine failed.
+    #[error(transparent)]
+    Cpu(#[from] vadose_cpu::CpuError),
+}
+
+fn missing_text(missing: &[crate::report::MapMissing]) -> String {
+    let names: Vec<String> =
+        missing.iter().map(|one| format!("{} (needed by {})", one.dll, one.needed_by)).collect();
+    format!(
+        "these DLLs were not found: {}. They are looked for in the program's folder; Vadose brings ntdll, kernel32, \
+         kernelbase and the api-ms-win-core sets itself",
+        names.join(", ")
+    )
+}

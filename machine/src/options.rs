@@ -1,0 +1,25 @@
+//! What to boot and what to run.
+
+use std::path::PathBuf;
+use vadose_facts::ntdef::Edition;
+
+/// A machine and its one program.
+#[derive(Clone, Debug)]
+pub struct MachineOptions {
+    /// Which Windows.
+    pub edition: &'static Edition,
+    /// Bytes of guest RAM, whole pages.
+    pub ram_bytes: u64,
+    /// Bytes of page files: they count towards the commit limit.
+    pub page_file_bytes: u64,
+    /// What every random choice is drawn from.
+    pub seed: u64,
+    /// The program, a path of the host.
+    pub program: PathBuf,
+    /// Its arguments, without its own name.
+    pub arguments: Vec<String>,
+    /// The folder that the guest may read, and is started in: `C:\work`.
+    pub folder: PathBuf,
+    /// Folders that the guest may write.
+    pub writable: Vec<PathBuf>,
+}

@@ -1,0 +1,200 @@
+//! What a run was: plain data for people and tools, the same on every run of the same program, seed and options.
+
+use serde::Serialize;
+
+/// A finished run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunReport {
+    /// Name of the edition, as on the command line.
+    pub edition: &'static str,
+    /// Guest path of the program.
+    pub program: String,
+    /// How it ended.
+    pub ending: RunEnding,
+    /// Faults and services.
+    pub activity: Activity,
+    /// Memory of the machine and of the process.
+    pub memory: MemoryReport,
+    /// The address space at the end.
+    pub map: AddressSpaceMap,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum RunEnding {
+    /// The program ended itself.
+    Exit {
+        /// Its exit code.
+        code: u32,
+    },
+    /// An exception that nobody handled.
+    Crash(CrashReport),
+    /// A call of a function that no DLL has.
+    MissingFunction {
+        /// The DLL.
+        dll: String,
+        /// The function.
+        function: String,
+    },
+    /// The time limit was reached.
+    TimedOut,
+}
+
+/// An exception that nobody handled, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CrashReport {
+    /// The exception code.
+    pub code: u32,
+    /// Its name, such as `STATUS_ACCESS_VIOLATION`.
+    pub name: String,
+    /// Address of the instruction.
+    pub address: u64,
+    /// Where that is: `demo.exe+0x1234`, or nothing if it is in no image.
+    pub place: Option<String>,
+    /// What the instruction did: reading, writing or executing, and which byte. Only for memory exceptions.
+    pub access: Option<CrashAccess>,
+    /// The exception's parameters.
+    pub parameters: Vec<u64>,
+}
+
+/// The access behind a memory exception.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CrashAccess {
+    /// `read`, `write` or `execute`.
+    pub verb: &'static str,
+    /// The exact byte.
+    pub address: u64,
+    /// What lies there, in words: `committed READONLY, private, in the heap`, or `free`.
+    pub region: String,
+}
+
+/// Counts of what happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Activity {
+    /// Faults by how they were resolved: a short name and a count, the names in a fixed order.
+    pub faults: Vec<FaultCount>,
+    /// Exceptions that the guest got.
+    pub exceptions: u64,
+    /// Services called.
+    pub services: u64,
+    /// Pages read from files.
+    pub pages_read: u64,
+}
+
+/// One way in which faults were resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FaultCount {
+    /// Short name: `demand-zero`.
+    pub kind: &'static str,
+    /// In plain words: `first touches that got a zeroed page`.
+    pub meaning: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// Sizes in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MemoryReport {
+    /// Guest RAM.
+    pub ram: u64,
+    /// Frames that could be had at once, at the end.
+    pub ram_available: u64,
+    /// Commit charge of the machine at the end.
+    pub commit: u64,
+    /// The most it ever was.
+    pub commit_peak: u64,
+    /// What could be charged.
+    pub commit_limit: u64,
+    /// The process's private commit at the end.
+    pub private: u64,
+    /// The most it ever was.
+    pub private_peak: u64,
+    /// The process's resident pages at the end.
+    pub working_set: u64,
+    /// The most they ever were.
+    pub working_set_peak: u64,
+    /// Page tables of the process at the end.
+    pub page_tables: u64,
+}
+
+/// An address space as a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AddressSpaceMap {
+    /// First and last user address.
+    pub user_space: (u64, u64),
+    /// Every region, lowest first; free space lies between.
+    pub regions: Vec<MapRegion>,
+    /// Sums by type.
+    pub totals: Vec<MapTotal>,
+    /// Images, in load order.
+    pub modules: Vec<MapModule>,
+    /// DLLs that were asked for and not found, with who asked.
+    pub missing: Vec<MapMissing>,
+}
+
+/// One region. Sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MapRegion {
+    /// First byte.
+    pub address: u64,
+    /// Bytes.
+    pub size: u64,
+    /// `reserve` or `commit`.
+    pub state: &'static str,
+    /// Protection in Windows' words, empty while reserved.
+    pub protection: String,
+    /// First byte of its allocation.
+    pub allocation: u64,
+    /// Protection of its allocation.
+    pub allocation_protection: String,
+    /// `private`, `mapped` or `image`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What it is for: `hello.exe .text`, `stack`, `PEB`, or empty.
+    pub purpose: String,
+    /// Committed bytes.
+    pub committed: u64,
+    /// Bytes in RAM.
+    pub resident: u64,
+}
+
+/// Sum over the regions of one type. Sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MapTotal {
+    /// `image`, `mapped`, `private` or `free`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Number of regions.
+    pub regions: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Committed bytes.
+    pub committed: u64,
+    /// Bytes in RAM.
+    pub resident: u64,
+}
+
+/// One image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MapModule {
+    /// File name.
+    pub name: String,
+    /// Guest path.
+    pub path: String,
+    /// First byte.
+    pub base: u64,
+    /// Bytes.
+    pub size: u64,
+    /// `program`, `file` or `built-in`.
+    pub origin: &'static str,
+}
+
+/// One DLL that was not found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MapMissing {
+    /// The DLL.
+    pub dll: String,
+    /// The image that imports it.
+    pub needed_by: String,
+}
