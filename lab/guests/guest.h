@@ -105,6 +105,13 @@ typedef struct {
     u64 virtual_extended;
 } MemoryStatus;
 
+// The sizes Windows has, 64-bit and 32-bit: a slip in a declaration must not become a wrong answer.
+#define SIZE_IS(type, wide, narrow) _Static_assert(sizeof(type) == (sizeof(usize) == 8 ? wide : narrow), #type)
+SIZE_IS(Region, 48, 28);
+SIZE_IS(ExceptionRecord, 152, 80);
+SIZE_IS(SystemInfo, 48, 36);
+SIZE_IS(MemoryStatus, 64, 64);
+
 IMPORT void *CALL AddVectoredExceptionHandler(u32 first, ExceptionHandler *handler);
 IMPORT u32 CALL RemoveVectoredExceptionHandler(void *registration);
 IMPORT void CALL NORETURN ExitProcess(u32 code);
