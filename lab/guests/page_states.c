@@ -1,4 +1,4 @@
-// Walks a range through its states: free, reserved, partly committed, decommitted, released (SPEC A, B, D).
+// Tells the sizes that rule memory, then walks a range through its states: free, reserved, partly committed, decommitted, released (SPEC A, B, D, H1, H2).
 #include "guest.h"
 
 enum { RANGE_PAGES = 16, COMMIT_FIRST = 4, COMMIT_PAGES = 6 };
@@ -30,7 +30,22 @@ static void show(const char *title, const u8 *base) {
     }
 }
 
+static void show_machine(void) {
+    SystemInfo info;
+    GetSystemInfo(&info);
+    put("pages of ");
+    put_decimal(info.page_bytes);
+    put(" bytes, allocated by ");
+    put_decimal(info.granularity_bytes);
+    put(", from ");
+    put_hex((usize)info.lowest_address);
+    put(" to ");
+    put_hex((usize)info.highest_address);
+    end_line();
+}
+
 void start(void) {
+    show_machine();
     u8 *base = allocate(0, RANGE_PAGES * PAGE_BYTES, MEM_RESERVE, PAGE_READWRITE);
     u8 *part = base + COMMIT_FIRST * PAGE_BYTES;
     show("reserved", base);
