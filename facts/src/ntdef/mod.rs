@@ -1,5 +1,7 @@
 //! Windows' own numbers: statuses, errors, protections, allocation types and the editions.
 
+pub mod layout;
+
 mod edition;
 mod memory;
 mod protection;
