@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Windows as a program sees it: system services, built-in DLLs, the loader, processes and the Win32 memory API.
+//!
+//! A guest's only door is a system call with a number. [`ServiceTable`] turns the number into a handler; a handler gets
+//! a [`Call`], reads its arguments as claims, and works on [`Nt`] (processes, threads, handles), the memory manager
+//! ([`Memory`]) and the outside world ([`Host`]).
+#![forbid(unsafe_code)]
+
+mod builtin;
+mod claim;
+mod executive;
+mod host;
+mod kernel;
+mod loader;
+mod memory;
+mod path;
+mod service;
+mod win32;
+
+pub use builtin::Assembler;
+pub use builtin::{BuiltinDll, BuiltinImage, BuiltinSet};
+pub use claim::{BadPointer, Settled, UserPtr};
+pub use executive::{
+    Crash, Ending, Event, Handle, HandleTable, ImageFiles, Initialiser, Missing, Module, ModuleKind, Mutex,
+    Object, OpenFile, Process, RegionUse, Search, Semaphore, Thread, TlsTemplate, processor_features,
+};
+pub use host::{Console, DirectoryEntry, FileAccess, FileInfo, FileKind, Host, HostFile, Moment, Wish};
+pub use kernel::{Kernel, Nt, NtConfig};
+pub use loader::{Lenience, LoadError, Loaded, MissingDll, StartOptions};
+pub use memory::Memory;
+pub use path::GuestPath;
+pub use service::{
+    Answer, Arg, Body, Call, CodeBody, Convention, Dll, Export, Failure, Handler, Number, Service,
+    ServiceTable, Style,
+};
+pub use win32::Win32State;

@@ -1,0 +1,13 @@
+//! Built-in DLLs: small PE images generated from the service table, with nothing to install.
+
+mod asm;
+mod code;
+mod image;
+mod set;
+mod writer;
+
+pub use asm::Assembler;
+pub(crate) use asm::missing_stub;
+pub(crate) use code::{EXIT_PROCESS, NTDLL_CODE, call_then_initialise};
+pub use image::{BuiltinDll, BuiltinImage};
+pub use set::BuiltinSet;

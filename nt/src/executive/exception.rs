@@ -1,0 +1,278 @@
+//! Exceptions: records and contexts on the guest's stack, vectored handlers, and the end of a process that has none.
+
+use super::context;
+use super::process::{Crash, Ending};
+use crate::claim::UserPtr;
+use crate::kernel::Kernel;
+use crate::service::{Answer, Arg, Call, Export};
+use vadose_cpu::Vcpu;
+use vadose_facts::addr::VirtAddr;
+use vadose_facts::ntdef::layout::MAX_EXCEPTION_PARAMETERS;
+use vadose_facts::ntdef::{Bitness, NtStatus};
+use vadose_mm::ExceptionParameters;
+
+use Arg::{U32, Word};
+
+/// Where the record lies above the stack pointer in `KiUserExceptionDispatcher` on x64, as Windows has it.
+pub(crate) const RECORD_ABOVE_CONTEXT: u64 = 0x4f0;
+/// Bytes that x64 dispatch takes from the stack: context, record, and room as Windows leaves it.
+const FRAME64: u64 = 0x590;
+/// Direction flag: clear when code is entered anew.
+const DIRECTION_FLAG: u64 = 1 << 10;
+/// Trap flag: a single step ends with its exception.
+const TRAP_FLAG: u64 = 1 << 8;
+
+/// The services of exception dispatch.
+pub(crate) const EXPORTS: &[Export] = &[
+    Export::native("NtContinue", &[Word, U32], nt_continue),
+    Export::native("NtRaiseException", &[Word, Word, U32], nt_raise_exception),
+    Export::native("VdsNextVectoredHandler", &[U32, Word, Word], next_vectored_handler).hidden(),
+    Export::native("VdsUnhandledFilter", &[Word], unhandled_filter).hidden(),
+];
+
+/// The two lists of vectored handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VectoredList {
+    /// Handlers of exceptions.
+    Exception,
+    /// Handlers that run when an exception handler said to go on.
+    Continue,
+}
+
+/// Vectored handlers, in the order they are called. A handler's key is its place in the order and its handle for the
+/// program, so that a walk goes on rightly when handlers come and go under it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct VectoredHandlers {
+    exception: Vec<(u64, u64)>,
+    resume: Vec<(u64, u64)>,
+}
+
+/// The key of a list's first handler; later ones get keys above, those put first get keys below.
+const MIDDLE_KEY: u64 = 0x4000_0000;
+const KEY_STEP: u64 = 0x10;
+
+impl VectoredHandlers {
+    fn list(&mut self, which: VectoredList) -> &mut Vec<(u64, u64)> {
+        match which {
+            VectoredList::Exception => &mut self.exception,
+            VectoredList::Continue => &mut self.resume,
+        }
+    }
+
+    /// Adds a handler at the front or at the back; answers its key.
+    pub(crate) fn add(&mut self, which: VectoredList, first: u32, function: u64) -> u64 {
+        let list = self.list(which);
+        if first != 0 {
+            let key = list.first().map_or(MIDDLE_KEY, |(key, _)| key - KEY_STEP);
+            list.insert(0, (key, function));
+            key
+        } else {
+            let key = list.last().map_or(MIDDLE_KEY, |(key, _)| key + KEY_STEP);
+            list.push((key, function));
+            key
+        }
+    }
+
+    /// Removes a handler by its key; whether it was there.
+    pub(crate) fn remove(&mut self, which: VectoredList, key: u64) -> bool {
+        let list = self.list(which);
+        let before = list.len();
+        list.retain(|(known, _)| *known != key);
+        list.len() != before
+    }
+
+    fn after(&mut self, which: VectoredList, key: u64) -> Option<(u64, u64)> {
+        self.list(which).iter().copied().find(|(known, _)| *known > key)
+    }
+}
+
+impl Kernel<'_> {
+    /// Delivers an exception to the guest: its registers and a record go onto the user's stack, and the guest goes on
+    /// in `KiUserExceptionDispatcher`. A stack that cannot take them ends the process.
+    pub fn raise(&mut self, cpu: &mut dyn Vcpu, status: NtStatus, parameters: &[u64], address: VirtAddr) {
+        self.raise_flagged(cpu, status, 0, parameters, address);
+    }
+
+    /// [`raise`](Kernel::raise) with flags for the record.
+    pub(crate) fn raise_flagged(
+        &mut self,
+        cpu: &mut dyn Vcpu,
+        status: NtStatus,
+        flags: u32,
+        parameters: &[u64],
+        address: VirtAddr,
+    ) {
+        let mut record = self.record_bytes(status, parameters, address);
+        let flags_at = self.nt.layouts().exception_record.flags as usize;
+        record[flags_at..flags_at + 4].copy_from_slice(&flags.to_le_bytes());
+        let mut registers = cpu.registers();
+        registers.ip = address.raw();
+        self.dispatch(cpu, &record, &context::to_bytes(&registers, self.nt.edition.bitness), &registers);
+    }
+
+    fn dispatch(&mut self, cpu: &mut dyn Vcpu, record: &[u8], context: &[u8], at: &vadose_cpu::Registers) {
+        let written = match self.nt.edition.bitness {
+            Bitness::Bits32 => self.write_frame32(record, context, at.gpr[4]),
+            Bitness::Bits64 => self.write_frame64(record, context, at.gpr[4]),
+        };
+        let entry = self.nt.process().dispatcher;
+        let (Some(stack), Some(entry)) = (written, entry) else {
+            let crash = self.crash_of(record);
+            return self.nt.end(Ending::Crash(crash));
+        };
+        cpu.set_gpr(4, stack);
+        cpu.set_ip(entry);
+        let mut registers = cpu.registers();
+        registers.flags &= !(DIRECTION_FLAG | TRAP_FLAG);
+        cpu.set_registers(&registers);
+    }
+
+    /// x64: the stack pointer is at the context, the record [`RECORD_ABOVE_CONTEXT`] above it.
+    fn write_frame64(&mut self, record: &[u8], context: &[u8], sp: u64) -> Option<u64> {
+        let at = (sp.checked_sub(FRAME64)?) & !15;
+        self.write(UserPtr::new(at + RECORD_ABOVE_CONTEXT), record).ok()?;
+        self.write(UserPtr::new(at), context).ok()?;
+        Some(at)
+    }
+
+    /// x86: pointers to record and context, then the record, then the context.
+    fn write_frame32(&mut self, record: &[u8], context: &[u8], sp: u64) -> Option<u64> {
+        let context_at = (sp.checked_sub(context.len() as u64)?) & !3;
+        let record_at = context_at.checked_sub(record.len() as u64)?;
+        let pointers_at = record_at.checked_sub(8)?;
+        self.write(UserPtr::new(context_at), context).ok()?;
+        self.write(UserPtr::new(record_at), record).ok()?;
+        self.write_u32(UserPtr::new(pointers_at), record_at as u32).ok()?;
+        self.write_u32(UserPtr::new(pointers_at + 4), context_at as u32).ok()?;
+        Some(pointers_at)
+    }
+
+    fn record_bytes(&self, status: NtStatus, parameters: &[u64], address: VirtAddr) -> Vec<u8> {
+        let layout = self.nt.layouts().exception_record;
+        let width = self.pointer_bytes() as usize;
+        let mut bytes = vec![0; layout.size as usize];
+        let mut put = |at: u32, value: &[u8]| {
+            bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
+        };
+        put(layout.code, &status.raw().to_le_bytes());
+        put(layout.address, &address.raw().to_le_bytes()[..width]);
+        let count = parameters.len().min(MAX_EXCEPTION_PARAMETERS);
+        put(layout.parameter_count, &(count as u32).to_le_bytes());
+        for (i, value) in parameters.iter().take(count).enumerate() {
+            put(layout.parameters + (i * width) as u32, &value.to_le_bytes()[..width]);
+        }
+        bytes
+    }
+
+    fn crash_of(&self, record: &[u8]) -> Crash {
+        let layout = self.nt.layouts().exception_record;
+        let width = self.pointer_bytes() as usize;
+        let number = |at: u32, bytes: usize| {
+            let raw = &record[at as usize..at as usize + bytes];
+            raw.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+        };
+        let parameter = |i: u32| number(layout.parameters + i * width as u32, width);
+        let parameters = match number(layout.parameter_count, 4) {
+            0 | 1 => ExceptionParameters::none(),
+            2 => ExceptionParameters::access(parameter(0), VirtAddr::new(parameter(1))),
+            _ => {
+                let cause = NtStatus::new(parameter(2) as u32);
+                ExceptionParameters::in_page(parameter(0), VirtAddr::new(parameter(1)), cause)
+            }
+        };
+        Crash {
+            status: NtStatus::new(number(layout.code, 4) as u32),
+            address: VirtAddr::new(number(layout.address, width)),
+            parameters,
+        }
+    }
+}
+
+/// `NtContinue(context, test alert)`: goes on with the registers of a context.
+fn nt_continue(call: &mut Call<'_>) -> Answer {
+    let at = call.ptr(0);
+    load_context(call, at)?;
+    call.registers_loaded();
+    Ok(0)
+}
+
+fn load_context(call: &mut Call<'_>, at: UserPtr) -> Result<(), crate::claim::BadPointer> {
+    let size = call.nt.layouts().context.size;
+    let bytes = call.read_vec(at, u64::from(size))?;
+    let mut registers = call.cpu.registers();
+    context::load(&bytes, call.nt.edition.bitness, &mut registers);
+    call.cpu.set_registers(&registers);
+    Ok(())
+}
+
+/// `NtRaiseException(record, context, first chance)`: dispatches the record to the handlers, or, on the second chance,
+/// ends the process with it.
+fn nt_raise_exception(call: &mut Call<'_>) -> Answer {
+    let (record_at, context_at, first_chance) = (call.ptr(0), call.ptr(1), call.u32(2));
+    let size = call.nt.layouts().exception_record.size;
+    let record = call.read_vec(record_at, u64::from(size))?;
+    if first_chance == 0 {
+        let crash = call.crash_of(&record);
+        call.nt.end(Ending::Crash(crash));
+        call.registers_loaded();
+        return Ok(0);
+    }
+    let size = call.nt.layouts().context.size;
+    let context = call.read_vec(context_at, u64::from(size))?;
+    let mut registers = call.cpu.registers();
+    context::load(&context, call.nt.edition.bitness, &mut registers);
+    call.cpu.set_registers(&registers);
+    call.dispatch_loaded(&record, &context, &registers);
+    call.registers_loaded();
+    Ok(0)
+}
+
+impl Call<'_> {
+    fn dispatch_loaded(&mut self, record: &[u8], context: &[u8], at: &vadose_cpu::Registers) {
+        let (kernel, cpu) = self.split();
+        kernel.dispatch(cpu, record, context, at);
+    }
+}
+
+/// Guest code of the dispatcher asks for the handler after the one with the given key: its key, and the function
+/// stored through the pointer; 0 at the end of the list.
+fn next_vectored_handler(call: &mut Call<'_>) -> Answer {
+    let which = if call.u32(0) == 0 { VectoredList::Exception } else { VectoredList::Continue };
+    let (previous, to) = (call.arg(1), call.ptr(2));
+    let Some((key, function)) = call.nt.process_mut().vectored.after(which, previous) else { return Ok(0) };
+    call.write_word(to, function)?;
+    Ok(key)
+}
+
+/// Guest code of the dispatcher asks for the unhandled-exception filter; 0 for none.
+fn unhandled_filter(call: &mut Call<'_>) -> Answer {
+    Ok(call.nt.process().unhandled_filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handlers_are_walked_in_order_also_when_they_change_under_the_walk() {
+        let mut handlers = VectoredHandlers::default();
+        let which = VectoredList::Exception;
+        let b = handlers.add(which, 0, 0xb);
+        let c = handlers.add(which, 0, 0xc);
+        let a = handlers.add(which, 1, 0xa);
+        let order = |handlers: &mut VectoredHandlers| {
+            let mut seen = Vec::new();
+            let mut key = 0;
+            while let Some((next, function)) = handlers.after(which, key) {
+                seen.push(function);
+                key = next;
+            }
+            seen
+        };
+        assert_eq!(order(&mut handlers), [0xa, 0xb, 0xc]);
+        assert_eq!(handlers.after(which, a), Some((b, 0xb)));
+        assert!(handlers.remove(which, b) && !handlers.remove(which, b));
+        assert_eq!(handlers.after(which, b), Some((c, 0xc)));
+        assert_eq!(handlers.after(VectoredList::Continue, 0), None);
+    }
+}

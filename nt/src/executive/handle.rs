@@ -1,0 +1,277 @@
+//! Handles: numbers that a process has for objects, with the access it was given.
+
+use crate::host::{Console, FileAccess, HostFile};
+use crate::path::GuestPath;
+use vadose_facts::ntdef::{Bitness, NtStatus};
+
+/// Handles that a process can have, as in Windows.
+const MAX_HANDLES: usize = 1 << 24;
+
+/// A handle as a program holds it, sign-extended: -1 is the current process, -2 the current thread.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(i64);
+
+/// What a handle names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// The process itself.
+    Process,
+    /// A thread, by id.
+    Thread(u32),
+    /// A stream of the console.
+    Console(Console),
+    /// An open file.
+    File(OpenFile),
+    /// An event.
+    Event(Event),
+    /// A mutex.
+    Mutex(Mutex),
+    /// A semaphore.
+    Semaphore(Semaphore),
+    /// A search for file names under way.
+    Search(Search),
+    /// A heap or another object that has no waitable state.
+    Other,
+}
+
+/// An open file or folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenFile {
+    /// The host's file, `None` for a folder.
+    pub file: Option<HostFile>,
+    /// Its path.
+    pub path: GuestPath,
+    /// What it was opened for.
+    pub access: FileAccess,
+    /// Where the next read or write begins, bytes.
+    pub position: u64,
+    /// Whether it is removed when the handle is closed.
+    pub delete_on_close: bool,
+}
+
+/// An event's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whether it is set.
+    pub signalled: bool,
+    /// Whether it stays set until it is reset.
+    pub manual_reset: bool,
+}
+
+/// A mutex's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mutex {
+    /// The owning thread's id.
+    pub owner: Option<u32>,
+    /// How often the owner has taken it.
+    pub depth: u32,
+}
+
+/// A semaphore's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Semaphore {
+    /// Waits that will pass.
+    pub count: u32,
+    /// The most it can be.
+    pub maximum: u32,
+}
+
+/// Names that a search has yet to hand out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// The names, next one last.
+    pub left: Vec<crate::host::DirectoryEntry>,
+}
+
+/// A process's handles: multiples of four, freed numbers are used again, lowest first.
+#[derive(Clone, Debug, Default)]
+pub struct HandleTable {
+    entries: Vec<Option<Entry>>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    object: Object,
+    access: u32,
+    inherit: bool,
+}
+
+impl Handle {
+    /// `NULL`.
+    pub const NULL: Self = Self(0);
+    /// The current process; also `INVALID_HANDLE_VALUE`.
+    pub const CURRENT_PROCESS: Self = Self(-1);
+    /// The current thread.
+    pub const CURRENT_THREAD: Self = Self(-2);
+
+    /// A handle from an argument: 32-bit programs' handles are sign-extended.
+    pub const fn from_guest(raw: u64, bitness: Bitness) -> Self {
+        match bitness {
+            Bitness::Bits32 => Self(raw as u32 as i32 as i64),
+            Bitness::Bits64 => Self(raw as i64),
+        }
+    }
+
+    /// The handle as a result; the caller's register cuts it to its width.
+    pub const fn raw(self) -> u64 {
+        self.0 as u64
+    }
+
+    fn index(self) -> Option<usize> {
+        // The low two bits are the program's own to use.
+        usize::try_from(self.0 >> 2).ok()?.checked_sub(1)
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handle({:#x})", self.0)
+    }
+}
+
+impl HandleTable {
+    /// Gives an object a handle with an access mask.
+    ///
+    /// # Errors
+    ///
+    /// `INSUFFICIENT_RESOURCES` when the table is full.
+    pub fn insert(&mut self, object: Object, access: u32) -> Result<Handle, NtStatus> {
+        let entry = Some(Entry { object, access, inherit: false });
+        let free = self.entries.iter().position(Option::is_none);
+        let index = match free {
+            Some(index) => {
+                self.entries[index] = entry;
+                index
+            }
+            None if self.entries.len() < MAX_HANDLES => {
+                self.entries.push(entry);
+                self.entries.len() - 1
+            }
+            None => return Err(NtStatus::INSUFFICIENT_RESOURCES),
+        };
+        Ok(Handle((index as i64 + 1) * 4))
+    }
+
+    /// The object of a handle; pseudo handles included.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub fn get(&self, handle: Handle) -> Result<&Object, NtStatus> {
+        static PROCESS: Object = Object::Process;
+        static THREAD: Object = Object::Thread(0);
+        match handle {
+            Handle::CURRENT_PROCESS => Ok(&PROCESS),
+            Handle::CURRENT_THREAD => Ok(&THREAD),
+            handle => self.entry(handle).map(|entry| &entry.object),
+        }
+    }
+
+    /// The object of a real handle, to change it.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub fn get_mut(&mut self, handle: Handle) -> Result<&mut Object, NtStatus> {
+        let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
+        match self.entries.get_mut(index) {
+            Some(Some(entry)) => Ok(&mut entry.object),
+            Some(None) | None => Err(NtStatus::INVALID_HANDLE),
+        }
+    }
+
+    /// The access mask of a handle; pseudo handles have all.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub fn access(&self, handle: Handle) -> Result<u32, NtStatus> {
+        match handle {
+            Handle::CURRENT_PROCESS | Handle::CURRENT_THREAD => Ok(u32::MAX),
+            handle => self.entry(handle).map(|entry| entry.access),
+        }
+    }
+
+    /// Whether new processes inherit the handle.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub fn inherit(&mut self, handle: Handle) -> Result<&mut bool, NtStatus> {
+        let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
+        let entry = self.entries.get_mut(index).and_then(Option::as_mut);
+        entry.map(|entry| &mut entry.inherit).ok_or(NtStatus::INVALID_HANDLE)
+    }
+
+    /// Closes a handle and gives its object back.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub fn remove(&mut self, handle: Handle) -> Result<Object, NtStatus> {
+        let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
+        let entry = self.entries.get_mut(index).and_then(Option::take);
+        entry.map(|entry| entry.object).ok_or(NtStatus::INVALID_HANDLE)
+    }
+
+    /// Checks that a handle is the current process with an access right (SPEC A13, C27, D19).
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`, `OBJECT_TYPE_MISMATCH` for other objects, `ACCESS_DENIED` without the right.
+    pub fn require_process(&self, handle: Handle, right: u32) -> Result<(), NtStatus> {
+        match self.get(handle)? {
+            Object::Process if self.access(handle)? & right == right => Ok(()),
+            Object::Process => Err(NtStatus::ACCESS_DENIED),
+            Object::Thread(_)
+            | Object::Console(_)
+            | Object::File(_)
+            | Object::Event(_)
+            | Object::Mutex(_)
+            | Object::Semaphore(_)
+            | Object::Search(_)
+            | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
+        }
+    }
+
+    fn entry(&self, handle: Handle) -> Result<&Entry, NtStatus> {
+        let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
+        match self.entries.get(index) {
+            Some(Some(entry)) => Ok(entry),
+            Some(None) | None => Err(NtStatus::INVALID_HANDLE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_are_multiples_of_four_and_freed_ones_come_back() {
+        let mut table = HandleTable::default();
+        let first = table.insert(Object::Other, 1).expect("room");
+        let second = table.insert(Object::Process, 0x8).expect("room");
+        assert_eq!((first.raw(), second.raw()), (4, 8));
+        assert_eq!(table.remove(first), Ok(Object::Other));
+        assert_eq!(table.remove(first), Err(NtStatus::INVALID_HANDLE));
+        assert_eq!(table.insert(Object::Other, 0).expect("room"), first);
+    }
+
+    /// SPEC A13: NULL and stale handles, other objects, missing rights.
+    #[test]
+    fn only_a_process_handle_with_the_right_opens_the_process() {
+        let mut table = HandleTable::default();
+        let weak = table.insert(Object::Process, 0x400).expect("room");
+        let event = Event { signalled: false, manual_reset: true };
+        let event = table.insert(Object::Event(event), u32::MAX).expect("room");
+        let require = |handle| table.require_process(handle, 0x8);
+        assert_eq!(require(Handle::CURRENT_PROCESS), Ok(()));
+        assert_eq!(require(Handle::NULL), Err(NtStatus::INVALID_HANDLE));
+        assert_eq!(require(Handle(0x1000)), Err(NtStatus::INVALID_HANDLE));
+        assert_eq!(require(Handle(i64::MIN)), Err(NtStatus::INVALID_HANDLE));
+        assert_eq!(require(weak), Err(NtStatus::ACCESS_DENIED));
+        assert_eq!(require(event), Err(NtStatus::OBJECT_TYPE_MISMATCH));
+        assert_eq!(require(Handle::CURRENT_THREAD), Err(NtStatus::OBJECT_TYPE_MISMATCH));
+    }
+}

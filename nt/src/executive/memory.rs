@@ -1,0 +1,324 @@
+//! Native memory services: allocate, free, protect, query, read and write virtual memory.
+
+use crate::claim::{BadPointer, UserPtr};
+use crate::executive::Handle;
+use crate::kernel::Kernel;
+use crate::service::{Answer, Arg, Call, Export};
+use vadose_facts::addr::VirtAddr;
+use vadose_facts::ntdef::{AllocationType, Bitness, FreeType, NtStatus, PartialRead, Protection};
+use vadose_mm::{AllocateRequest, BasicInformation};
+
+use Arg::{U32, Word};
+
+/// `PROCESS_VM_OPERATION`.
+pub(crate) const PROCESS_VM_OPERATION: u32 = 0x8;
+const PROCESS_VM_READ: u32 = 0x10;
+const PROCESS_VM_WRITE: u32 = 0x20;
+/// `PROCESS_QUERY_INFORMATION`.
+pub(crate) const PROCESS_QUERY_INFORMATION: u32 = 0x400;
+
+/// Information classes that Windows has and that are not answered here yet (SPEC D20).
+const LAST_INFORMATION_CLASS: u32 = 12;
+/// Bytes that one read or write moves at a time.
+const COPY_PIECE_BYTES: u64 = 0x1000;
+
+/// The native memory services.
+pub(crate) const EXPORTS: &[Export] = &[
+    Export::native("NtAllocateVirtualMemory", &[Word, Word, Word, Word, U32, U32], nt_allocate),
+    Export::native("NtFreeVirtualMemory", &[Word, Word, Word, U32], nt_free),
+    Export::native("NtProtectVirtualMemory", &[Word, Word, Word, U32, Word], nt_protect),
+    Export::native("NtQueryVirtualMemory", &[Word, Word, U32, Word, Word, Word], nt_query),
+    Export::native("NtReadVirtualMemory", &[Word, Word, Word, Word, Word], nt_read),
+    Export::native("NtWriteVirtualMemory", &[Word, Word, Word, Word, Word], nt_write),
+];
+
+impl Kernel<'_> {
+    /// Reserves and commits in the current process.
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC A.
+    pub fn allocate(&mut self, request: AllocateRequest) -> Result<(VirtAddr, u64), NtStatus> {
+        let allocated = self.mm.allocate(self.nt.process().id, request)?;
+        self.nt.stale.absorb(allocated.stale);
+        Ok((allocated.base, allocated.size))
+    }
+
+    /// Decommits or releases in the current process.
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC B.
+    pub fn free(&mut self, base: VirtAddr, size: u64, kind: FreeType) -> Result<(VirtAddr, u64), NtStatus> {
+        let freed = self.mm.free(self.nt.process().id, base, size, kind)?;
+        self.nt.stale.absorb(freed.stale);
+        Ok((freed.base, freed.size))
+    }
+
+    /// Changes protection in the current process; answers base, size and the old protection.
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC C.
+    pub fn protect(
+        &mut self,
+        base: VirtAddr,
+        size: u64,
+        protection: u32,
+    ) -> Result<(VirtAddr, u64, Protection), NtStatus> {
+        let done = self.mm.protect(self.nt.process().id, base, size, protection)?;
+        self.nt.stale.absorb(done.stale);
+        Ok((done.base, done.size, done.old))
+    }
+
+    /// Describes the run of pages at an address of the current process.
+    ///
+    /// # Errors
+    ///
+    /// The address is above the user limit (SPEC D2).
+    pub fn query(&self, address: VirtAddr) -> Result<BasicInformation, NtStatus> {
+        self.mm.query(self.nt.process().id, address)
+    }
+
+    /// Checks a process handle (SPEC A13).
+    ///
+    /// # Errors
+    ///
+    /// As [`HandleTable::require_process`](crate::HandleTable::require_process).
+    pub fn require_process(&self, handle: Handle, right: u32) -> Result<(), NtStatus> {
+        self.nt.process().handles.require_process(handle, right)
+    }
+
+    /// Stores a query's answer as `MEMORY_BASIC_INFORMATION` (SPEC D1 to D7).
+    pub(crate) fn write_basic_information(
+        &mut self,
+        to: UserPtr,
+        info: &BasicInformation,
+    ) -> Result<u64, BadPointer> {
+        let bytes = basic_information_bytes(info, self.nt.edition.bitness);
+        self.write(to, &bytes)?;
+        Ok(bytes.len() as u64)
+    }
+}
+
+/// Bytes of `MEMORY_BASIC_INFORMATION`: 28 or 48 (SPEC D1).
+pub(crate) const fn basic_information_size(bitness: Bitness) -> u64 {
+    match bitness {
+        Bitness::Bits32 => 28,
+        Bitness::Bits64 => 48,
+    }
+}
+
+fn basic_information_bytes(info: &BasicInformation, bitness: Bitness) -> Vec<u8> {
+    let allocation_base = info.allocation_base.map_or(0, VirtAddr::raw);
+    let allocation_protection = info.allocation_protection.map_or(0, Protection::raw);
+    let state = info.state.raw();
+    let protection = info.protection.map_or(0, Protection::raw);
+    let kind = info.kind.map_or(0, |kind| kind.raw());
+    let mut bytes = Vec::with_capacity(48);
+    match bitness {
+        Bitness::Bits32 => {
+            let size = info.size as u32;
+            let words = [info.base.raw() as u32, allocation_base as u32, allocation_protection, size];
+            for word in words.into_iter().chain([state, protection, kind]) {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+        }
+        Bitness::Bits64 => {
+            bytes.extend_from_slice(&info.base.raw().to_le_bytes());
+            bytes.extend_from_slice(&allocation_base.to_le_bytes());
+            bytes.extend_from_slice(&u64::from(allocation_protection).to_le_bytes());
+            bytes.extend_from_slice(&info.size.to_le_bytes());
+            for word in [state, protection, kind, 0] {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+        }
+    }
+    bytes
+}
+
+/// The checks that come before the pointers are looked at (SPEC A2, A7): they are the memory manager's, asked with a
+/// request that cannot do anything else wrong.
+fn check_before_probe(call: &Call<'_>, kind: AllocationType, protection: u32) -> Result<(), NtStatus> {
+    const GROUPS: AllocationType =
+        AllocationType::COMMIT.union(AllocationType::RESERVE).union(AllocationType::RESET);
+    let numbered = |n| match call.nt.edition.parameter_status {
+        vadose_facts::ntdef::ParameterStatus::Numbered => NtStatus::invalid_parameter(n),
+        vadose_facts::ntdef::ParameterStatus::Plain => NtStatus::INVALID_PARAMETER,
+    };
+    if !kind.intersects(GROUPS.union(AllocationType::RESET_UNDO)) {
+        return Err(numbered(5));
+    }
+    Protection::parse(protection)?;
+    Ok(())
+}
+
+/// `NtAllocateVirtualMemory(process, *base, zero bits, *size, type, protection)`.
+///
+/// Types and protections first (SPEC A2, A7), then both pointers (SPEC A10), then the rest; outputs only on success
+/// (SPEC A16).
+fn nt_allocate(call: &mut Call<'_>) -> Answer {
+    let (base_at, size_at) = (call.ptr(1), call.ptr(3));
+    let kind = AllocationType::from_bits_retain(call.u32(4));
+    let protection = call.u32(5);
+    check_before_probe(call, kind, protection)?;
+    let (base, size) = read_range(call, base_at, size_at)?;
+    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
+    let request = AllocateRequest {
+        base: (base != 0).then(|| VirtAddr::new(base)),
+        size,
+        zero_bits: call.arg(2),
+        kind,
+        protection,
+    };
+    let (base, size) = call.allocate(request)?;
+    write_range(call, base_at, size_at, base, size)
+}
+
+/// `NtFreeVirtualMemory(process, *base, *size, type)`: flags, pointers, then the rest (SPEC B1, B2, B24).
+fn nt_free(call: &mut Call<'_>) -> Answer {
+    let (base_at, size_at) = (call.ptr(1), call.ptr(2));
+    let kind = FreeType::from_bits_retain(call.u32(3));
+    let one_of = [FreeType::DECOMMIT, FreeType::RELEASE];
+    let split = [FreeType::PRESERVE_PLACEHOLDER, FreeType::COALESCE_PLACEHOLDERS];
+    if !one_of.contains(&kind) && !split.iter().any(|part| kind == FreeType::RELEASE.union(*part)) {
+        return Err(NtStatus::invalid_parameter(4).into());
+    }
+    let (base, size) = read_range(call, base_at, size_at)?;
+    let limit = call.nt.user_limit.raw();
+    if base > limit {
+        return Err(NtStatus::invalid_parameter(2).into());
+    }
+    if limit - base < size {
+        return Err(NtStatus::invalid_parameter(3).into());
+    }
+    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
+    let (base, size) = call.free(VirtAddr::new(base), size, kind)?;
+    write_range(call, base_at, size_at, base, size)
+}
+
+/// `NtProtectVirtualMemory(process, *base, *size, protection, *old)`: protection, three pointers, range, handle
+/// (SPEC C1, C2).
+fn nt_protect(call: &mut Call<'_>) -> Answer {
+    let (base_at, size_at, old_at) = (call.ptr(1), call.ptr(2), call.ptr(4));
+    let protection = call.u32(3);
+    Protection::parse(protection)?;
+    let (base, size) = read_range(call, base_at, size_at)?;
+    call.probe_write(old_at, 4)?;
+    let limit = call.nt.user_limit.raw();
+    if base > limit {
+        return Err(NtStatus::invalid_parameter(2).into());
+    }
+    if size == 0 || limit - base < size - 1 {
+        return Err(NtStatus::invalid_parameter(3).into());
+    }
+    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
+    let (base, size, old) = call.protect(VirtAddr::new(base), size, protection)?;
+    call.write_u32(old_at, old.raw())?;
+    write_range(call, base_at, size_at, base, size)
+}
+
+/// Both pointers are probed for writing before their values count (SPEC A10).
+fn read_range(call: &mut Call<'_>, base_at: UserPtr, size_at: UserPtr) -> Result<(u64, u64), BadPointer> {
+    let width = call.pointer_bytes();
+    call.probe_write(base_at, width)?;
+    call.probe_write(size_at, width)?;
+    Ok((call.read_word(base_at)?, call.read_word(size_at)?))
+}
+
+fn write_range(call: &mut Call<'_>, base_at: UserPtr, size_at: UserPtr, base: VirtAddr, size: u64) -> Answer {
+    call.write_word(size_at, size)?;
+    call.write_word(base_at, base.raw())?;
+    Ok(0)
+}
+
+/// `NtQueryVirtualMemory(process, address, class, buffer, length, *returned)` (SPEC D1, D2, D20).
+fn nt_query(call: &mut Call<'_>) -> Answer {
+    let (address, class) = (VirtAddr::new(call.arg(1)), call.u32(2));
+    let (buffer, length, returned) = (call.ptr(3), call.arg(4), call.ptr(5));
+    match class {
+        0 => {}
+        1..=LAST_INFORMATION_CLASS => return Err(NtStatus::NOT_IMPLEMENTED.into()),
+        _ => return Err(NtStatus::INVALID_INFO_CLASS.into()),
+    }
+    let needed = basic_information_size(call.nt.edition.bitness);
+    if length < needed {
+        return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
+    }
+    call.probe_write(buffer, needed)?;
+    if !returned.is_null() {
+        let width = call.pointer_bytes();
+        call.probe_write(returned, width)?;
+    }
+    if address.raw() > call.nt.user_limit.raw() {
+        return Err(NtStatus::INVALID_PARAMETER.into());
+    }
+    call.require_process(call.handle(0), PROCESS_QUERY_INFORMATION)?;
+    let info = call.query(address)?;
+    let written = call.write_basic_information(buffer, &info)?;
+    if !returned.is_null() {
+        call.write_word(returned, written)?;
+    }
+    Ok(0)
+}
+
+/// `NtReadVirtualMemory(process, address, buffer, size, *read)` (SPEC D36, D37, D38).
+fn nt_read(call: &mut Call<'_>) -> Answer {
+    transfer(call, Direction::FromProcess, PROCESS_VM_READ)
+}
+
+/// `NtWriteVirtualMemory(process, address, buffer, size, *written)` (SPEC D36 to D39).
+fn nt_write(call: &mut Call<'_>) -> Answer {
+    transfer(call, Direction::ToProcess, PROCESS_VM_WRITE)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    FromProcess,
+    ToProcess,
+}
+
+fn transfer(call: &mut Call<'_>, direction: Direction, right: u32) -> Answer {
+    let (address, buffer, size, count_at) = (call.ptr(1), call.ptr(2), call.arg(3), call.ptr(4));
+    let (from, to) = match direction {
+        Direction::FromProcess => (address, buffer),
+        Direction::ToProcess => (buffer, address),
+    };
+    if !count_at.is_null() {
+        let width = call.pointer_bytes();
+        call.probe_write(count_at, width)?;
+    }
+    call.require_process(call.handle(0), right)?;
+    let (done, status) = call.copy(from, to, size);
+    if !count_at.is_null() {
+        call.write_word(count_at, done)?;
+    }
+    if status == NtStatus::SUCCESS { Ok(0) } else { Err(status.into()) }
+}
+
+impl Kernel<'_> {
+    /// Copies within the process as far as it goes: bytes counted, and why it stopped.
+    pub(crate) fn copy(&mut self, from: UserPtr, to: UserPtr, size: u64) -> (u64, NtStatus) {
+        let limit = self.nt.user_limit.raw();
+        let outside =
+            |at: UserPtr| size > 0 && limit.checked_sub(at.raw()).is_none_or(|room| room < size - 1);
+        if outside(from) || outside(to) {
+            return (0, NtStatus::ACCESS_VIOLATION);
+        }
+        let mut done = 0;
+        while done < size {
+            // Pieces end where either side's page ends, so that bytes count up to the page that fails.
+            let left = |at: UserPtr| COPY_PIECE_BYTES - at.offset(done).address().page_offset();
+            let piece = left(from).min(left(to)).min(size - done);
+            let moved = self.read_vec(from.offset(done), piece).and_then(|b| self.write(to.offset(done), &b));
+            if moved.is_err() {
+                return match self.nt.edition.partial_read {
+                    PartialRead::Nothing => (0, NtStatus::PARTIAL_COPY),
+                    PartialRead::Count => (done, NtStatus::PARTIAL_COPY),
+                };
+            }
+            done += piece;
+        }
+        (done, NtStatus::SUCCESS)
+    }
+}

@@ -1,0 +1,25 @@
+//! Processes, threads, handles and the native services, one file per group.
+
+mod context;
+mod exception;
+mod files;
+mod handle;
+mod memory;
+mod process;
+mod services;
+
+pub(crate) use exception::{RECORD_ABOVE_CONTEXT, VectoredList};
+pub use files::ImageFiles;
+pub use handle::{Event, Handle, HandleTable, Mutex, Object, OpenFile, Search, Semaphore};
+pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, basic_information_size};
+pub(crate) use process::Pool;
+pub use process::{
+    Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, RegionUse, Thread, TlsTemplate,
+    processor_features,
+};
+
+use crate::service::Export;
+
+/// The tables of native services.
+pub(crate) const TABLES: &[&[Export]] =
+    &[memory::EXPORTS, services::EXPORTS, exception::EXPORTS, crate::builtin::NTDLL_CODE];

@@ -1,0 +1,250 @@
+//! A process and its threads as the kernel keeps them.
+
+use super::exception::VectoredHandlers;
+use super::handle::HandleTable;
+use crate::path::GuestPath;
+use crate::win32::Win32State;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use vadose_facts::addr::VirtAddr;
+use vadose_facts::ntdef::{Bitness, Edition, NtStatus};
+use vadose_facts::pe::PeImage;
+use vadose_mm::{ExceptionParameters, ProcessId, SectionId};
+
+/// A process.
+pub struct Process {
+    /// Its address space.
+    pub id: ProcessId,
+    /// The number that programs know it by.
+    pub pid: u32,
+    /// Its handles.
+    pub handles: HandleTable,
+    /// Its threads. One so far.
+    pub threads: Vec<Thread>,
+    /// The program's path.
+    pub image_path: GuestPath,
+    /// The command line.
+    pub command_line: String,
+    /// The current folder.
+    pub current_directory: GuestPath,
+    /// The folder that DLLs are looked for in.
+    pub program_folder: GuestPath,
+    /// The process environment block.
+    pub peb: VirtAddr,
+    /// The process parameters.
+    pub parameters: VirtAddr,
+    /// The default heap.
+    pub heap: VirtAddr,
+    /// Images in load order, the program first.
+    pub modules: Vec<Module>,
+    /// What the kernel put where: for listings.
+    pub uses: Vec<(VirtAddr, RegionUse)>,
+    /// Functions that were imported and that no DLL has, by stub number.
+    pub missing: Vec<Missing>,
+    /// Initialisers and terminators that guest code has yet to call.
+    pub initialisers: VecDeque<Initialiser>,
+    /// A DLL whose entry point refused while the process ran on: its load has failed.
+    pub failed_initialiser: Option<VirtAddr>,
+    /// `KiUserExceptionDispatcher` in ntdll, once it is loaded.
+    pub dispatcher: Option<VirtAddr>,
+    /// TLS modules so far: the next TLS index.
+    pub tls_modules: Vec<TlsTemplate>,
+    /// Room for small structures that the loader makes in the guest.
+    pub(crate) pool: Pool,
+    /// Vectored exception and continue handlers.
+    pub(crate) vectored: VectoredHandlers,
+    /// The filter of `SetUnhandledExceptionFilter`, 0 for none.
+    pub(crate) unhandled_filter: u64,
+    /// Whether its start is complete: what is loaded from now on can be unloaded.
+    pub(crate) started: bool,
+    /// Whether `ExitProcess` has begun.
+    pub(crate) exiting: bool,
+    /// What the Win32 functions keep.
+    pub win32: Win32State,
+}
+
+/// A thread.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    /// The number that programs know it by.
+    pub tid: u32,
+    /// Its environment block.
+    pub teb: VirtAddr,
+    /// Its array of static TLS blocks, and how many entries the array has.
+    pub tls_array: VirtAddr,
+}
+
+/// A loaded image.
+#[derive(Clone)]
+pub struct Module {
+    /// File name, as it was asked for: `KERNEL32.dll`.
+    pub name: String,
+    /// Full path.
+    pub path: GuestPath,
+    /// First byte.
+    pub base: VirtAddr,
+    /// Bytes, whole pages.
+    pub size: u64,
+    /// Headers and layout.
+    pub image: Arc<PeImage>,
+    /// Its section.
+    pub section: SectionId,
+    /// Built-in or from a file.
+    pub kind: ModuleKind,
+    /// References by `LoadLibrary`; imports of the program hold theirs for good.
+    pub references: u32,
+    /// Whether it stays as long as the process: it was there when the process started.
+    pub pinned: bool,
+    /// Its entry in the loader's lists.
+    pub loader_entry: VirtAddr,
+}
+
+/// Where a module comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleKind {
+    /// The program.
+    Program,
+    /// Generated here: it has no initialiser.
+    BuiltIn,
+    /// A DLL from a file.
+    File,
+}
+
+/// A function for guest code to call on behalf of the loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Initialiser {
+    /// Its address.
+    pub function: VirtAddr,
+    /// First argument: the module's base.
+    pub module: VirtAddr,
+    /// Second argument: `DLL_PROCESS_ATTACH` 1 or `DLL_PROCESS_DETACH` 0.
+    pub reason: u32,
+    /// Third argument: not null if the process starts or ends.
+    pub reserved: u64,
+    /// Whether a result of zero fails the load: a DLL's entry point, not a TLS callback.
+    pub must_succeed: bool,
+}
+
+/// The static TLS of one module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsTemplate {
+    /// First byte of the template in the guest.
+    pub start: VirtAddr,
+    /// Bytes in the template.
+    pub bytes: u64,
+    /// Zero bytes after it.
+    pub zero_fill: u64,
+}
+
+/// An import that no DLL has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The DLL's name.
+    pub dll: String,
+    /// The function's name, or `#` and its ordinal.
+    pub name: String,
+}
+
+/// What the kernel or the loader put into a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RegionUse {
+    /// The process environment block.
+    Peb,
+    /// A thread environment block.
+    Teb,
+    /// Both, in one allocation (Windows XP to 7).
+    PebAndTeb,
+    /// A thread's stack.
+    Stack,
+    /// The process parameters.
+    ProcessParameters,
+    /// The environment block.
+    Environment,
+    /// Loader lists, static TLS.
+    LoaderData,
+    /// The default heap.
+    ProcessHeap,
+    /// Stubs of missing functions.
+    MissingStubs,
+}
+
+/// Guest memory that the loader hands out piece by piece and never takes back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pool {
+    pub(crate) next: u64,
+    pub(crate) end: u64,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with this exit code.
+    Exit(u32),
+    /// Of an exception that nobody handled.
+    Crash(Crash),
+    /// At a call of a function that no DLL has.
+    MissingFunction(Missing),
+}
+
+/// An exception that nobody handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// The exception's code.
+    pub status: NtStatus,
+    /// The instruction's address.
+    pub address: VirtAddr,
+    /// The exception's parameters.
+    pub parameters: ExceptionParameters,
+}
+
+impl Process {
+    /// The running thread, once it is made.
+    pub fn current_thread(&self) -> Option<&Thread> {
+        self.threads.first()
+    }
+
+    /// The module that holds an address.
+    pub fn module_at(&self, address: VirtAddr) -> Option<&Module> {
+        self.modules.iter().find(|m| address.bytes_above(m.base).is_some_and(|offset| offset < m.size))
+    }
+
+    /// A loaded module by file name, letters compared without case.
+    pub fn module_named(&self, name: &str) -> Option<&Module> {
+        self.modules.iter().find(|module| module.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The program's own module.
+    ///
+    /// # Panics
+    ///
+    /// Before it is mapped.
+    pub fn program(&self) -> &Module {
+        self.modules.first().expect("the program is mapped first")
+    }
+
+    /// What the kernel put into the region with that allocation base.
+    pub fn use_of(&self, allocation_base: VirtAddr) -> Option<RegionUse> {
+        self.uses.iter().find(|(base, _)| *base == allocation_base).map(|(_, what)| *what)
+    }
+}
+
+impl Ending {
+    /// The exit code as `GetExitCodeProcess` would tell it.
+    pub fn exit_code(&self) -> u32 {
+        match self {
+            Self::Exit(code) => *code,
+            Self::Crash(crash) => crash.status.raw(),
+            Self::MissingFunction(_) => NtStatus::ENTRYPOINT_NOT_FOUND.raw(),
+        }
+    }
+}
+
+/// The `PF_*` numbers of the features that the processor here has: what `IsProcessorFeaturePresent` answers.
+pub fn processor_features(edition: &Edition) -> impl Iterator<Item = u32> {
+    // Compare-exchange, MMX, SSE, RDTSC, PAE, SSE2, SSE3, CMPXCHG16B, SSSE3, SSE4.1, SSE4.2.
+    const ALWAYS: [u32; 9] = [2, 3, 6, 8, 10, 13, 36, 37, 38];
+    let nx = (edition.no_execute == vadose_facts::x86::NoExecute::Enforced).then_some(12);
+    let pae = (edition.paging != vadose_facts::x86::PagingMode::Legacy).then_some(9);
+    let wide = (edition.bitness == Bitness::Bits64).then_some(14);
+    ALWAYS.into_iter().chain(nx).chain(pae).chain(wide)
+}

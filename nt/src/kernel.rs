@@ -1,0 +1,244 @@
+//! The kernel's state beside memory: processes, threads, files of images, and the door through which services come in.
+
+use crate::builtin::BuiltinSet;
+use crate::claim::{BadPointer, Settled, UserPtr};
+use crate::executive::{Ending, ImageFiles, Process};
+use crate::host::{Host, Moment};
+use crate::memory::Memory;
+use crate::service::{Call, MISSING_BASE, Number, ServiceTable};
+use std::sync::Arc;
+use vadose_cpu::Vcpu;
+use vadose_facts::addr::VirtAddr;
+use vadose_facts::ntdef::layout::{Layouts, SharedData, SystemTime, layouts};
+use vadose_facts::ntdef::{Edition, Win32Error};
+use vadose_facts::x86::Stale;
+use vadose_mm::FaultRequest;
+
+/// `STATUS_INVALID_SYSTEM_SERVICE`.
+const INVALID_SYSTEM_SERVICE: u32 = 0xc000_001c;
+/// Length of a clock tick: 15.625 ms, as on most machines.
+const TICK_UNITS: u64 = 156_250;
+
+/// What does not change while a machine runs.
+#[derive(Clone, Copy, Debug)]
+pub struct NtConfig {
+    /// The edition that was booted.
+    pub edition: &'static Edition,
+}
+
+/// Everything that Windows knows beside memory itself.
+pub struct Nt {
+    pub(crate) edition: &'static Edition,
+    pub(crate) table: Arc<ServiceTable>,
+    pub(crate) builtins: BuiltinSet,
+    pub(crate) files: ImageFiles,
+    pub(crate) stale: Stale,
+    pub(crate) user_limit: VirtAddr,
+    process: Option<Process>,
+    ending: Option<Ending>,
+    service_calls: u64,
+}
+
+/// The kernel at work: its state, the memory manager and the outside world, borrowed together for one operation.
+pub struct Kernel<'a> {
+    /// Processes, threads, handles.
+    pub nt: &'a mut Nt,
+    /// The memory manager.
+    pub mm: &'a mut dyn Memory,
+    /// The outside world.
+    pub host: &'a mut dyn Host,
+}
+
+impl Nt {
+    /// A system without processes.
+    pub fn new(config: NtConfig) -> Self {
+        let table = Arc::new(ServiceTable::new());
+        Self {
+            edition: config.edition,
+            builtins: BuiltinSet::new(config.edition, Arc::clone(&table)),
+            table,
+            files: ImageFiles::default(),
+            stale: Stale::none(),
+            user_limit: config.edition.max_user_address,
+            process: None,
+            ending: None,
+            service_calls: 0,
+        }
+    }
+
+    /// The service table.
+    pub fn table(&self) -> &ServiceTable {
+        &self.table
+    }
+
+    /// The edition that was booted.
+    pub fn edition(&self) -> &'static Edition {
+        self.edition
+    }
+
+    /// Structure layouts of this edition's programs.
+    pub fn layouts(&self) -> &'static Layouts {
+        layouts(self.edition.bitness)
+    }
+
+    /// The process.
+    ///
+    /// # Panics
+    ///
+    /// Before a program was loaded.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("a program is loaded")
+    }
+
+    /// The process.
+    ///
+    /// # Panics
+    ///
+    /// Before a program was loaded.
+    pub fn process_mut(&mut self) -> &mut Process {
+        self.process.as_mut().expect("a program is loaded")
+    }
+
+    /// Whether a program was loaded, or its loading has begun.
+    pub fn has_process(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub(crate) fn set_process(&mut self, process: Process) {
+        self.process = Some(process);
+    }
+
+    /// How the process ended, once it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// Ends the process; the first reason counts.
+    pub fn end(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+    }
+
+    /// What the processor must drop before the guest runs on.
+    pub fn take_stale(&mut self) -> Stale {
+        std::mem::replace(&mut self.stale, Stale::none())
+    }
+
+    /// Service calls so far.
+    pub fn service_calls(&self) -> u64 {
+        self.service_calls
+    }
+}
+
+impl<'a> Kernel<'a> {
+    /// Serves the call that the processor stopped at.
+    pub fn service(self, cpu: &'a mut dyn Vcpu) {
+        self.nt.service_calls += 1;
+        let number = Number::new(cpu.gpr(0) as u32);
+        let Some(service) = self.nt.table.get(number).copied() else {
+            return self.unknown_service(cpu, number);
+        };
+        match Call::new(self, cpu, service) {
+            Ok(call) => call.serve(),
+            // Arguments that cannot be read fail the call, whatever it is (SPEC E10).
+            Err((_, cpu, bad)) => cpu.set_gpr(0, u64::from(bad.status.raw())),
+        }
+    }
+
+    /// A number outside the tables: a stub of a missing function, or a guest's own invention.
+    fn unknown_service(self, cpu: &mut dyn Vcpu, number: Number) {
+        let missing = number
+            .raw()
+            .checked_sub(MISSING_BASE)
+            .and_then(|index| self.nt.process().missing.get(usize::try_from(index).ok()?).cloned());
+        match missing {
+            Some(function) => self.nt.end(Ending::MissingFunction(function)),
+            None => cpu.set_gpr(0, u64::from(INVALID_SYSTEM_SERVICE)),
+        }
+    }
+
+    /// Resolves a guest's fault. An exception it leads to has yet to be [raised](Kernel::raise).
+    pub fn fault(&mut self, request: FaultRequest) -> Settled {
+        self.settle(request)
+    }
+
+    /// Sets the current thread's last error. A TEB that the guest made unwritable keeps its old one.
+    pub fn set_last_error(&mut self, error: Win32Error) {
+        let Some(thread) = self.nt.process().current_thread() else { return };
+        let at = UserPtr::new(thread.teb.raw()).offset(u64::from(self.nt.layouts().teb.last_error));
+        let _unwritable = self.write_quietly(at, &error.raw().to_le_bytes());
+    }
+
+    /// The current thread's last error.
+    ///
+    /// # Errors
+    ///
+    /// [`BadPointer`] if the guest took its TEB away.
+    pub fn last_error(&mut self) -> Result<Win32Error, BadPointer> {
+        let teb = self.nt.process().current_thread().map_or(0, |thread| thread.teb.raw());
+        let at = UserPtr::new(teb).offset(u64::from(self.nt.layouts().teb.last_error));
+        Ok(Win32Error::new(self.read_u32(at)?))
+    }
+
+    /// Brings the clocks of `KUSER_SHARED_DATA` up to the virtual time (SPEC H5).
+    pub fn update_clock(&mut self) {
+        let (now, boot) = (self.host.now(), self.host.boot_time());
+        let running = now.units().saturating_sub(boot.units());
+        self.write_shared_time(SharedData::SYSTEM_TIME, now.units());
+        self.write_shared_time(SharedData::INTERRUPT_TIME, running);
+        self.write_shared_time(SharedData::TICK_COUNT, running / TICK_UNITS);
+        self.write_shared(SharedData::TICK_COUNT_LOW, &((running / TICK_UNITS) as u32).to_le_bytes());
+    }
+
+    fn write_shared_time(&mut self, at: u32, value: u64) {
+        let (low, high) = ((value as u32).to_le_bytes(), ((value >> 32) as u32).to_le_bytes());
+        self.write_shared(at + SystemTime::HIGH2, &high);
+        self.write_shared(at + SystemTime::LOW, &low);
+        self.write_shared(at + SystemTime::HIGH1, &high);
+    }
+
+    fn write_shared(&mut self, at: u32, bytes: &[u8]) {
+        let frame = self.mm.shared_user_data();
+        self.mm.ram().write_bytes(frame.base().offset(u64::from(at)), bytes);
+    }
+
+    /// Fills `KUSER_SHARED_DATA` with what does not change.
+    pub(crate) fn fill_shared_data(&mut self) {
+        let edition = self.nt.edition;
+        let machine: u16 = match edition.bitness {
+            vadose_facts::ntdef::Bitness::Bits32 => 0x14c,
+            vadose_facts::ntdef::Bitness::Bits64 => 0x8664,
+        };
+        let multiplier = ((TICK_UNITS << 24) / Moment::PER_MILLISECOND) as u32;
+        self.write_shared(SharedData::TICK_COUNT_MULTIPLIER, &multiplier.to_le_bytes());
+        self.write_shared(SharedData::IMAGE_NUMBER_LOW, &machine.to_le_bytes());
+        self.write_shared(SharedData::IMAGE_NUMBER_HIGH, &machine.to_le_bytes());
+        let root: Vec<u8> = "C:\\Windows".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        self.write_shared(SharedData::SYSTEM_ROOT, &root);
+        self.write_shared(SharedData::MAJOR_VERSION, &edition.version.major.to_le_bytes());
+        self.write_shared(SharedData::MINOR_VERSION, &edition.version.minor.to_le_bytes());
+        if edition.version.major >= 10 {
+            self.write_shared(SharedData::BUILD_NUMBER, &edition.version.build.to_le_bytes());
+        }
+        self.fill_shared_features();
+        self.update_clock();
+    }
+
+    fn fill_shared_features(&mut self) {
+        let edition = self.nt.edition;
+        self.write_shared(SharedData::PRODUCT_TYPE, &1_u32.to_le_bytes());
+        self.write_shared(SharedData::PRODUCT_TYPE_VALID, &[1]);
+        if edition.version.major > 6 || (edition.version.major, edition.version.minor) >= (6, 2) {
+            let native: u16 = if edition.pointer_bytes() == 8 { 9 } else { 0 };
+            self.write_shared(SharedData::NATIVE_ARCHITECTURE, &native.to_le_bytes());
+        }
+        for feature in crate::executive::processor_features(edition) {
+            self.write_shared(SharedData::PROCESSOR_FEATURES + feature, &[1]);
+        }
+        let pages = u32::try_from(self.mm.ram().frames()).unwrap_or(u32::MAX);
+        self.write_shared(SharedData::PHYSICAL_PAGES, &pages.to_le_bytes());
+        self.write_shared(SharedData::ACTIVE_PROCESSORS, &1_u32.to_le_bytes());
+        let mut cookie = [0; 4];
+        self.host.entropy(&mut cookie);
+        self.write_shared(SharedData::COOKIE, &cookie);
+    }
+}

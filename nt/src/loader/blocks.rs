@@ -1,0 +1,266 @@
+//! The blocks every process has: PEB, TEB, process parameters, environment, stack and default heap.
+
+use super::error::LoadError;
+use super::pool::READ_WRITE;
+use super::start::StartOptions;
+use crate::claim::{BadPointer, UserPtr};
+use crate::executive::{Object, RegionUse, Thread};
+use crate::host::Console;
+use crate::kernel::Kernel;
+use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, VirtAddr};
+use vadose_facts::ntdef::{AllocationType, Bitness, NtStatus};
+use vadose_facts::pe::{PeImage, Reserve, Subsystem};
+use vadose_mm::AllocateRequest;
+
+/// Where PEB and TEBs are on x86 from Windows XP to 7 (SPEC H8).
+const CLASSIC_ENVIRONMENT: u64 = 0x7ffd_0000;
+/// The PEB's place there; the first TEB is in the page below.
+const CLASSIC_PEB: u64 = 0x7ffd_f000;
+/// `PAGE_READWRITE | PAGE_GUARD`.
+const GUARD: u32 = READ_WRITE | 0x100;
+/// Stack and heap of a program whose header asks for none.
+const DEFAULT_RESERVE_BYTES: u64 = 1 << 20;
+/// The first process id after those of a freshly booted system.
+pub(super) const FIRST_PID: u32 = 0x5c8;
+/// The first thread's id.
+const FIRST_TID: u32 = 0x5cc;
+/// Access of console handles: `GENERIC_READ | GENERIC_WRITE` as a console grants them.
+const CONSOLE_ACCESS: u32 = 0x0012_019f;
+/// The pointers in the process parameters are pointers.
+const PARAMETERS_NORMALIZED: u32 = 1;
+
+impl Kernel<'_> {
+    /// Places PEB and TEB (SPEC H8) and makes the thread.
+    pub(super) fn make_environment_blocks(&mut self) -> Result<(), LoadError> {
+        let memory = |status| LoadError::memory("PEB and TEB", status);
+        let edition = self.nt.edition;
+        let teb_bytes = u64::from(self.nt.layouts().teb.size);
+        let (peb, teb) = if edition.bitness == Bitness::Bits32 && edition.version.major < 8 {
+            let base = VirtAddr::new(CLASSIC_ENVIRONMENT);
+            let pair = VirtAddr::new(CLASSIC_PEB - teb_bytes);
+            self.private_memory_at(Some(base), GRANULARITY_BYTES, AllocationType::RESERVE).map_err(memory)?;
+            self.private_memory_at(Some(pair), teb_bytes + PAGE_BYTES, AllocationType::COMMIT)
+                .map_err(memory)?;
+            self.nt.process_mut().uses.push((base, RegionUse::PebAndTeb));
+            (VirtAddr::new(CLASSIC_PEB), pair)
+        } else {
+            let peb = self.private_memory(PAGE_BYTES, RegionUse::Peb).map_err(memory)?;
+            let teb = self.private_memory(teb_bytes, RegionUse::Teb).map_err(memory)?;
+            (peb.address(), teb.address())
+        };
+        let process = self.nt.process_mut();
+        process.peb = peb;
+        process.threads.push(Thread { tid: FIRST_TID, teb, tls_array: VirtAddr::new(0) });
+        Ok(())
+    }
+
+    /// Makes the stack (SPEC E16, E24): reserve rounded up to 64 KiB, commit at the top, a guard page below it.
+    pub(super) fn make_stack(&mut self, sizes: Reserve) -> Result<(), LoadError> {
+        let memory = |status| LoadError::memory("the stack", status);
+        let (reserve, commit) = stack_sizes(sizes).ok_or_else(|| memory(NtStatus::NO_MEMORY))?;
+        let base = self.private_memory_at(None, reserve, AllocationType::RESERVE).map_err(memory)?;
+        self.nt.process_mut().uses.push((base, RegionUse::Stack));
+        let top = VirtAddr::new(base.raw() + reserve);
+        let limit = VirtAddr::new(top.raw() - commit);
+        self.private_memory_at(Some(limit), commit, AllocationType::COMMIT).map_err(memory)?;
+        let guard = AllocateRequest {
+            base: limit.checked_sub(PAGE_BYTES),
+            size: PAGE_BYTES,
+            zero_bits: 0,
+            kind: AllocationType::COMMIT,
+            protection: GUARD,
+        };
+        self.allocate(guard).map_err(memory)?;
+        self.write_teb(base, limit, top).map_err(|bad| memory(bad.status))
+    }
+
+    fn write_teb(&mut self, base: VirtAddr, limit: VirtAddr, top: VirtAddr) -> Result<(), BadPointer> {
+        let layout = self.nt.layouts().teb;
+        let (process_id, thread) = (self.nt.process().pid, self.thread().clone());
+        let peb = self.nt.process().peb.raw();
+        let at = |offset: u32| UserPtr::new(thread.teb.raw()).offset(u64::from(offset));
+        let end_of_chain = match self.nt.edition.bitness {
+            Bitness::Bits32 => u64::from(u32::MAX),
+            Bitness::Bits64 => 0,
+        };
+        for (field, value) in [
+            (layout.exception_list, end_of_chain),
+            (layout.stack_base, top.raw()),
+            (layout.stack_limit, limit.raw()),
+            (layout.self_pointer, thread.teb.raw()),
+            (layout.process_id, u64::from(process_id)),
+            (layout.thread_id, u64::from(thread.tid)),
+            (layout.peb, peb),
+            (layout.deallocation_stack, base.raw()),
+        ] {
+            self.write_word(at(field), value)?;
+        }
+        self.write_u32(at(layout.current_locale), 0x409)
+    }
+
+    /// The default heap's first region (SPEC K1, K11): reserved and committed as the header asks.
+    pub(super) fn make_heap(&mut self, sizes: Reserve) -> Result<(), LoadError> {
+        let memory = |status| LoadError::memory("the process heap", status);
+        let reserve = if sizes.reserve == 0 { DEFAULT_RESERVE_BYTES } else { sizes.reserve };
+        let commit = sizes.commit.clamp(PAGE_BYTES, reserve.max(PAGE_BYTES));
+        let base = self.private_memory_at(None, reserve, AllocationType::RESERVE).map_err(memory)?;
+        self.private_memory_at(Some(base), commit, AllocationType::COMMIT).map_err(memory)?;
+        let process = self.nt.process_mut();
+        process.uses.push((base, RegionUse::ProcessHeap));
+        process.heap = base;
+        Ok(())
+    }
+
+    /// The process parameters and the environment block, and the handles of the console.
+    pub(super) fn make_parameters(&mut self, options: &StartOptions) -> Result<(), LoadError> {
+        let environment = self.make_environment(options);
+        let done = environment.and_then(|environment| self.write_parameters(options, environment));
+        done.map_err(|status| LoadError::memory("the process parameters", status))
+    }
+
+    fn make_environment(&mut self, options: &StartOptions) -> Result<(UserPtr, u64), NtStatus> {
+        let mut block: Vec<u16> = Vec::new();
+        for (name, value) in &options.environment {
+            block.extend(format!("{name}={value}").encode_utf16().chain([0]));
+        }
+        block.extend(if block.is_empty() { vec![0, 0] } else { vec![0] });
+        let bytes = block.len() as u64 * 2;
+        let at = self.private_memory(bytes, RegionUse::Environment)?;
+        self.write_wide(at, &block).map_err(|bad| bad.status)?;
+        Ok((at, bytes))
+    }
+
+    fn write_parameters(
+        &mut self,
+        options: &StartOptions,
+        environment: (UserPtr, u64),
+    ) -> Result<(), NtStatus> {
+        let layout = self.nt.layouts().parameters;
+        let folder = format!("{}\\", options.current_directory.as_str().trim_end_matches('\\'));
+        let program = options.program.as_str();
+        let search = options.program.parent().to_string();
+        let texts = [
+            (layout.current_directory, folder.as_str()),
+            (layout.dll_path, search.as_str()),
+            (layout.image_path, program),
+            (layout.command_line, options.command_line.as_str()),
+            (layout.window_title, program),
+            (layout.desktop, "WinSta0\\Default"),
+        ];
+        let units: usize = texts.iter().map(|(_, text)| text.encode_utf16().count() + 1).sum();
+        let bytes = u64::from(layout.size) + units as u64 * 2;
+        let at = self.private_memory(bytes, RegionUse::ProcessParameters)?;
+        let mut place = at.offset(u64::from(layout.size));
+        for (field, text) in texts {
+            let text: Vec<u16> = text.encode_utf16().chain([0]).collect();
+            self.write_wide(place, &text).map_err(|bad| bad.status)?;
+            let bytes = u16::try_from((text.len() - 1) * 2).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+            self.write_unicode_string(at.offset(u64::from(field)), place, bytes)?;
+            place = place.offset(text.len() as u64 * 2);
+        }
+        self.nt.process_mut().parameters = at.address();
+        self.write_parameter_numbers(at, bytes, environment).map_err(|bad| bad.status)
+    }
+
+    fn write_parameter_numbers(
+        &mut self,
+        at: UserPtr,
+        bytes: u64,
+        environment: (UserPtr, u64),
+    ) -> Result<(), BadPointer> {
+        let layout = self.nt.layouts().parameters;
+        let field = |offset: u32| at.offset(u64::from(offset));
+        self.write_u32(field(layout.maximum_length), bytes as u32)?;
+        self.write_u32(field(layout.length), bytes as u32)?;
+        self.write_u32(field(layout.flags), PARAMETERS_NORMALIZED)?;
+        self.write_word(field(layout.environment), environment.0.raw())?;
+        if self.nt.edition.version.major >= 6 {
+            self.write_word(field(layout.environment_size), environment.1)?;
+        }
+        let streams = [
+            (layout.standard_input, Console::Input),
+            (layout.standard_output, Console::Output),
+            (layout.standard_error, Console::Error),
+        ];
+        for (place, stream) in streams {
+            let handles = &mut self.nt.process_mut().handles;
+            let handle =
+                handles.insert(Object::Console(stream), CONSOLE_ACCESS).expect("a new table has room");
+            self.write_word(field(place), handle.raw())?;
+        }
+        Ok(())
+    }
+
+    /// Fills the PEB, when the rest is in its place.
+    pub(super) fn write_peb(&mut self, image: &PeImage) -> Result<(), LoadError> {
+        let layout = self.nt.layouts().peb;
+        let process = self.nt.process();
+        let at = UserPtr::new(process.peb.raw());
+        let version = self.nt.edition.version;
+        let words = [
+            (layout.image_base, process.program().base.raw()),
+            (layout.process_parameters, process.parameters.raw()),
+            (layout.process_heap, process.heap.raw()),
+            (layout.heap_segment_reserve, 0x10_0000),
+            (layout.heap_segment_commit, 0x2000),
+            (layout.heap_decommit_total, 0x1_0000),
+            (layout.heap_decommit_block, 0x1000),
+            (layout.affinity_mask, 1),
+        ];
+        let (subsystem, needs) = (subsystem_number(image.subsystem()), image.subsystem_version());
+        let numbers = [
+            (layout.number_of_processors, 1),
+            (layout.number_of_heaps, 1),
+            (layout.os_major, version.major),
+            (layout.os_minor, version.minor),
+            (layout.os_build, version.build & 0xffff | u32::from(version.service_pack) << 24),
+            (layout.os_platform, 2),
+            (layout.image_subsystem, subsystem),
+            (layout.image_subsystem_major, u32::from(needs.major)),
+            (layout.image_subsystem_minor, u32::from(needs.minor)),
+            (layout.session_id, 1),
+        ];
+        let mut write = || {
+            for (field, value) in words {
+                self.write_word(at.offset(u64::from(field)), value)?;
+            }
+            for (field, value) in numbers {
+                self.write_u32(at.offset(u64::from(field)), value)?;
+            }
+            Ok(())
+        };
+        write().map_err(|bad: BadPointer| LoadError::memory("the PEB", bad.status))
+    }
+}
+
+/// Reserve and commit of a stack in bytes (SPEC E24), with room for a guard page and the page below it that is never
+/// committed.
+fn stack_sizes(sizes: Reserve) -> Option<(u64, u64)> {
+    let wanted = if sizes.reserve == 0 { DEFAULT_RESERVE_BYTES } else { sizes.reserve };
+    let commit = sizes.commit.max(PAGE_BYTES).checked_next_multiple_of(PAGE_BYTES)?;
+    let reserve = if commit >= wanted { commit.checked_next_multiple_of(1 << 20)? } else { wanted };
+    let reserve = reserve.checked_next_multiple_of(GRANULARITY_BYTES)?;
+    Some((reserve, commit.min(reserve - 2 * PAGE_BYTES)))
+}
+
+fn subsystem_number(subsystem: Subsystem) -> u32 {
+    u32::from(subsystem.raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SPEC E24: commit up to a page, reserve up to 64 KiB, and reserve from a commit that is larger.
+    #[test]
+    fn stack_sizes_are_rounded_as_windows_rounds_them() {
+        let sizes = |reserve, commit| stack_sizes(Reserve { reserve, commit });
+        assert_eq!(sizes(0x3f_f000, 0x3f00), Some((0x40_0000, 0x4000)));
+        assert_eq!(sizes(0x10_0000, 0x1000), Some((0x10_0000, 0x1000)));
+        assert_eq!(sizes(0, 0), Some((0x10_0000, 0x1000)));
+        assert_eq!(sizes(0x10_0000, 0x11_0000), Some((0x20_0000, 0x11_0000)));
+        assert_eq!(sizes(0x1_0000, 0xf000), Some((0x1_0000, 0xe000)));
+        assert_eq!(sizes(u64::MAX, 0), None);
+        assert_eq!(sizes(0, u64::MAX), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! Which functions of modules the guest calls when a process or a DLL starts and ends, and in which order.
+
+use super::error::LoadError;
+use crate::executive::{Initialiser, ModuleKind};
+use crate::kernel::Kernel;
+use std::sync::Arc;
+use vadose_facts::addr::VirtAddr;
+
+const ATTACH: u32 = 1;
+const DETACH: u32 = 0;
+
+impl Kernel<'_> {
+    /// Completes the modules from index `first` on: list entries, static TLS, and their initialisers in the queue.
+    /// `reserved` is their third argument: not 0 while the process starts.
+    pub(super) fn finish_modules(&mut self, first: usize, reserved: u64) -> Result<(), LoadError> {
+        self.enter_modules(first)?;
+        self.add_tls(first)?;
+        for index in self.initialisation_order(first)? {
+            let calls = self.initialisers_of(index, ATTACH, reserved)?;
+            self.nt.process_mut().initialisers.extend(calls);
+        }
+        Ok(())
+    }
+
+    /// Modules after those that they import; the program last.
+    fn initialisation_order(&mut self, first: usize) -> Result<Vec<usize>, LoadError> {
+        let count = self.nt.process().modules.len();
+        let mut imports = vec![Vec::new(); count];
+        for (index, list) in imports.iter_mut().enumerate().skip(first) {
+            for dll in self.imports_of(index)? {
+                let name = String::from_utf8_lossy(dll.name.as_bytes()).into_owned();
+                list.extend(self.loaded(&super::images::with_extension(&name)));
+            }
+        }
+        let mut order = Vec::new();
+        let mut seen = vec![false; count];
+        seen[..first].fill(true);
+        for start in first..count {
+            visit(start, &imports, &mut seen, &mut order);
+        }
+        Ok(order)
+    }
+
+    /// TLS callbacks, then the entry point of a DLL.
+    fn initialisers_of(
+        &mut self,
+        index: usize,
+        reason: u32,
+        reserved: u64,
+    ) -> Result<Vec<Initialiser>, LoadError> {
+        let module = self.nt.process().modules[index].clone();
+        if module.kind == ModuleKind::BuiltIn {
+            return Ok(Vec::new());
+        }
+        let image = Arc::clone(&module.image);
+        let refused = |error| LoadError::NotRunnable { path: module.path.to_string(), error };
+        let tls = image.tls(&mut self.image_at(module.base), module.base).map_err(refused)?;
+        let callbacks = tls.map(|tls| tls.callbacks).unwrap_or_default();
+        let call = |function: VirtAddr, must_succeed: bool| Initialiser {
+            function,
+            module: module.base,
+            reason,
+            reserved,
+            must_succeed,
+        };
+        let mut calls: Vec<Initialiser> = callbacks.into_iter().map(|f| call(f, false)).collect();
+        if module.kind == ModuleKind::File && image.entry_rva() != 0 {
+            calls.push(call(self.module_address(index, image.entry_rva()).address(), true));
+        }
+        Ok(calls)
+    }
+
+    /// Queues the terminators of all modules, last loaded first. Once per process.
+    pub(crate) fn queue_terminators(&mut self) {
+        if std::mem::replace(&mut self.nt.process_mut().exiting, true) {
+            return;
+        }
+        // What was still to be initialised is not terminated either.
+        self.nt.process_mut().initialisers.clear();
+        for index in (0..self.nt.process().modules.len()).rev() {
+            // A module whose tables the program has overwritten meanwhile is left alone.
+            let Ok(calls) = self.initialisers_of(index, DETACH, 1) else { continue };
+            self.nt.process_mut().initialisers.extend(calls);
+        }
+    }
+
+    /// Queues the terminators of one module that is unloaded.
+    pub(crate) fn queue_terminators_of(&mut self, index: usize) {
+        if let Ok(calls) = self.initialisers_of(index, DETACH, 0) {
+            self.nt.process_mut().initialisers.extend(calls);
+        }
+    }
+}
+
+/// Depth first: imports, then the module. Iterative, for the depth is the guest's.
+fn visit(start: usize, imports: &[Vec<usize>], seen: &mut [bool], order: &mut Vec<usize>) {
+    if std::mem::replace(&mut seen[start], true) {
+        return;
+    }
+    let mut path = vec![(start, 0)];
+    while let Some((module, next)) = path.last_mut() {
+        match imports[*module].get(*next) {
+            Some(&import) => {
+                *next += 1;
+                if !std::mem::replace(&mut seen[import], true) {
+                    path.push((import, 0));
+                }
+            }
+            None => {
+                order.push(*module);
+                path.pop();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(imports: &[&[usize]]) -> Vec<usize> {
+        let imports: Vec<Vec<usize>> = imports.iter().map(|list| list.to_vec()).collect();
+        let (mut seen, mut order) = (vec![false; imports.len()], Vec::new());
+        (0..imports.len()).for_each(|start| visit(start, &imports, &mut seen, &mut order));
+        order
+    }
+
+    #[test]
+    fn modules_are_initialised_after_what_they_import_and_cycles_end() {
+        assert_eq!(order(&[&[1, 2], &[2], &[]]), [2, 1, 0]);
+        assert_eq!(order(&[&[1], &[2], &[1]]), [2, 1, 0]);
+        assert_eq!(order(&[&[0], &[]]), [0, 1]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Static thread-local storage: each module with a template gets an index, each thread a copy of each template.
+
+use super::error::LoadError;
+use crate::claim::UserPtr;
+use crate::executive::TlsTemplate;
+use crate::kernel::Kernel;
+use std::sync::Arc;
+use vadose_facts::addr::VirtAddr;
+use vadose_facts::ntdef::NtStatus;
+
+/// Bytes of a template that a thread can have a copy of.
+const MAX_TLS_BYTES: u64 = 64 << 20;
+
+impl Kernel<'_> {
+    /// Gives indexes to the modules from index `first` on, and the thread its copies.
+    pub(super) fn add_tls(&mut self, first: usize) -> Result<(), LoadError> {
+        let before = self.nt.process().tls_modules.len();
+        for index in first..self.nt.process().modules.len() {
+            self.add_template(index)?;
+        }
+        let memory = |status| LoadError::memory("thread-local storage", status);
+        if self.nt.process().tls_modules.len() > before {
+            self.fill_thread_tls(before).map_err(memory)?;
+        }
+        Ok(())
+    }
+
+    fn add_template(&mut self, index: usize) -> Result<(), LoadError> {
+        let module = &self.nt.process().modules[index];
+        let (image, base, path) = (Arc::clone(&module.image), module.base, module.path.to_string());
+        let refused = |error| LoadError::NotRunnable { path: path.clone(), error };
+        let Some(tls) = image.tls(&mut self.image_at(base), base).map_err(refused)? else { return Ok(()) };
+        let zero_fill = u64::from(tls.zero_fill_bytes);
+        if tls.raw_bytes + zero_fill > MAX_TLS_BYTES {
+            return Err(LoadError::memory(format!("{path}'s thread-local storage"), NtStatus::NO_MEMORY));
+        }
+        let number = self.nt.process().tls_modules.len() as u32;
+        let template = TlsTemplate { start: tls.raw_start, bytes: tls.raw_bytes, zero_fill };
+        self.nt.process_mut().tls_modules.push(template);
+        let at = UserPtr::new(tls.index_address.raw());
+        self.write_u32(at, number).map_err(|bad| LoadError::memory(path, bad.status))
+    }
+
+    /// A new array for the thread, with the blocks it has and copies of the new templates.
+    fn fill_thread_tls(&mut self, have: usize) -> Result<(), NtStatus> {
+        let width = self.pointer_bytes();
+        let templates = self.nt.process().tls_modules.clone();
+        let array = self.pool(templates.len() as u64 * width)?;
+        let old = UserPtr::new(self.thread().tls_array.raw());
+        for (slot, template) in (0..).zip(&templates) {
+            let offset = slot * width;
+            let block = if (slot as usize) < have {
+                self.read_word(old.offset(offset)).map_err(|bad| bad.status)?
+            } else {
+                self.tls_block(*template)?.raw()
+            };
+            self.write_word(array.offset(offset), block).map_err(|bad| bad.status)?;
+        }
+        let teb = UserPtr::new(self.thread().teb.raw());
+        let field = teb.offset(u64::from(self.nt.layouts().teb.tls_pointer));
+        self.write_word(field, array.raw()).map_err(|bad| bad.status)?;
+        self.nt.process_mut().threads[0].tls_array = VirtAddr::new(array.raw());
+        Ok(())
+    }
+
+    fn tls_block(&mut self, template: TlsTemplate) -> Result<UserPtr, NtStatus> {
+        let block = self.pool((template.bytes + template.zero_fill).max(1))?;
+        let bytes = self.read_vec(UserPtr::new(template.start.raw()), template.bytes);
+        let bytes = bytes.map_err(|bad| bad.status)?;
+        self.write(block, &bytes).map_err(|bad| bad.status)?;
+        Ok(block)
+    }
+}

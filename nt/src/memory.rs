@@ -1,0 +1,178 @@
+//! The memory manager as services see it: one object-safe door, so that service tables are plain function pointers.
+
+use vadose_facts::addr::{Pfn, VirtAddr};
+use vadose_facts::ntdef::{Edition, FreeType, LargeAddressAware, NtStatus};
+use vadose_facts::pe::PeImage;
+use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
+use vadose_mm::{
+    AllocateRequest, Allocated, BasicInformation, Counters, FaultOutcome, FaultRequest, FileId, Freed,
+    MappedView, Mm, ProcessCounters, ProcessId, Protected, Region, SectionId, TransferId,
+};
+
+/// What services and the loader ask of the memory manager. Each method is [`Mm`]'s of the same name.
+pub trait Memory {
+    /// Guest RAM.
+    fn ram(&self) -> &dyn PhysicalMemory;
+    /// The edition that was booted.
+    fn edition(&self) -> &'static Edition;
+    /// The frame of `KUSER_SHARED_DATA` (SPEC H5).
+    fn shared_user_data(&self) -> Pfn;
+    /// Makes an empty address space.
+    ///
+    /// # Errors
+    ///
+    /// No frames or commit left.
+    fn create_process(&mut self, limits: LargeAddressAware) -> Result<ProcessId, NtStatus>;
+    /// What the processor's control registers say.
+    fn translation(&self, process: ProcessId) -> AddressSpace;
+    /// Highest user address (SPEC H2).
+    fn user_limit(&self, process: ProcessId) -> VirtAddr;
+    /// Reserves and commits (SPEC A).
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC A.
+    fn allocate(&mut self, process: ProcessId, request: AllocateRequest) -> Result<Allocated, NtStatus>;
+    /// Decommits and releases (SPEC B).
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC B.
+    fn free(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        kind: FreeType,
+    ) -> Result<Freed, NtStatus>;
+    /// Changes protection (SPEC C).
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC C.
+    fn protect(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        protection: u32,
+    ) -> Result<Protected, NtStatus>;
+    /// Describes the run of pages at an address (SPEC D3 to D10).
+    ///
+    /// # Errors
+    ///
+    /// The address is above the user limit (SPEC D2).
+    fn query(&self, process: ProcessId, address: VirtAddr) -> Result<BasicInformation, NtStatus>;
+    /// Makes an image section over a file.
+    ///
+    /// # Errors
+    ///
+    /// No commit, or an image that cannot be mapped.
+    fn create_image_section(&mut self, file: FileId, image: &PeImage) -> Result<SectionId, NtStatus>;
+    /// Maps a view of a section.
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC F and G.
+    fn map_view(
+        &mut self,
+        process: ProcessId,
+        section: SectionId,
+        base: Option<VirtAddr>,
+    ) -> Result<MappedView, NtStatus>;
+    /// Unmaps the view that holds an address.
+    ///
+    /// # Errors
+    ///
+    /// No view there.
+    fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Stale, NtStatus>;
+    /// Drops a handle's hold on a section.
+    fn close_section(&mut self, section: SectionId);
+    /// Resolves an access that the page tables refused.
+    fn fault(&mut self, process: ProcessId, request: FaultRequest) -> FaultOutcome;
+    /// Reports that a transfer is done.
+    fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> Stale;
+    /// The address space as a list.
+    fn regions(&self, process: ProcessId) -> Vec<Region>;
+    /// Frames and commit charge of the system.
+    fn counters(&self) -> Counters;
+    /// One process's counters.
+    fn process_counters(&self, process: ProcessId) -> ProcessCounters;
+}
+
+impl<R: PhysicalMemory> Memory for Mm<R> {
+    fn ram(&self) -> &dyn PhysicalMemory {
+        self.ram()
+    }
+    fn edition(&self) -> &'static Edition {
+        self.edition()
+    }
+    fn shared_user_data(&self) -> Pfn {
+        self.shared_user_data()
+    }
+    fn create_process(&mut self, limits: LargeAddressAware) -> Result<ProcessId, NtStatus> {
+        self.create_process(limits)
+    }
+    fn translation(&self, process: ProcessId) -> AddressSpace {
+        self.translation(process)
+    }
+    fn user_limit(&self, process: ProcessId) -> VirtAddr {
+        self.user_limit(process)
+    }
+    fn allocate(&mut self, process: ProcessId, request: AllocateRequest) -> Result<Allocated, NtStatus> {
+        self.allocate(process, request)
+    }
+    fn free(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        kind: FreeType,
+    ) -> Result<Freed, NtStatus> {
+        self.free(process, base, size, kind)
+    }
+    fn protect(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        protection: u32,
+    ) -> Result<Protected, NtStatus> {
+        self.protect(process, base, size, protection)
+    }
+    fn query(&self, process: ProcessId, address: VirtAddr) -> Result<BasicInformation, NtStatus> {
+        self.query(process, address)
+    }
+    fn create_image_section(&mut self, file: FileId, image: &PeImage) -> Result<SectionId, NtStatus> {
+        self.create_image_section(file, image)
+    }
+    fn map_view(
+        &mut self,
+        process: ProcessId,
+        section: SectionId,
+        base: Option<VirtAddr>,
+    ) -> Result<MappedView, NtStatus> {
+        self.map_view(process, section, base)
+    }
+    fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Stale, NtStatus> {
+        self.unmap_view(process, address)
+    }
+    fn close_section(&mut self, section: SectionId) {
+        self.close_section(section);
+    }
+    fn fault(&mut self, process: ProcessId, request: FaultRequest) -> FaultOutcome {
+        self.fault(process, request)
+    }
+    fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> Stale {
+        self.complete_transfer(id, result)
+    }
+    fn regions(&self, process: ProcessId) -> Vec<Region> {
+        self.regions(process)
+    }
+    fn counters(&self) -> Counters {
+        self.counters()
+    }
+    fn process_counters(&self, process: ProcessId) -> ProcessCounters {
+        self.process_counters(process)
+    }
+}
