@@ -6,7 +6,7 @@ use crate::engine::{Engine, check};
 use crate::exception::{self, Verdict};
 use crate::hooks::{self, Event, HookState, Phase, Refused, RefusedFill, page_of};
 use crate::instruction::{self, AddressRegisters, Decoded};
-use crate::{double_fault, register_file};
+use crate::{block_exits, double_fault, register_file};
 use iced_x86::{InstructionInfoFactory, Register};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -102,6 +102,7 @@ impl UnicornCpu {
         unsafe { engine.map_ram(&ram)? };
         engine.use_virtual_tlb()?;
         engine.use_exit_list()?;
+        block_exits::leave_between_blocks_only(&mut engine)?;
         // SAFETY: the state outlives the engine, and references to it never span a Unicorn call.
         unsafe { hooks::install(engine.handle(), state.0)? };
         descriptors::enter_ring_3(&mut engine, state.0)?;
@@ -149,7 +150,7 @@ impl UnicornCpu {
 
     fn run_to_exit(&mut self) -> Result<Exit, CpuError> {
         for _ in 0..RESTARTS_MAX {
-            if self.stop.take() {
+            if self.stop.take() || self.state.get().is_out_of_blocks() {
                 return Ok(Exit::Interrupted);
             }
             if let Some(exit) = self.run_once()? {
@@ -182,7 +183,6 @@ impl UnicornCpu {
 
     fn stopped_by(&mut self, event: Event) -> Result<Exit, CpuError> {
         match event {
-            Event::Budget => Ok(Exit::Interrupted),
             Event::SystemCall => {
                 if self.mode == CpuMode::Bits64 {
                     // What the instruction does to these two registers.
@@ -242,9 +242,8 @@ impl UnicornCpu {
         let Some(decoded) = self.instruction() else {
             return Exit::Fault(FaultExit { address: page, access, code });
         };
-        let mut factory = std::mem::replace(&mut self.factory, InstructionInfoFactory::new());
-        let bytes = decoded.refused_bytes(&*self, &mut factory, page, access);
-        self.factory = factory;
+        let registers = Registered { engine: &self.engine, mode: self.mode, teb: self.teb };
+        let bytes = decoded.refused_bytes(&registers, &mut self.factory, page, access);
         let code = if bytes.access == access { code } else { code | FaultCode::WRITE };
         Exit::Fault(FaultExit { address: bytes.address, access: bytes.access, code })
     }
@@ -395,9 +394,16 @@ impl Vcpu for UnicornCpu {
     }
 }
 
-impl AddressRegisters for UnicornCpu {
+/// The registers between runs.
+struct Registered<'a> {
+    engine: &'a Engine,
+    mode: CpuMode,
+    teb: VirtAddr,
+}
+
+impl AddressRegisters for Registered<'_> {
     fn gpr(&self, index: usize) -> u64 {
-        Vcpu::gpr(self, index)
+        self.engine.read(register_file::gpr(self.mode, index))
     }
 
     fn segment_base(&self, segment: Register) -> u64 {

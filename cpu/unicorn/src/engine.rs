@@ -152,6 +152,27 @@ impl Engine {
         Snapshot::of(self.uc)
     }
 
+    /// The aligned words of the engine's own record.
+    pub(crate) fn record_words(&self) -> Vec<u64> {
+        let word = |index| {
+            // SAFETY: inside the record, an allocation of this size that was zeroed when it was made.
+            unsafe { self.uc.cast::<u64>().add(index).read_volatile() }
+        };
+        (0..self.record_bytes() / 8).map(word).collect()
+    }
+
+    /// Sets a byte of the record. The caller knows what it means.
+    pub(crate) fn set_record_byte(&mut self, at: usize, value: u8) {
+        assert!(at < self.record_bytes(), "a byte of the record");
+        // SAFETY: inside the record, which no Unicorn call is using now.
+        unsafe { self.uc.cast::<u8>().add(at).write_volatile(value) };
+    }
+
+    fn record_bytes(&self) -> usize {
+        // SAFETY: Unicorn allocates its record with the C library's allocator and hands out its address.
+        unsafe { libc::malloc_usable_size(self.uc.cast()) }
+    }
+
     /// Puts a saved state back.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) -> Result<(), CpuError> {
         // SAFETY: the context was saved by an engine of the same build.

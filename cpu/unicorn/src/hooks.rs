@@ -79,8 +79,6 @@ pub(crate) enum Event {
     Interrupt(u32),
     /// A port was read or written, which ring 3 may not do. The state before it is kept.
     PortAccess,
-    /// The block budget is used up; the next block has not begun.
-    Budget,
 }
 
 /// Time-stamp units that pass between two reads.
@@ -230,6 +228,11 @@ impl HookState {
         Ok(TlbEntry { paddr: frame.base().raw(), perms })
     }
 
+    /// Whether the budget allows no further block.
+    pub(crate) const fn is_out_of_blocks(&self) -> bool {
+        self.blocks >= self.block_limit
+    }
+
     /// The processor page, which holds descriptors and exists whatever the page tables say.
     fn own_page(&self, page: VirtAddr) -> Option<TlbEntry> {
         (page == self.page.va).then_some(TlbEntry { paddr: self.page.phys.raw(), perms: Prot::ALL })
@@ -280,8 +283,11 @@ extern "C" fn on_system_call(uc: *mut uc_engine, user: *mut c_void) {
 extern "C" fn on_block(uc: *mut uc_engine, _at: u64, _bytes: u32, user: *mut c_void) {
     // SAFETY: `user` was given to `install`.
     let state = unsafe { state_of(user) };
-    if state.blocks == state.block_limit {
-        stop(uc, state, Event::Budget);
+    if state.is_out_of_blocks() {
+        // The engine leaves before the block begins.
+        // SAFETY: callbacks are given the open engine they were installed on.
+        let result = unsafe { uc_emu_stop(uc) };
+        debug_assert_eq!(result, unicorn_engine::uc_error::OK, "a running engine stops");
     } else {
         state.blocks += 1;
     }

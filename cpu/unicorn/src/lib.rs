@@ -1,6 +1,7 @@
 //! The Unicorn engine behind the [`Vcpu`](vadose_cpu::Vcpu) trait: a JIT whose translations come from our own page
 //! walk over tables in guest RAM.
 
+mod block_exits;
 mod code_cache;
 mod cpu;
 mod descriptors;
