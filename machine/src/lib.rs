@@ -3,8 +3,13 @@
 
 mod error;
 pub mod host;
+mod machine;
+mod map;
 mod options;
 pub mod report;
+mod summary;
+mod watchdog;
 
 pub use error::MachineError;
+pub use machine::Machine;
 pub use options::MachineOptions;

@@ -230,6 +230,11 @@ impl ExceptionParameters {
         Self { values: [code, address.raw(), cause.raw() as u64], count: 3 }
     }
 
+    /// One parameter that means something to the exception alone.
+    pub const fn one(value: u64) -> Self {
+        Self { values: [value, 0, 0], count: 1 }
+    }
+
     /// No parameters.
     pub const fn none() -> Self {
         Self { values: [0; 3], count: 0 }

@@ -180,6 +180,8 @@ statuses! {
     DLL_INIT_FAILED = 0xc000_0142;
     /// The section cannot grow (SPEC F24).
     SECTION_NOT_EXTENDED = 0xc000_0087;
+    /// A floating-point operation without a result.
+    FLOAT_INVALID_OPERATION = 0xc000_0090;
     /// An integer was divided by zero.
     INTEGER_DIVIDE_BY_ZERO = 0xc000_0094;
     /// A quotient does not fit.

@@ -1,0 +1,313 @@
+//! The machine: memory manager, NT and host booted with one program loaded, and the loop that runs it.
+
+use crate::error::MachineError;
+use crate::host::FolderHost;
+use crate::map;
+use crate::options::MachineOptions;
+use crate::report::{AddressSpaceMap, MapMissing, RunEnding, RunReport};
+use crate::summary;
+use crate::watchdog::Watchdog;
+use std::sync::Arc;
+use std::time::Duration;
+use vadose_cpu::ram::GuestRam;
+use vadose_cpu::{CpuException, CpuMode, Exit, FaultExit, ProtectionCause, Vcpu};
+use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
+use vadose_facts::ntdef::{Bitness, NtStatus};
+use vadose_mm::{ExceptionParameters, FaultRequest, Mm, MmConfig, StartError};
+use vadose_nt::{Crash, Ending, Kernel, Lenience, LoadError, MissingDll, Nt, NtConfig, Settled, StartOptions};
+
+/// A booted machine with its program in place and no instruction run.
+pub struct Machine {
+    pub(crate) mm: Mm<Arc<GuestRam>>,
+    pub(crate) nt: Nt,
+    pub(crate) host: FolderHost,
+    missing: Vec<MissingDll>,
+    pub(crate) exceptions: u64,
+}
+
+/// The exception code and parameters that a processor exception becomes.
+struct Exception {
+    status: NtStatus,
+    parameters: Vec<u64>,
+}
+
+impl Machine {
+    /// Boots the edition and loads the program with its DLLs.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`]: RAM too small, a file that is no program, DLLs that are missing.
+    pub fn load(options: &MachineOptions, host: FolderHost) -> Result<Self, MachineError> {
+        Self::boot(options, host, Lenience::Strict)
+    }
+
+    /// The same for looking only: DLLs that are missing are listed in the [map](Self::map).
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), but for missing DLLs.
+    pub fn load_for_listing(options: &MachineOptions, host: FolderHost) -> Result<Self, MachineError> {
+        Self::boot(options, host, Lenience::ListMissing)
+    }
+
+    fn boot(options: &MachineOptions, host: FolderHost, lenience: Lenience) -> Result<Self, MachineError> {
+        let too_large = StartError::TooMuchRam { bytes: options.ram_bytes, maximum_bytes: u64::MAX >> 16 };
+        let ram = GuestRam::new(options.ram_bytes / PAGE_BYTES).map_err(|_| too_large)?;
+        let config = MmConfig {
+            edition: options.edition,
+            page_file_bytes: options.page_file_bytes,
+            seed: options.seed,
+        };
+        let mm = Mm::new(config, Arc::new(ram))?;
+        let nt = Nt::new(NtConfig { edition: options.edition });
+        let start = StartOptions {
+            program: host.program_path().clone(),
+            command_line: command_line(&host.program_path().to_string(), &options.arguments),
+            current_directory: host.working_folder().clone(),
+            environment: environment(),
+            lenience,
+            large_address_aware: None,
+        };
+        let mut machine = Self { mm, nt, host, missing: Vec::new(), exceptions: 0 };
+        machine.missing = machine.kernel().start(&start).map_err(explain)?.missing_dlls;
+        Ok(machine)
+    }
+
+    fn kernel(&mut self) -> Kernel<'_> {
+        Kernel { nt: &mut self.nt, mm: &mut self.mm, host: &mut self.host }
+    }
+
+    /// What the processor must decode.
+    pub fn cpu_mode(&self) -> CpuMode {
+        match self.mm.edition().bitness {
+            Bitness::Bits32 => CpuMode::Bits32,
+            Bitness::Bits64 => CpuMode::Bits64,
+        }
+    }
+
+    /// Guest RAM, for the processor.
+    pub fn ram(&self) -> Arc<GuestRam> {
+        Arc::clone(self.mm.ram())
+    }
+
+    /// A page of the kernel for the processor's own tables: its place in RAM and its kernel address.
+    pub fn processor_page(&self) -> (PhysAddr, VirtAddr) {
+        let (frame, va) = self.mm.processor_page();
+        (frame.base(), va)
+    }
+
+    /// The address space as it is now.
+    pub fn map(&self) -> AddressSpaceMap {
+        let missing = self.missing.iter().map(missing_entry).collect();
+        AddressSpaceMap { missing, ..map::draw(self) }
+    }
+
+    /// Proves that the memory manager's records agree.
+    ///
+    /// # Errors
+    ///
+    /// [`vadose_mm::AuditError`] names the disagreement.
+    pub fn audit(&self) -> Result<(), vadose_mm::AuditError> {
+        self.mm.audit()
+    }
+
+    /// Runs the program to its end, or to a limit of the host's time.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`] if the processor itself fails; whatever the program does is a [`RunEnding`].
+    pub fn run(
+        &mut self,
+        cpu: &mut dyn Vcpu,
+        time_limit: Option<Duration>,
+    ) -> Result<RunReport, MachineError> {
+        let watchdog = Watchdog::start(cpu.stop_handle(), time_limit);
+        cpu.set_address_space(self.mm.translation(self.nt.process().id));
+        self.kernel().enter(cpu).map_err(explain)?;
+        loop {
+            cpu.drop_stale(self.nt.take_stale());
+            if let Some(ending) = self.nt.ending().cloned() {
+                let ending = summary::ending(self, &ending);
+                return Ok(self.report(ending));
+            }
+            match cpu.run(None)? {
+                Exit::Fault(fault) => self.fault(cpu, fault),
+                Exit::Service => self.kernel().service(cpu),
+                Exit::Exception(exception) => self.exception(cpu, exception),
+                Exit::Interrupted => {}
+            }
+            if watchdog.has_expired() {
+                return Ok(self.report(RunEnding::TimedOut));
+            }
+        }
+    }
+
+    fn report(&mut self, ending: RunEnding) -> RunReport {
+        RunReport {
+            edition: self.mm.edition().name,
+            program: self.nt.process().image_path.to_string(),
+            ending,
+            activity: summary::activity(self),
+            memory: summary::memory(self),
+            map: self.map(),
+        }
+    }
+
+    fn fault(&mut self, cpu: &mut dyn Vcpu, fault: FaultExit) {
+        let stack = self.kernel().thread_stack();
+        let request = FaultRequest { address: fault.address, access: fault.access, stack };
+        match self.kernel().fault(request) {
+            Settled::Resolved => {}
+            Settled::Raised(raised) => {
+                let status = raised.status;
+                self.raise(cpu, &Exception { status, parameters: raised.parameters.as_slice().to_vec() });
+            }
+        }
+    }
+
+    fn raise(&mut self, cpu: &mut dyn Vcpu, exception: &Exception) {
+        self.exceptions += 1;
+        let at = cpu.ip();
+        self.kernel().raise(cpu, exception.status, &exception.parameters, at);
+    }
+
+    fn exception(&mut self, cpu: &mut dyn Vcpu, exception: CpuException) {
+        let known = self.known_exception(exception);
+        match exception {
+            CpuException::FastFail => {
+                self.exceptions += 1;
+                let parameters = ExceptionParameters::one(cpu.gpr(1) & u64::from(u32::MAX));
+                self.nt.end(Ending::Crash(Crash { status: known.status, address: cpu.ip(), parameters }));
+            }
+            CpuException::Breakpoint => {
+                let at = cpu.ip().checked_sub(1).unwrap_or(cpu.ip());
+                cpu.set_ip(at);
+                self.raise(cpu, &known);
+            }
+            CpuException::Divide
+            | CpuException::Debug
+            | CpuException::InvalidOpcode
+            | CpuException::GeneralProtection { .. }
+            | CpuException::FloatingPoint
+            | CpuException::Other { .. } => self.raise(cpu, &known),
+        }
+    }
+
+    fn known_exception(&self, exception: CpuException) -> Exception {
+        let plain = |status| Exception { status, parameters: Vec::new() };
+        match exception {
+            CpuException::Divide => plain(NtStatus::INTEGER_DIVIDE_BY_ZERO),
+            CpuException::Debug => plain(NtStatus::SINGLE_STEP),
+            CpuException::Breakpoint => Exception { status: NtStatus::BREAKPOINT, parameters: vec![0] },
+            CpuException::InvalidOpcode => plain(NtStatus::ILLEGAL_INSTRUCTION),
+            CpuException::GeneralProtection { cause } => self.protection(cause),
+            CpuException::FloatingPoint => plain(NtStatus::FLOAT_INVALID_OPERATION),
+            CpuException::FastFail => plain(NtStatus::STACK_BUFFER_OVERRUN),
+            CpuException::Other { .. } => self.protection(ProtectionCause::Other),
+        }
+    }
+
+    /// A general-protection fault is a privileged instruction, or an access violation that does not know its address
+    /// (SPEC E4).
+    fn protection(&self, cause: ProtectionCause) -> Exception {
+        let unknown = match self.mm.edition().bitness {
+            Bitness::Bits32 => u64::from(u32::MAX),
+            Bitness::Bits64 => u64::MAX,
+        };
+        match cause {
+            ProtectionCause::PrivilegedInstruction => {
+                Exception { status: NtStatus::PRIVILEGED_INSTRUCTION, parameters: Vec::new() }
+            }
+            ProtectionCause::NotCanonical | ProtectionCause::Other => {
+                Exception { status: NtStatus::ACCESS_VIOLATION, parameters: vec![0, unknown] }
+            }
+        }
+    }
+}
+
+/// The program's name and its arguments as one line, quoted as the C runtimes of Windows split it again.
+fn command_line(program: &str, arguments: &[String]) -> String {
+    let mut line = format!("\"{program}\"");
+    for argument in arguments {
+        line.push(' ');
+        quote(&mut line, argument);
+    }
+    line
+}
+
+/// Backslashes are literal but before a quote, where each must be doubled.
+fn quote(line: &mut String, argument: &str) {
+    let plain = !argument.is_empty() && !argument.contains([' ', '\t', '\n', '\x0b', '"']);
+    if plain {
+        line.push_str(argument);
+        return;
+    }
+    line.push('"');
+    let mut backslashes = 0;
+    for character in argument.chars() {
+        if character == '\\' {
+            backslashes += 1;
+            continue;
+        }
+        let doubled = if character == '"' { backslashes * 2 + 1 } else { backslashes };
+        line.extend(std::iter::repeat_n('\\', doubled));
+        backslashes = 0;
+        line.push(character);
+    }
+    line.extend(std::iter::repeat_n('\\', backslashes * 2));
+    line.push('"');
+}
+
+/// The environment of every guest: the same on every host.
+fn environment() -> Vec<(String, String)> {
+    let variables = [
+        ("ComSpec", r"C:\Windows\System32\cmd.exe"),
+        ("NUMBER_OF_PROCESSORS", "1"),
+        ("OS", "Windows_NT"),
+        ("Path", r"C:\Windows\System32;C:\Windows"),
+        ("PATHEXT", ".COM;.EXE;.BAT;.CMD"),
+        ("SystemDrive", "C:"),
+        ("SystemRoot", r"C:\Windows"),
+        ("TEMP", r"C:\work"),
+        ("TMP", r"C:\work"),
+        ("windir", r"C:\Windows"),
+    ];
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn missing_entry(dll: &MissingDll) -> MapMissing {
+    MapMissing { dll: dll.name.clone(), needed_by: dll.wanted_by.clone() }
+}
+
+fn explain(error: LoadError) -> MachineError {
+    match error {
+        LoadError::MissingDlls(missing) => {
+            MachineError::MissingDlls(missing.iter().map(missing_entry).collect())
+        }
+        LoadError::Memory { what, status } => {
+            MachineError::Start { what: format!("getting memory for {what}"), status }
+        }
+        LoadError::NotRunnable { path, error } => {
+            MachineError::NotRunnable { name: path, reason: error.to_string() }
+        }
+        other => MachineError::NotRunnable { name: "the program".to_owned(), reason: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_survive_the_c_runtimes_splitting() {
+        let line = |arguments: &[&str]| {
+            let owned: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
+            command_line("a.exe", &owned)
+        };
+        assert_eq!(line(&["plain", r"C:\x\"]), r#""a.exe" plain C:\x\"#);
+        assert_eq!(line(&["two words", ""]), r#""a.exe" "two words" """#);
+        assert_eq!(line(&[r#"say "hi""#]), r#""a.exe" "say \"hi\"""#);
+        assert_eq!(line(&[r"ends in \ ", r#"\""#]), r#""a.exe" "ends in \ " "\\\"""#);
+        assert_eq!(line(&[r"a b\"]), r#""a.exe" "a b\\""#);
+    }
+}

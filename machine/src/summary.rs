@@ -1,0 +1,109 @@
+//! A run in numbers and words: its ending, its faults, its memory.
+
+use crate::machine::Machine;
+use crate::map;
+use crate::report::{Activity, CrashAccess, CrashReport, FaultCount, MemoryReport, RunEnding};
+use vadose_facts::addr::PAGE_BYTES;
+use vadose_facts::ntdef::NtStatus;
+use vadose_facts::x86::PhysicalMemory;
+use vadose_mm::FaultKind;
+use vadose_nt::{Crash, Ending};
+
+/// How the process ended.
+pub(crate) fn ending(machine: &Machine, ending: &Ending) -> RunEnding {
+    match ending {
+        Ending::Exit(code) => RunEnding::Exit { code: *code },
+        Ending::Crash(crash) => RunEnding::Crash(crash_report(machine, crash)),
+        Ending::MissingFunction(missing) => {
+            RunEnding::MissingFunction { dll: missing.dll.clone(), function: missing.name.clone() }
+        }
+    }
+}
+
+fn crash_report(machine: &Machine, crash: &Crash) -> CrashReport {
+    let address = crash.address.raw();
+    let modules = &machine.nt.process().modules;
+    let place = modules.iter().find_map(|module| {
+        let offset = address.checked_sub(module.base.raw())?;
+        (offset < module.size).then(|| format!("{}+{offset:#x}", module.name))
+    });
+    CrashReport {
+        code: crash.status.raw(),
+        name: crash.status.to_string(),
+        address,
+        place,
+        access: crash_access(machine, crash),
+        parameters: crash.parameters.as_slice().to_vec(),
+    }
+}
+
+fn crash_access(machine: &Machine, crash: &Crash) -> Option<CrashAccess> {
+    let memory = [
+        NtStatus::ACCESS_VIOLATION,
+        NtStatus::GUARD_PAGE_VIOLATION,
+        NtStatus::IN_PAGE_ERROR,
+        NtStatus::STACK_OVERFLOW,
+    ];
+    let [code, address, ..] = *crash.parameters.as_slice() else { return None };
+    if !memory.contains(&crash.status) {
+        return None;
+    }
+    let verb = match code {
+        0 => "read",
+        1 => "write",
+        _ => "execute",
+    };
+    Some(CrashAccess { verb, address, region: map::describe(machine, address) })
+}
+
+/// Names and meanings of the ways in which faults are resolved.
+const fn words(kind: FaultKind) -> (&'static str, &'static str) {
+    match kind {
+        FaultKind::DemandZero => ("demand-zero", "first touches of a page that got a frame of zeros"),
+        FaultKind::ImagePageShared => ("image-shared", "image pages that were in RAM already"),
+        FaultKind::ImagePageRead => ("image-read", "image pages read from their file"),
+        FaultKind::CopyOnWrite => {
+            ("copy-on-write", "first stores to a shared page, which got a private copy")
+        }
+        FaultKind::Transition => ("transition", "pages taken back from a frame they had left"),
+        FaultKind::StackGrowth => ("stack-growth", "touches of a stack's guard page, which moved down"),
+        FaultKind::FirstStore => ("first-store", "first stores to a clean page, which became dirty"),
+        FaultKind::Spurious => ("spurious", "accesses that were allowed when looked at again"),
+    }
+}
+
+/// Faults, exceptions and services of the run.
+pub(crate) fn activity(machine: &Machine) -> Activity {
+    let counts = machine.mm.process_counters(machine.nt.process().id).faults;
+    let faults: Vec<FaultCount> = FaultKind::ALL
+        .into_iter()
+        .map(|kind| {
+            let (name, meaning) = words(kind);
+            FaultCount { kind: name, meaning, count: counts.of(kind) }
+        })
+        .collect();
+    Activity {
+        faults,
+        exceptions: machine.exceptions,
+        services: machine.nt.service_calls(),
+        pages_read: counts.of(FaultKind::ImagePageRead),
+    }
+}
+
+/// Memory of the machine and of the process, in bytes.
+pub(crate) fn memory(machine: &Machine) -> MemoryReport {
+    let system = machine.mm.counters();
+    let process = machine.mm.process_counters(machine.nt.process().id);
+    MemoryReport {
+        ram: machine.mm.ram().frames() * PAGE_BYTES,
+        ram_available: system.frames.available() * PAGE_BYTES,
+        commit: system.commit.charged_pages() * PAGE_BYTES,
+        commit_peak: system.commit.peak_pages() * PAGE_BYTES,
+        commit_limit: system.commit.limit_pages() * PAGE_BYTES,
+        private: process.commit_pages * PAGE_BYTES,
+        private_peak: process.peak_commit_pages * PAGE_BYTES,
+        working_set: process.resident_pages * PAGE_BYTES,
+        working_set_peak: process.peak_resident_pages * PAGE_BYTES,
+        page_tables: process.table_pages * PAGE_BYTES,
+    }
+}
