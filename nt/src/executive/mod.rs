@@ -4,6 +4,7 @@ mod context;
 mod exception;
 mod files;
 mod handle;
+mod io;
 mod memory;
 mod process;
 mod services;
@@ -11,6 +12,7 @@ mod services;
 pub(crate) use exception::{RECORD_ABOVE_CONTEXT, VectoredList};
 pub use files::ImageFiles;
 pub use handle::{Event, Handle, HandleTable, Mutex, Object, OpenFile, Search, Semaphore};
+pub use io::Place;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, basic_information_size};
 pub(crate) use process::Pool;
 pub use process::{
@@ -22,4 +24,4 @@ use crate::service::Export;
 
 /// The tables of native services.
 pub(crate) const TABLES: &[&[Export]] =
-    &[memory::EXPORTS, services::EXPORTS, exception::EXPORTS, crate::builtin::NTDLL_CODE];
+    &[memory::EXPORTS, services::EXPORTS, io::EXPORTS, exception::EXPORTS, crate::builtin::NTDLL_CODE];

@@ -34,7 +34,7 @@ struct ImageFile {
 impl Kernel<'_> {
     /// Opens, reads and checks the program itself.
     pub(super) fn read_program(&mut self, path: &GuestPath) -> Result<(FileId, Arc<PeImage>), LoadError> {
-        let (file, image) = self.read_file(path)?;
+        let (file, image) = self.read_image_file(path)?;
         if image.characteristics().contains(FileCharacteristics::DLL) {
             return Err(LoadError::IsDll { path: path.to_string() });
         }
@@ -145,7 +145,7 @@ impl Kernel<'_> {
         }
         let folder = folder.unwrap_or_else(|| self.nt.process().program_folder.clone());
         let Ok(path) = folder.join(plain) else { return Ok(None) };
-        match self.read_file(&path) {
+        match self.read_image_file(&path) {
             Ok((file, image)) => {
                 let name = path.file_name().unwrap_or_default().to_owned();
                 Ok(Some(ImageFile { name, path, kind: ModuleKind::File, file, image }))
@@ -165,7 +165,7 @@ impl Kernel<'_> {
     }
 
     /// Opens and checks an image file. Its headers are read now, its pages when they are touched.
-    fn read_file(&mut self, path: &GuestPath) -> Result<(FileId, Arc<PeImage>), LoadError> {
+    fn read_image_file(&mut self, path: &GuestPath) -> Result<(FileId, Arc<PeImage>), LoadError> {
         let unreadable = |status| LoadError::Unreadable { path: path.to_string(), status };
         let open = self.host.open(path, FileAccess::Image, Wish::OpenExisting).map_err(unreadable)?;
         let size = self.host.size(open).map_err(unreadable)?;
