@@ -14,15 +14,17 @@ use vadose_cpu::{CpuException, CpuMode, Exit, FaultExit, ProtectionCause, Vcpu};
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_mm::{ExceptionParameters, FaultRequest, Mm, MmConfig, StartError};
-use vadose_nt::{Crash, Ending, Kernel, Lenience, LoadError, MissingDll, Nt, NtConfig, Settled, StartOptions};
+use vadose_nt::{
+    Crash, Ending, Kernel, Lenience, LoadError, MissingDll, Nt, NtConfig, Settled, StartOptions,
+};
 
 /// A booted machine with its program in place and no instruction run.
 pub struct Machine {
-    pub(crate) mm: Mm<Arc<GuestRam>>,
-    pub(crate) nt: Nt,
-    pub(crate) host: FolderHost,
+    mm: Mm<Arc<GuestRam>>,
+    nt: Nt,
+    host: FolderHost,
     missing: Vec<MissingDll>,
-    pub(crate) exceptions: u64,
+    exceptions: u64,
 }
 
 /// The exception code and parameters that a processor exception becomes.
@@ -99,7 +101,7 @@ impl Machine {
     /// The address space as it is now.
     pub fn map(&self) -> AddressSpaceMap {
         let missing = self.missing.iter().map(missing_entry).collect();
-        AddressSpaceMap { missing, ..map::draw(self) }
+        AddressSpaceMap { missing, ..map::draw(&self.mm, self.nt.process()) }
     }
 
     /// Proves that the memory manager's records agree.
@@ -127,7 +129,7 @@ impl Machine {
         loop {
             cpu.drop_stale(self.nt.take_stale());
             if let Some(ending) = self.nt.ending().cloned() {
-                let ending = summary::ending(self, &ending);
+                let ending = summary::ending(&self.mm, self.nt.process(), &ending);
                 return Ok(self.report(ending));
             }
             match cpu.run(None)? {
@@ -142,13 +144,15 @@ impl Machine {
         }
     }
 
-    fn report(&mut self, ending: RunEnding) -> RunReport {
+    fn report(&self, ending: RunEnding) -> RunReport {
+        let process = self.nt.process();
+        let faults = self.mm.process_counters(process.id).faults;
         RunReport {
             edition: self.mm.edition().name,
-            program: self.nt.process().image_path.to_string(),
+            program: process.image_path.to_string(),
             ending,
-            activity: summary::activity(self),
-            memory: summary::memory(self),
+            activity: summary::activity(&faults, self.exceptions, self.nt.service_calls()),
+            memory: summary::memory(&self.mm, process),
             map: self.map(),
         }
     }

@@ -1,17 +1,17 @@
 //! The address space as a listing: what VMMap's users expect, with a purpose for every region that has one.
 
-use crate::machine::Machine;
 use crate::report::{AddressSpaceMap, MapModule, MapRegion, MapTotal};
+use std::sync::Arc;
+use vadose_cpu::ram::GuestRam;
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::{Edition, MemoryState, MemoryType, Protection};
-use vadose_mm::{Region, RegionBacking};
+use vadose_mm::{Mm, Region, RegionBacking};
 use vadose_nt::{Module, ModuleKind, Process, RegionUse};
 
 /// Lists the process's regions, its images and the sums by type.
-pub(crate) fn draw(machine: &Machine) -> AddressSpaceMap {
-    let process = machine.nt.process();
-    let regions = machine.mm.regions(process.id);
-    let last = machine.mm.user_limit(process.id).raw();
+pub(crate) fn draw(mm: &Mm<Arc<GuestRam>>, process: &Process) -> AddressSpaceMap {
+    let regions = mm.regions(process.id);
+    let last = mm.user_limit(process.id).raw();
     AddressSpaceMap {
         user_space: (Edition::MIN_USER_ADDRESS.raw(), last),
         totals: totals(&regions, last),
@@ -154,13 +154,12 @@ fn protection_words(protection: Protection) -> String {
 }
 
 /// What lies at an address, in words: `committed READONLY, image, hello.exe .text`, or `free`.
-pub(crate) fn describe(machine: &Machine, address: u64) -> String {
-    let process = machine.nt.process();
+pub(crate) fn describe(mm: &Mm<Arc<GuestRam>>, process: &Process, address: u64) -> String {
     let vpn = vadose_facts::addr::VirtAddr::new(address).vpn();
-    if address > machine.mm.user_limit(process.id).raw() {
+    if address > mm.user_limit(process.id).raw() {
         return "kernel space or no address at all".to_owned();
     }
-    let regions = machine.mm.regions(process.id);
+    let regions = mm.regions(process.id);
     let Some(region) = regions.iter().find(|region| region.range.contains(vpn)) else {
         return if address < Edition::MIN_USER_ADDRESS.raw() {
             "free: the first 64 KiB are never allocated".to_owned()

@@ -1,29 +1,29 @@
 //! A run in numbers and words: its ending, its faults, its memory.
 
-use crate::machine::Machine;
 use crate::map;
 use crate::report::{Activity, CrashAccess, CrashReport, FaultCount, MemoryReport, RunEnding};
+use std::sync::Arc;
+use vadose_cpu::ram::GuestRam;
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::PhysicalMemory;
-use vadose_mm::FaultKind;
-use vadose_nt::{Crash, Ending};
+use vadose_mm::{FaultCounts, FaultKind, Mm};
+use vadose_nt::{Crash, Ending, Process};
 
 /// How the process ended.
-pub(crate) fn ending(machine: &Machine, ending: &Ending) -> RunEnding {
+pub(crate) fn ending(mm: &Mm<Arc<GuestRam>>, process: &Process, ending: &Ending) -> RunEnding {
     match ending {
         Ending::Exit(code) => RunEnding::Exit { code: *code },
-        Ending::Crash(crash) => RunEnding::Crash(crash_report(machine, crash)),
+        Ending::Crash(crash) => RunEnding::Crash(crash_report(mm, process, crash)),
         Ending::MissingFunction(missing) => {
             RunEnding::MissingFunction { dll: missing.dll.clone(), function: missing.name.clone() }
         }
     }
 }
 
-fn crash_report(machine: &Machine, crash: &Crash) -> CrashReport {
+fn crash_report(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> CrashReport {
     let address = crash.address.raw();
-    let modules = &machine.nt.process().modules;
-    let place = modules.iter().find_map(|module| {
+    let place = process.modules.iter().find_map(|module| {
         let offset = address.checked_sub(module.base.raw())?;
         (offset < module.size).then(|| format!("{}+{offset:#x}", module.name))
     });
@@ -32,12 +32,12 @@ fn crash_report(machine: &Machine, crash: &Crash) -> CrashReport {
         name: crash.status.to_string(),
         address,
         place,
-        access: crash_access(machine, crash),
+        access: crash_access(mm, process, crash),
         parameters: crash.parameters.as_slice().to_vec(),
     }
 }
 
-fn crash_access(machine: &Machine, crash: &Crash) -> Option<CrashAccess> {
+fn crash_access(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> Option<CrashAccess> {
     let memory = [
         NtStatus::ACCESS_VIOLATION,
         NtStatus::GUARD_PAGE_VIOLATION,
@@ -53,7 +53,7 @@ fn crash_access(machine: &Machine, crash: &Crash) -> Option<CrashAccess> {
         1 => "write",
         _ => "execute",
     };
-    Some(CrashAccess { verb, address, region: map::describe(machine, address) })
+    Some(CrashAccess { verb, address, region: map::describe(mm, process, address) })
 }
 
 /// Names and meanings of the ways in which faults are resolved.
@@ -73,8 +73,7 @@ const fn words(kind: FaultKind) -> (&'static str, &'static str) {
 }
 
 /// Faults, exceptions and services of the run.
-pub(crate) fn activity(machine: &Machine) -> Activity {
-    let counts = machine.mm.process_counters(machine.nt.process().id).faults;
+pub(crate) fn activity(counts: &FaultCounts, exceptions: u64, services: u64) -> Activity {
     let faults: Vec<FaultCount> = FaultKind::ALL
         .into_iter()
         .map(|kind| {
@@ -82,20 +81,15 @@ pub(crate) fn activity(machine: &Machine) -> Activity {
             FaultCount { kind: name, meaning, count: counts.of(kind) }
         })
         .collect();
-    Activity {
-        faults,
-        exceptions: machine.exceptions,
-        services: machine.nt.service_calls(),
-        pages_read: counts.of(FaultKind::ImagePageRead),
-    }
+    Activity { faults, exceptions, services, pages_read: counts.of(FaultKind::ImagePageRead) }
 }
 
 /// Memory of the machine and of the process, in bytes.
-pub(crate) fn memory(machine: &Machine) -> MemoryReport {
-    let system = machine.mm.counters();
-    let process = machine.mm.process_counters(machine.nt.process().id);
+pub(crate) fn memory(mm: &Mm<Arc<GuestRam>>, process: &Process) -> MemoryReport {
+    let system = mm.counters();
+    let process = mm.process_counters(process.id);
     MemoryReport {
-        ram: machine.mm.ram().frames() * PAGE_BYTES,
+        ram: mm.ram().frames() * PAGE_BYTES,
         ram_available: system.frames.available() * PAGE_BYTES,
         commit: system.commit.charged_pages() * PAGE_BYTES,
         commit_peak: system.commit.peak_pages() * PAGE_BYTES,
