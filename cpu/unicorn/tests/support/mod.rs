@@ -1,7 +1,11 @@
 //! A guest of a few pages: RAM, page tables of any mode built by hand, and code from an assembler.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use iced_x86::code_asm::{CodeAssembler, IcedError};
+pub(crate) mod cases;
+pub(crate) mod own_walk;
+
+use iced_x86::IcedError;
+use iced_x86::code_asm::CodeAssembler;
 use std::cell::Cell;
 use std::sync::Arc;
 use vadose_cpu::{CpuMode, Exit, FaultExit, GuestRam, Vcpu};
