@@ -5,9 +5,9 @@ use crate::descriptors::{self, ProcessorPage};
 use crate::engine::{Engine, check};
 use crate::exception::{self, Verdict};
 use crate::hooks::{self, Event, HookState, Phase, Refused, RefusedFill, page_of};
-use crate::instruction::{self, AddressRegisters, Decoded};
+use crate::instruction::{self, Decoded};
 use crate::{block_exits, double_fault, register_file};
-use iced_x86::{InstructionInfoFactory, Register};
+use iced_x86::InstructionInfoFactory;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use unicorn_engine::{RegisterX86, uc_error};
@@ -242,7 +242,7 @@ impl UnicornCpu {
         let Some(decoded) = self.instruction() else {
             return Exit::Fault(FaultExit { address: page, access, code });
         };
-        let registers = Registered { engine: &self.engine, mode: self.mode, teb: self.teb };
+        let registers = register_file::BetweenRuns { engine: &self.engine, mode: self.mode, teb: self.teb };
         let bytes = decoded.refused_bytes(&registers, &mut self.factory, page, access);
         let code = if bytes.access == access { code } else { code | FaultCode::WRITE };
         Exit::Fault(FaultExit { address: bytes.address, access: bytes.access, code })
@@ -391,28 +391,6 @@ impl Vcpu for UnicornCpu {
 
     fn blocks_executed(&self) -> u64 {
         self.state.get().blocks + self.uncounted_runs
-    }
-}
-
-/// The registers between runs.
-struct Registered<'a> {
-    engine: &'a Engine,
-    mode: CpuMode,
-    teb: VirtAddr,
-}
-
-impl AddressRegisters for Registered<'_> {
-    fn gpr(&self, index: usize) -> u64 {
-        self.engine.read(register_file::gpr(self.mode, index))
-    }
-
-    fn segment_base(&self, segment: Register) -> u64 {
-        match (self.mode, segment) {
-            (CpuMode::Bits32, Register::FS) => self.teb.raw(),
-            (CpuMode::Bits64, Register::FS) => self.engine.read(RegisterX86::FS_BASE),
-            (CpuMode::Bits64, Register::GS) => self.engine.read(RegisterX86::GS_BASE),
-            (CpuMode::Bits32 | CpuMode::Bits64, _) => 0,
-        }
     }
 }
 

@@ -2,8 +2,11 @@
 
 use crate::descriptors::user_segments;
 use crate::engine::Engine;
+use crate::instruction::AddressRegisters;
+use iced_x86::Register;
 use unicorn_engine::RegisterX86 as R;
 use vadose_cpu::{CpuError, CpuMode, FloatState, Registers, Segments};
+use vadose_facts::addr::VirtAddr;
 
 const GPR_64: [R; 16] = [
     R::RAX,
@@ -165,4 +168,26 @@ fn write_float(engine: &mut Engine, mode: CpuMode, float: &FloatState) -> Result
         engine.write_bytes(register, value.to_le_bytes())?;
     }
     Ok(())
+}
+
+/// The registers between runs.
+pub(crate) struct BetweenRuns<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) mode: CpuMode,
+    pub(crate) teb: VirtAddr,
+}
+
+impl AddressRegisters for BetweenRuns<'_> {
+    fn gpr(&self, index: usize) -> u64 {
+        self.engine.read(gpr(self.mode, index))
+    }
+
+    fn segment_base(&self, segment: Register) -> u64 {
+        match (self.mode, segment) {
+            (CpuMode::Bits32, Register::FS) => self.teb.raw(),
+            (CpuMode::Bits64, Register::FS) => self.engine.read(R::FS_BASE),
+            (CpuMode::Bits64, Register::GS) => self.engine.read(R::GS_BASE),
+            (CpuMode::Bits32 | CpuMode::Bits64, _) => 0,
+        }
+    }
 }

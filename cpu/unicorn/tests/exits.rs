@@ -226,7 +226,7 @@ fn the_whole_register_file_goes_in_and_comes_out() {
         });
         let mut set = guest.cpu.registers();
         for (i, value) in set.gpr.iter_mut().enumerate().take(if guest.bits() == 64 { 16 } else { 8 }) {
-            *value = 0x1111_1111 * (i as u64 + 1) & 0xffff_ffff;
+            *value = (0x1111_1111 * (i as u64 + 1)) & 0xffff_ffff;
         }
         set.flags = 0x202 | 0x8d5 | 0x400;
         set.float.st[0] = [1, 2, 3, 4, 5, 6, 7, 0x88, 0xff, 0x3f];

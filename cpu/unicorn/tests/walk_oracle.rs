@@ -99,7 +99,7 @@ fn random_mapping(random: &mut Random, tables: &Tables) -> Mapping {
             let slots = (RAM_BYTES / span).max(1);
             let first = DATA.div_ceil(span).min(slots - 1);
             let large = if level.shift > 12 { EntryBits::LARGE.bits() } else { 0 };
-            (first + random.below(slots - first)) * span | large
+            ((first + random.below(slots - first)) * span) | large
         } else {
             TRIAL_TABLES + number as u64 * PAGE_BYTES
         };
