@@ -83,17 +83,29 @@ pub struct Search {
     pub left: Vec<crate::host::DirectoryEntry>,
 }
 
-/// A process's handles: multiples of four, freed numbers are used again, lowest first.
+/// A process's handles: multiples of four, freed numbers are used again, lowest first. Several handles may name one
+/// object, which goes with the last of them.
 #[derive(Clone, Debug, Default)]
 pub struct HandleTable {
     entries: Vec<Option<Entry>>,
+    objects: Vec<Option<Shared>>,
+    free_objects: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    object: Object,
+    /// Index of its object.
+    object: usize,
     access: u32,
     inherit: bool,
+}
+
+/// An object, how many handles it has, and the name it can be opened by.
+#[derive(Clone, Debug)]
+struct Shared {
+    object: Object,
+    handles: usize,
+    name: Option<String>,
 }
 
 impl Handle {
@@ -136,6 +148,69 @@ impl HandleTable {
     ///
     /// `INSUFFICIENT_RESOURCES` when the table is full.
     pub fn insert(&mut self, object: Object, access: u32) -> Result<Handle, NtStatus> {
+        self.insert_named(object, access, None)
+    }
+
+    /// Gives an object a handle, and a name that [`open`](Self::open) finds.
+    ///
+    /// # Errors
+    ///
+    /// `INSUFFICIENT_RESOURCES` when the table is full.
+    pub fn insert_named(
+        &mut self,
+        object: Object,
+        access: u32,
+        name: Option<String>,
+    ) -> Result<Handle, NtStatus> {
+        let shared = Some(Shared { object, handles: 0, name });
+        let index = match self.free_objects.pop() {
+            Some(index) => {
+                self.objects[index] = shared;
+                index
+            }
+            None => {
+                self.objects.push(shared);
+                self.objects.len() - 1
+            }
+        };
+        let handle = self.refer(index, access);
+        if handle.is_err() {
+            self.drop_object(index);
+        }
+        handle
+    }
+
+    /// A further handle for the object of a handle; pseudo handles become real ones.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`; `INSUFFICIENT_RESOURCES` when the table is full.
+    pub fn duplicate(&mut self, handle: Handle, access: u32) -> Result<Handle, NtStatus> {
+        match handle {
+            Handle::CURRENT_PROCESS | Handle::CURRENT_THREAD => {
+                let object = self.get(handle)?.clone();
+                self.insert(object, access)
+            }
+            handle => {
+                let object = self.entry(handle)?.object;
+                self.refer(object, access)
+            }
+        }
+    }
+
+    /// A handle for the object of that name, `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// `INSUFFICIENT_RESOURCES` when the table is full.
+    pub fn open(&mut self, name: &str, access: u32) -> Result<Option<Handle>, NtStatus> {
+        let named = |shared: &Option<Shared>| {
+            shared.as_ref().is_some_and(|shared| shared.name.as_deref() == Some(name))
+        };
+        self.objects.iter().position(named).map(|index| self.refer(index, access)).transpose()
+    }
+
+    fn refer(&mut self, object: usize, access: u32) -> Result<Handle, NtStatus> {
         let entry = Some(Entry { object, access, inherit: false });
         let free = self.entries.iter().position(Option::is_none);
         let index = match free {
@@ -149,7 +224,13 @@ impl HandleTable {
             }
             None => return Err(NtStatus::INSUFFICIENT_RESOURCES),
         };
+        self.objects[object].as_mut().expect("handles name objects that exist").handles += 1;
         Ok(Handle((index as i64 + 1) * 4))
+    }
+
+    fn drop_object(&mut self, index: usize) -> Option<Object> {
+        self.free_objects.push(index);
+        self.objects[index].take().map(|shared| shared.object)
     }
 
     /// The object of a handle; pseudo handles included.
@@ -163,21 +244,23 @@ impl HandleTable {
         match handle {
             Handle::CURRENT_PROCESS => Ok(&PROCESS),
             Handle::CURRENT_THREAD => Ok(&THREAD),
-            handle => self.entry(handle).map(|entry| &entry.object),
+            handle => self.entry(handle).map(|entry| &self.shared(entry).object),
         }
     }
 
-    /// The object of a real handle, to change it.
+    /// The object of a real handle, to change it for all its handles.
     ///
     /// # Errors
     ///
     /// `INVALID_HANDLE`.
     pub fn get_mut(&mut self, handle: Handle) -> Result<&mut Object, NtStatus> {
-        let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
-        match self.entries.get_mut(index) {
-            Some(Some(entry)) => Ok(&mut entry.object),
-            Some(None) | None => Err(NtStatus::INVALID_HANDLE),
-        }
+        let index = self.entry(handle)?.object;
+        let shared = self.objects[index].as_mut().expect("handles name objects that exist");
+        Ok(&mut shared.object)
+    }
+
+    fn shared(&self, entry: &Entry) -> &Shared {
+        self.objects[entry.object].as_ref().expect("handles name objects that exist")
     }
 
     /// The access mask of a handle; pseudo handles have all.
@@ -203,15 +286,17 @@ impl HandleTable {
         entry.map(|entry| &mut entry.inherit).ok_or(NtStatus::INVALID_HANDLE)
     }
 
-    /// Closes a handle and gives its object back.
+    /// Closes a handle; gives the object back if that was its last one.
     ///
     /// # Errors
     ///
     /// `INVALID_HANDLE`.
-    pub fn remove(&mut self, handle: Handle) -> Result<Object, NtStatus> {
+    pub fn remove(&mut self, handle: Handle) -> Result<Option<Object>, NtStatus> {
         let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
-        let entry = self.entries.get_mut(index).and_then(Option::take);
-        entry.map(|entry| entry.object).ok_or(NtStatus::INVALID_HANDLE)
+        let entry = self.entries.get_mut(index).and_then(Option::take).ok_or(NtStatus::INVALID_HANDLE)?;
+        let shared = self.objects[entry.object].as_mut().expect("handles name objects that exist");
+        shared.handles -= 1;
+        Ok(if shared.handles == 0 { self.drop_object(entry.object) } else { None })
     }
 
     /// Checks that a handle is the current process with an access right (SPEC A13, C27, D19).
@@ -253,9 +338,29 @@ mod tests {
         let first = table.insert(Object::Other, 1).expect("room");
         let second = table.insert(Object::Process, 0x8).expect("room");
         assert_eq!((first.raw(), second.raw()), (4, 8));
-        assert_eq!(table.remove(first), Ok(Object::Other));
+        assert_eq!(table.remove(first), Ok(Some(Object::Other)));
         assert_eq!(table.remove(first), Err(NtStatus::INVALID_HANDLE));
         assert_eq!(table.insert(Object::Other, 0).expect("room"), first);
+    }
+
+    #[test]
+    fn an_object_lives_until_its_last_handle_is_closed_and_is_found_by_name_until_then() {
+        let mut table = HandleTable::default();
+        let event = Object::Event(Event { signalled: false, manual_reset: true });
+        let first = table.insert_named(event.clone(), 1, Some("gate".to_owned())).expect("room");
+        let second = table.duplicate(first, 2).expect("room");
+        let third = table.open("gate", 3).expect("room").expect("an object of that name");
+        assert_eq!([first, second, third].map(|h| table.access(h)), [Ok(1), Ok(2), Ok(3)]);
+        let set = Object::Event(Event { signalled: true, manual_reset: true });
+        *table.get_mut(second).expect("open") = set.clone();
+        assert_eq!(table.get(third), Ok(&set));
+        assert_eq!(table.remove(first), Ok(None));
+        assert_eq!(table.remove(third), Ok(None));
+        assert_eq!(table.remove(second), Ok(Some(set)));
+        assert_eq!(table.open("gate", 0), Ok(None));
+        let real = table.duplicate(Handle::CURRENT_PROCESS, 0x8).expect("room");
+        assert_eq!(table.get(real), Ok(&Object::Process));
+        assert_eq!(table.duplicate(second, 0), Err(NtStatus::INVALID_HANDLE));
     }
 
     /// SPEC A13: NULL and stale handles, other objects, missing rights.

@@ -61,7 +61,7 @@ impl crate::Kernel<'_> {
         if handle == super::Handle::CURRENT_PROCESS || handle == super::Handle::CURRENT_THREAD {
             return Ok(());
         }
-        if let Object::File(file) = self.nt.process_mut().handles.remove(handle)? {
+        if let Some(Object::File(file)) = self.nt.process_mut().handles.remove(handle)? {
             self.close_file(file.file);
             if file.delete_on_close {
                 // The name may be gone already; closing works all the same.
