@@ -37,6 +37,7 @@ pub struct Nt {
     process: Option<Process>,
     ending: Option<Ending>,
     service_calls: u64,
+    clock: Moment,
 }
 
 /// The kernel at work: its state, the memory manager and the outside world, borrowed together for one operation.
@@ -63,6 +64,7 @@ impl Nt {
             process: None,
             ending: None,
             service_calls: 0,
+            clock: Moment::default(),
         }
     }
 
@@ -131,8 +133,9 @@ impl Nt {
 
 impl<'a> Kernel<'a> {
     /// Serves the call that the processor stopped at.
-    pub fn service(self, cpu: &'a mut dyn Vcpu) {
+    pub fn service(mut self, cpu: &'a mut dyn Vcpu) {
         self.nt.service_calls += 1;
+        self.refresh_clock();
         let number = Number::new(cpu.gpr(0) as u32);
         let Some(service) = self.nt.table.get(number).copied() else {
             return self.unknown_service(cpu, number);
@@ -179,9 +182,17 @@ impl<'a> Kernel<'a> {
         Ok(Win32Error::new(self.read_u32(at)?))
     }
 
+    /// Updates the shared clocks if a millisecond has passed since the last time.
+    fn refresh_clock(&mut self) {
+        if self.host.now().milliseconds_since(self.nt.clock) > 0 {
+            self.update_clock();
+        }
+    }
+
     /// Brings the clocks of `KUSER_SHARED_DATA` up to the virtual time (SPEC H5).
     pub fn update_clock(&mut self) {
         let (now, boot) = (self.host.now(), self.host.boot_time());
+        self.nt.clock = now;
         let running = now.units().saturating_sub(boot.units());
         self.write_shared_time(SharedData::SYSTEM_TIME, now.units());
         self.write_shared_time(SharedData::INTERRUPT_TIME, running);

@@ -163,8 +163,10 @@ impl Kernel<'_> {
 
     fn unmap(&mut self, module: &Module) {
         let process = self.nt.process().id;
-        let stale = self.mm.unmap_view(process, module.base).expect("a module's view is mapped");
-        self.nt.stale.absorb(stale);
+        // The program may have unmapped it behind the loader's back.
+        if let Ok(stale) = self.mm.unmap_view(process, module.base) {
+            self.nt.stale.absorb(stale);
+        }
         self.mm.close_section(module.section);
     }
 

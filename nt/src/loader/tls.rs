@@ -31,7 +31,7 @@ impl Kernel<'_> {
         let refused = |error| LoadError::NotRunnable { path: path.clone(), error };
         let Some(tls) = image.tls(&mut self.image_at(base), base).map_err(refused)? else { return Ok(()) };
         let zero_fill = u64::from(tls.zero_fill_bytes);
-        if tls.raw_bytes + zero_fill > MAX_TLS_BYTES {
+        if tls.raw_bytes.saturating_add(zero_fill) > MAX_TLS_BYTES {
             return Err(LoadError::memory(format!("{path}'s thread-local storage"), NtStatus::NO_MEMORY));
         }
         let number = self.nt.process().tls_modules.len() as u32;
