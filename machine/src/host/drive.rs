@@ -1,0 +1,305 @@
+//! The guest's drive `C:`: which folders of the host appear where on it, and what each guest path means.
+
+use super::mount::{Found, Grant, Mount, fold, is_guest_name};
+use crate::error::MachineError;
+use crate::options::MachineOptions;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
+use std::path::{Component, Path, PathBuf};
+use vadose_facts::ntdef::NtStatus;
+use vadose_nt::GuestPath;
+
+/// The folder that the guest is started in.
+const WORK: &str = "work";
+/// The folder of a program that lies elsewhere.
+const APP: &str = "app";
+/// The folder of writable folders that lie elsewhere.
+const WRITABLE: &str = "writable";
+/// Where the built-in DLLs seem to be.
+const SYSTEM: [&str; 2] = ["Windows", "System32"];
+/// The guest's name of a program whose own name Windows cannot have.
+const PLAIN_PROGRAM: &str = "program.exe";
+
+/// The mount at `C:\work`.
+const WORK_MOUNT: usize = 0;
+
+/// The drive. Nothing of the host but its mounts can be reached.
+#[derive(Debug)]
+pub(super) struct Drive {
+    mounts: Vec<Mount>,
+    /// Writable folders in `C:\work`, by their path there.
+    inner: Vec<(PathBuf, usize)>,
+    /// Writable folders elsewhere, `C:\writable\1` first.
+    outer: Vec<usize>,
+    app: Option<App>,
+    program: GuestPath,
+    work: GuestPath,
+}
+
+/// A program outside the readable folder, and its neighbours, which may be its DLLs.
+#[derive(Debug)]
+struct App {
+    folder: Mount,
+    guest_name: String,
+    host_name: OsString,
+}
+
+/// A path in a mount.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Location {
+    pub(super) mount: usize,
+    pub(super) path: PathBuf,
+}
+
+/// What a guest path means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A folder that is on no disk: the drive's root and the folders that hold mounts. With the names in it.
+    Shelf(Vec<String>),
+    /// A file beside a program that lies elsewhere: an image and nothing more. The program itself may be described too.
+    Beside(PathBuf, Beside),
+    /// A place in a mount.
+    Host(Location, Found),
+}
+
+/// Whether a file in `C:\app` is the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// It is.
+    Program,
+    /// It is a file in the same folder.
+    Neighbour,
+}
+
+impl Drive {
+    /// Lays the drive out.
+    pub(super) fn new(options: &MachineOptions) -> Result<Self, MachineError> {
+        let folder = canonical_folder(&options.folder)?;
+        let program = canonical_program(&options.program)?;
+        let writable = canonical_writable(&options.writable)?;
+        let grant =
+            if writable.iter().any(|dir| folder.starts_with(dir)) { Grant::Write } else { Grant::Read };
+        let mut drive = Self {
+            mounts: vec![mount(&folder, grant)?],
+            inner: Vec::new(),
+            outer: Vec::new(),
+            app: None,
+            program: GuestPath::root(),
+            work: GuestPath::root().join(WORK).expect("a plain name"),
+        };
+        for dir in &writable {
+            drive.add_writable(&folder, dir)?;
+        }
+        drive.place_program(&folder, &program)?;
+        Ok(drive)
+    }
+
+    fn add_writable(&mut self, folder: &Path, dir: &Path) -> Result<(), MachineError> {
+        if dir == folder {
+            return Ok(());
+        }
+        self.mounts.push(mount(dir, Grant::Write)?);
+        let index = self.mounts.len() - 1;
+        match dir.strip_prefix(folder) {
+            Ok(inside) => self.inner.push((inside.to_owned(), index)),
+            Err(_) => self.outer.push(index),
+        }
+        Ok(())
+    }
+
+    fn place_program(&mut self, folder: &Path, program: &Path) -> Result<(), MachineError> {
+        if let Some(path) =
+            program.strip_prefix(folder).ok().and_then(|inside| guest_path(&self.work, inside))
+        {
+            self.program = path;
+            return Ok(());
+        }
+        let host_name = program.file_name().expect("a file that opens has a name").to_owned();
+        let own_folder = program.parent().expect("a file lies in a folder");
+        let guest_name = match host_name.to_str() {
+            Some(name) if is_guest_name(name) => name.to_owned(),
+            Some(_) | None => PLAIN_PROGRAM.to_owned(),
+        };
+        self.program = GuestPath::root()
+            .join(APP)
+            .and_then(|folder| folder.join(&guest_name))
+            .expect("both names were found to be plain");
+        self.app = Some(App { folder: mount(own_folder, Grant::Read)?, guest_name, host_name });
+        Ok(())
+    }
+
+    pub(super) const fn program(&self) -> &GuestPath {
+        &self.program
+    }
+
+    pub(super) const fn work(&self) -> &GuestPath {
+        &self.work
+    }
+
+    pub(super) fn mount(&self, index: usize) -> &Mount {
+        &self.mounts[index]
+    }
+
+    /// The folder of the program, if that is not in a mount.
+    pub(super) fn app_folder(&self) -> Option<&Mount> {
+        self.app.as_ref().map(|app| &app.folder)
+    }
+
+    /// What a path means.
+    ///
+    /// # Errors
+    ///
+    /// `OBJECT_PATH_NOT_FOUND` if a folder on the way is missing, `ACCESS_DENIED` if the way leads outside,
+    /// `OBJECT_NAME_NOT_FOUND` for a last name that is missing where nothing can be created.
+    pub(super) fn find(&self, path: &GuestPath) -> Result<Place, NtStatus> {
+        let names: Vec<&str> = path.names().collect();
+        let Some((first, rest)) = names.split_first() else { return Ok(Place::Shelf(self.root_names())) };
+        let is = |name: &str| fold(first) == fold(name);
+        match &self.app {
+            _ if is(WORK) => self.walk(WORK_MOUNT, rest),
+            _ if is(SYSTEM[0]) => find_system(rest),
+            _ if is(WRITABLE) && !self.outer.is_empty() => self.find_writable(rest),
+            Some(app) if is(APP) => app.find(rest),
+            Some(_) | None => Err(missing(rest)),
+        }
+    }
+
+    fn root_names(&self) -> Vec<String> {
+        let mut names = vec![SYSTEM[0], WORK];
+        names.extend(self.app.as_ref().map(|_| APP));
+        names.extend((!self.outer.is_empty()).then_some(WRITABLE));
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn find_writable(&self, names: &[&str]) -> Result<Place, NtStatus> {
+        let Some((number, rest)) = names.split_first() else {
+            return Ok(Place::Shelf((1..=self.outer.len()).map(|number| number.to_string()).collect()));
+        };
+        let mount = (1..=self.outer.len()).find(|known| known.to_string() == *number);
+        let mount = mount.ok_or_else(|| missing(rest))?;
+        self.walk(self.outer[mount - 1], rest)
+    }
+
+    fn walk(&self, mount: usize, names: &[&str]) -> Result<Place, NtStatus> {
+        let mut at = Location { mount, path: PathBuf::new() };
+        let mut found = Found::Folder;
+        for name in names {
+            match found {
+                Found::Folder => (at, found) = self.step(&at, name)?,
+                Found::File(_) | Found::Missing => return Err(NtStatus::OBJECT_PATH_NOT_FOUND),
+                Found::Closed(NtStatus::ACCESS_DENIED) => return Err(NtStatus::ACCESS_DENIED),
+                Found::Closed(_) => return Err(NtStatus::OBJECT_PATH_NOT_FOUND),
+            }
+        }
+        Ok(Place::Host(at, found))
+    }
+
+    /// One name further down.
+    pub(super) fn step(&self, from: &Location, name: &str) -> Result<(Location, Found), NtStatus> {
+        assert!(is_guest_name(name), "a guest path has plain names only");
+        let mount = self.mount(from.mount);
+        let Some(path) = mount.spelled(&from.path, name)? else {
+            return Ok((Location { mount: from.mount, path: from.path.join(name) }, Found::Missing));
+        };
+        let inner = self.inner.iter().find(|(inner, _)| from.mount == WORK_MOUNT && *inner == path);
+        if let Some(&(_, mount)) = inner {
+            return Ok((Location { mount, path: PathBuf::new() }, Found::Folder));
+        }
+        let found = mount.look(&path);
+        Ok((Location { mount: from.mount, path }, found))
+    }
+}
+
+impl App {
+    fn find(&self, names: &[&str]) -> Result<Place, NtStatus> {
+        let name = match names {
+            [] => return Ok(Place::Shelf(vec![self.guest_name.clone()])),
+            [name] => *name,
+            [_, ..] => return Err(NtStatus::OBJECT_PATH_NOT_FOUND),
+        };
+        if fold(name) == fold(&self.guest_name) {
+            return Ok(Place::Beside(PathBuf::from(&self.host_name), Beside::Program));
+        }
+        let path = self.folder.spelled(Path::new(""), name)?.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        Ok(Place::Beside(path, Beside::Neighbour))
+    }
+}
+
+fn find_system(names: &[&str]) -> Result<Place, NtStatus> {
+    match names {
+        [] => Ok(Place::Shelf(vec![SYSTEM[1].to_owned()])),
+        [name, rest @ ..] if fold(name) == fold(SYSTEM[1]) => {
+            if rest.is_empty() {
+                Ok(Place::Shelf(Vec::new()))
+            } else {
+                Err(missing(&rest[1..]))
+            }
+        }
+        [_, rest @ ..] => Err(missing(rest)),
+    }
+}
+
+/// The status of a name that is not there, by what should have come below it.
+fn missing(below: &[&str]) -> NtStatus {
+    if below.is_empty() { NtStatus::OBJECT_NAME_NOT_FOUND } else { NtStatus::OBJECT_PATH_NOT_FOUND }
+}
+
+/// The path below a guest folder, if every name can be a guest's.
+fn guest_path(folder: &GuestPath, inside: &Path) -> Option<GuestPath> {
+    inside.components().try_fold(folder.clone(), |folder, component| {
+        let Component::Normal(name) = component else { return None };
+        let name = OsStr::to_str(name).filter(|name| is_guest_name(name))?;
+        folder.join(name).ok()
+    })
+}
+
+fn mount(folder: &Path, grant: Grant) -> Result<Mount, MachineError> {
+    Mount::new(folder, grant).map_err(|error| bad_folder(folder, &error))
+}
+
+fn bad_folder(folder: &Path, error: &io::Error) -> MachineError {
+    let reason = match error.kind() {
+        ErrorKind::NotFound => "there is no such folder".to_owned(),
+        ErrorKind::NotADirectory => "this is not a folder".to_owned(),
+        _ => error.to_string(),
+    };
+    MachineError::Folder { path: folder.to_owned(), reason }
+}
+
+fn canonical_folder(folder: &Path) -> Result<PathBuf, MachineError> {
+    let path = folder.canonicalize().map_err(|error| bad_folder(folder, &error))?;
+    if !path.is_dir() {
+        return Err(bad_folder(folder, &ErrorKind::NotADirectory.into()));
+    }
+    Ok(path)
+}
+
+/// Each once, and none that lies in another.
+fn canonical_writable(folders: &[PathBuf]) -> Result<Vec<PathBuf>, MachineError> {
+    let mut all: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        let path = canonical_folder(folder)?;
+        if !all.contains(&path) {
+            all.push(path);
+        }
+    }
+    let within = |path: &PathBuf| all.iter().any(|other| other != path && path.starts_with(other));
+    Ok(all.iter().filter(|path| !within(path)).cloned().collect())
+}
+
+fn canonical_program(program: &Path) -> Result<PathBuf, MachineError> {
+    let unreadable = |reason: io::Error| match reason.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => MachineError::ProgramNotFound(program.to_owned()),
+        _ => MachineError::Unreadable { path: program.to_owned(), reason },
+    };
+    let path = program.canonicalize().map_err(unreadable)?;
+    let metadata = path.metadata().map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(unreadable(io::Error::other("this is a folder, not a program")));
+    }
+    if !metadata.is_file() {
+        return Err(unreadable(io::Error::other("this is not a plain file")));
+    }
+    std::fs::File::open(&path).map_err(unreadable)?;
+    Ok(path)
+}
