@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use vadose_facts::ntdef::NtStatus;
 use vadose_nt::{FileAccess, HostFile, Moment};
 
-/// Files open at once.
-const MAX_FILES: usize = 4096;
+/// Files open at once: fewer than the 1024 that a process of the host usually may have.
+const MAX_FILES: usize = 768;
 
 /// An open file.
 #[derive(Debug)]
