@@ -32,10 +32,15 @@ struct ImageFile {
 }
 
 impl Kernel<'_> {
-    /// Opens, reads and checks the program itself.
-    pub(super) fn read_program(&mut self, path: &GuestPath) -> Result<(FileId, Arc<PeImage>), LoadError> {
+    /// Opens, reads and checks the program itself. For a listing it may be a DLL.
+    pub(super) fn read_program(
+        &mut self,
+        path: &GuestPath,
+        lenience: Lenience,
+    ) -> Result<(FileId, Arc<PeImage>), LoadError> {
         let (file, image) = self.read_image_file(path)?;
-        if image.characteristics().contains(FileCharacteristics::DLL) {
+        let is_dll = image.characteristics().contains(FileCharacteristics::DLL);
+        if is_dll && lenience == Lenience::Strict {
             return Err(LoadError::IsDll { path: path.to_string() });
         }
         Ok((file, image))

@@ -55,7 +55,7 @@ impl Kernel<'_> {
     ///
     /// [`LoadError`], with the file's name.
     pub fn start(&mut self, options: &StartOptions) -> Result<Loaded, LoadError> {
-        let (file, image) = self.read_program(&options.program)?;
+        let (file, image) = self.read_program(&options.program, options.lenience)?;
         let own = image.characteristics().contains(FileCharacteristics::LARGE_ADDRESS_AWARE);
         let own = if own { LargeAddressAware::Yes } else { LargeAddressAware::No };
         let aware = options.large_address_aware.unwrap_or(own);

@@ -264,13 +264,19 @@ fn load_library(call: &mut Call<'_>, width: Width) -> Answer {
     Ok(call.nt.process().modules[index].base.raw())
 }
 
-/// After the initialisers: the module, unless its own entry point refused.
+/// After the initialisers: the module, unless an entry point refused. A refused module goes again.
 fn load_library_done(call: &mut Call<'_>) -> Answer {
     let module = call.arg(0);
-    match call.nt.process_mut().failed_initialiser.take() {
-        Some(_) if module != 0 => Err(Win32Error::DLL_INIT_FAILED.into()),
-        Some(_) | None => Ok(module),
+    let Some(_refused) = call.nt.process_mut().failed_initialiser.take() else { return Ok(module) };
+    if module == 0 {
+        return Ok(0);
     }
+    if let Ok(index) = module_by_handle(call, module)
+        && !call.nt.process().modules[index].pinned
+    {
+        call.unload(index)?;
+    }
+    Err(Win32Error::DLL_INIT_FAILED.into())
 }
 
 /// Drops a reference; the last one of a DLL from a file queues its terminators. Answers the module.

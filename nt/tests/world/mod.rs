@@ -208,7 +208,10 @@ impl World {
         let gpr = &mut self.cpu.registers.gpr;
         gpr[0] = u64::from(number.raw());
         gpr[2] = if width == 8 { argument(1) } else { stack };
-        (gpr[4], gpr[8], gpr[9], gpr[10]) = (stack, argument(2), argument(3), argument(0));
+        gpr[4] = stack;
+        if width == 8 {
+            (gpr[8], gpr[9], gpr[10]) = (argument(2), argument(3), argument(0));
+        }
         self.service();
         self.cpu.registers.gpr[0]
     }
