@@ -21,7 +21,8 @@ pub enum CpuMode {
 /// Why the processor stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// An access missed or was refused. Registers are as before the instruction: run again to retry it.
+    /// An access missed or was refused. Registers are as before the instruction, or, for a repeated string instruction,
+    /// before the iteration: run again to retry it.
     Fault(FaultExit),
     /// The guest asked for a service by `syscall`, `sysenter` or `int 2e`; the instruction pointer is behind it.
     Service,
@@ -42,8 +43,9 @@ pub struct FaultExit {
     pub code: FaultCode,
 }
 
-/// An exception that is not a page fault. The instruction pointer is at the instruction for faults and behind it for
-/// `int3`, as the processor pushes it.
+/// An exception that is not a page fault. The instruction pointer is where the processor pushes it: at the instruction
+/// for faults, behind it for `int3` and other software interrupts. Fail fast leaves it at its instruction, as Windows
+/// reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CpuException {
     /// #DE: division by zero, or a quotient that does not fit.
@@ -59,7 +61,7 @@ pub enum CpuException {
         /// Whether the cause was an address that is not canonical.
         cause: ProtectionCause,
     },
-    /// #MF or #XM: an unmasked floating-point exception.
+    /// #MF or #XM: an unmasked floating-point exception. Engines without hardware may never raise #XM.
     FloatingPoint,
     /// `int 29h`: the program asked to be ended at once. The code is in the count register.
     FastFail,
@@ -87,7 +89,8 @@ pub enum ProtectionCause {
 /// hardware does, and knows nothing of who wrote them.
 pub trait Vcpu {
     /// Runs until something happens. `budget` bounds the basic blocks executed, `None` for no bound; engines count
-    /// blocks, so that the same program stops at the same place every time.
+    /// blocks, so that the same program stops at the same place every time. A run may be interrupted early or late by
+    /// the [`StopHandle`] only, and then between blocks: nothing is lost or done twice.
     ///
     /// # Errors
     ///
@@ -111,7 +114,8 @@ pub trait Vcpu {
 
     /// Reads everything a context record holds.
     fn registers(&self) -> Registers;
-    /// Loads everything a context record holds. Ring 3 only: privileged flags are masked.
+    /// Loads everything a context record holds but selectors, which a ring-3 thread has no others of. Privileged and
+    /// undefined flags are masked.
     fn set_registers(&mut self, registers: &Registers);
 
     /// Address of the thread's TEB: GS base in 64-bit mode, FS base in 32-bit mode.
@@ -120,7 +124,8 @@ pub trait Vcpu {
     /// A handle that stops [`Vcpu::run`] from another thread.
     fn stop_handle(&self) -> StopHandle;
 
-    /// Basic blocks executed since the start: the machine's deterministic clock.
+    /// The machine's deterministic clock: grows by one for each basic block executed, from the first run with a budget
+    /// on, and by one for each run before that.
     fn blocks_executed(&self) -> u64;
 }
 
