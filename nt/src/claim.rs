@@ -127,7 +127,9 @@ impl Kernel<'_> {
             let phys = self.translate(piece.address, Access::Write, owner)?;
             let end = done + piece.bytes;
             self.mm.ram().write_bytes(phys, &from[done..end]);
-            self.nt.stale.add_frame(phys.pfn());
+            if self.nt.stale.frames().last() != Some(&phys.pfn()) {
+                self.nt.stale.add_frame(phys.pfn());
+            }
             done = end;
         }
         Ok(())

@@ -48,6 +48,15 @@ impl BuiltinDll {
         }
     }
 
+    /// Whether the edition has such a DLL: kernelbase and the API sets came with Windows 7.
+    pub fn exists_in(&self, edition: &Edition) -> bool {
+        let since_windows_7 = (edition.version.major, edition.version.minor) >= (6, 1);
+        match self {
+            Self::Own(Dll::Ntdll | Dll::Kernel32) => true,
+            Self::Own(Dll::KernelBase) | Self::ApiSet(_) => since_windows_7,
+        }
+    }
+
     /// Where the image would like to be: distinct places, as in the edition's own DLLs.
     fn preferred_base(&self, edition: &Edition) -> u64 {
         let region = match (edition.bitness, edition.max_user_address.raw() >> 43) {
@@ -114,7 +123,7 @@ impl BuiltinDll {
             }
         }
         let mut target = |export: &Export| match (self, export.body) {
-            (Self::ApiSet(_), _) => Target::Forward(format!("kernelbase.{}", export.name)),
+            (Self::ApiSet(_), _) => Target::Forward(format!("{}.{}", host_of(export), export.name)),
             (Self::Own(_), Body::Forward(to)) => Target::Forward(to.to_owned()),
             (Self::Own(_), Body::Service { .. }) => Target::Rva(text.rva_of(stubs[export.name])),
             (Self::Own(_), Body::Code(body)) => {
@@ -124,6 +133,13 @@ impl BuiltinDll {
         };
         exports.iter().map(|export| (export.name.to_owned(), target(export))).collect()
     }
+}
+
+/// The DLL, without `.dll`, that an API set forwards to.
+fn host_of(export: &Export) -> &'static str {
+    let hosts = [(Dll::KernelBase, "kernelbase"), (Dll::Kernel32, "kernel32"), (Dll::Ntdll, "ntdll")];
+    let host = hosts.into_iter().find(|(dll, _)| export.is_exported_by(*dll));
+    host.map_or("kernelbase", |(_, name)| name)
 }
 
 /// The services that need a stub: the exported ones and those that guest code calls, sorted.

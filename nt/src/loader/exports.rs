@@ -5,7 +5,7 @@ use crate::executive::ModuleKind;
 use crate::kernel::Kernel;
 use std::sync::Arc;
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::pe::{Export, ExportTarget, ImportSymbol, MAX_FORWARDER_DEPTH};
+use vadose_facts::pe::{AnsiName, Export, ExportTarget, Forwarder, ImportSymbol, MAX_FORWARDER_DEPTH};
 
 /// A function somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,16 +43,7 @@ impl Kernel<'_> {
     ) -> Result<Option<VirtAddr>, LoadError> {
         let (mut module, mut wanted) = (module, wanted.clone());
         for _ in 0..=MAX_FORWARDER_DEPTH {
-            let found = match self.find_export(module, &wanted)? {
-                Some(export) => export,
-                None => match self.host_of_set(module)? {
-                    Some(host) => {
-                        module = host;
-                        continue;
-                    }
-                    None => return Ok(None),
-                },
-            };
+            let Some(found) = self.find_in_set(module, &wanted)? else { return Ok(None) };
             match found.target {
                 ExportTarget::Rva(rva) => {
                     return Ok(Some(self.module_address(module, rva).address()));
@@ -84,18 +75,28 @@ impl Kernel<'_> {
         find().map_err(|error| LoadError::NotRunnable { path, error })
     }
 
-    /// An API set stands for its host: what the set's own table does not list is looked for in kernelbase, and then in
-    /// kernel32.
-    fn host_of_set(&mut self, module: usize) -> Result<Option<usize>, LoadError> {
-        let module = &self.nt.process().modules[module];
-        if module.kind != ModuleKind::BuiltIn {
+    /// An API set stands for its hosts: what the set's own table does not list is looked for in kernelbase, and then
+    /// in kernel32.
+    fn find_in_set(&mut self, module: usize, wanted: &Wanted) -> Result<Option<Export>, LoadError> {
+        if let Some(found) = self.find_export(module, wanted)? {
+            return Ok(Some(found));
+        }
+        let set = &self.nt.process().modules[module];
+        if set.kind != ModuleKind::BuiltIn || !set.name.starts_with("api-ms-win-") {
             return Ok(None);
         }
-        let host = match module.name.as_str() {
-            name if name.starts_with("api-ms-win-") => "kernelbase.dll",
-            _ => return Ok(None),
-        };
-        let importer = module.name.clone();
-        self.map_tree(host, &importer, &mut Vec::new())
+        for (name, stem) in [("kernelbase.dll", "kernelbase"), ("kernel32.dll", "kernel32")] {
+            let Some(host) = self.loaded(name) else { continue };
+            if let Some(found) = self.find_export(host, wanted)? {
+                let symbol = match wanted {
+                    Wanted::Name(name) => ImportSymbol::ByName { hint: 0, name: AnsiName::new(name.clone()) },
+                    // The sets' functions have names; ordinals are each table's own.
+                    Wanted::Ordinal(_) => return Ok(None),
+                };
+                let target = ExportTarget::Forwarder(Forwarder { dll: AnsiName::new(stem), symbol });
+                return Ok(Some(Export { target, ..found }));
+            }
+        }
+        Ok(None)
     }
 }
