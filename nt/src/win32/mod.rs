@@ -6,6 +6,7 @@ mod memory;
 mod module;
 mod process;
 mod state;
+mod stream;
 
 pub use state::Win32State;
 
@@ -13,4 +14,4 @@ use crate::service::Export;
 
 /// The tables of Win32 functions. A new file adds its `EXPORTS` here.
 pub(crate) const TABLES: &[&[Export]] =
-    &[memory::EXPORTS, module::EXPORTS, process::EXPORTS, exception::EXPORTS, error::EXPORTS];
+    &[memory::EXPORTS, module::EXPORTS, process::EXPORTS, exception::EXPORTS, error::EXPORTS, stream::EXPORTS];

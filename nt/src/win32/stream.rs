@@ -1,0 +1,110 @@
+//! The standard handles, and reading and writing through a handle: `ReadFile` and `WriteFile`, always at once.
+
+use crate::UserPtr;
+use crate::executive::{Object, Place};
+use crate::service::{Answer, Arg, Call, Export, Failure};
+use vadose_facts::ntdef::{NtStatus, Win32Error};
+
+use Arg::{U32, Word};
+
+/// `STD_INPUT_HANDLE`; output and error count down from it.
+const STD_INPUT: i32 = -10;
+/// `FILE_TYPE_DISK`.
+const TYPE_DISK: u64 = 1;
+/// `FILE_TYPE_PIPE`: the host's streams are not a Windows console.
+const TYPE_PIPE: u64 = 3;
+
+/// Streams and files by handle.
+pub(crate) const EXPORTS: &[Export] = &[
+    Export::system("GetStdHandle", &[U32], get_std_handle)
+        .on_failure(u64::MAX)
+        .set("core-processenvironment"),
+    Export::system("SetStdHandle", &[U32, Word], set_std_handle).set("core-processenvironment"),
+    Export::system("GetFileType", &[Word], get_file_type).set("core-file"),
+    Export::system("ReadFile", &[Word, Word, U32, Word, Word], read_file).set("core-file"),
+    Export::system("WriteFile", &[Word, Word, U32, Word, Word], write_file).set("core-file"),
+];
+
+/// Where the process parameters keep a standard handle.
+fn standard_slot(call: &Call<'_>, which: i32) -> Result<UserPtr, Failure> {
+    let layout = call.nt.layouts().parameters;
+    let fields = [layout.standard_input, layout.standard_output, layout.standard_error];
+    let index = usize::try_from(STD_INPUT.wrapping_sub(which)).ok();
+    let field = index.and_then(|index| fields.get(index)).ok_or(Win32Error::INVALID_HANDLE)?;
+    Ok(UserPtr::new(call.nt.process().parameters.raw()).offset(u64::from(*field)))
+}
+
+fn get_std_handle(call: &mut Call<'_>) -> Answer {
+    let slot = standard_slot(call, call.i32(0))?;
+    Ok(call.read_word(slot)?)
+}
+
+fn set_std_handle(call: &mut Call<'_>) -> Answer {
+    let (slot, handle) = (standard_slot(call, call.i32(0))?, call.arg(1));
+    call.write_word(slot, handle)?;
+    Ok(1)
+}
+
+fn get_file_type(call: &mut Call<'_>) -> Answer {
+    let handle = call.handle(0);
+    match call.nt.process().handles.get(handle)? {
+        Object::Console(_) => Ok(TYPE_PIPE),
+        Object::File(_) => Ok(TYPE_DISK),
+        Object::Process
+        | Object::Thread(_)
+        | Object::Event(_)
+        | Object::Mutex(_)
+        | Object::Semaphore(_)
+        | Object::Search(_)
+        | Object::Other => Err(NtStatus::INVALID_HANDLE.into()),
+    }
+}
+
+/// The end of a file or a stream is a success of zero bytes.
+fn read_file(call: &mut Call<'_>) -> Answer {
+    let (handle, buffer, bytes) = (call.handle(0), call.ptr(1), u64::from(call.u32(2)));
+    let place = begin(call)?;
+    let done = match call.read_object(handle, buffer, bytes, place) {
+        Err(Failure::Status(NtStatus::END_OF_FILE)) if call.ptr(4).is_null() => 0,
+        other => other?,
+    };
+    finish(call, done)
+}
+
+fn write_file(call: &mut Call<'_>) -> Answer {
+    let (handle, buffer, bytes) = (call.handle(0), call.ptr(1), u64::from(call.u32(2)));
+    let place = begin(call)?;
+    let done = call.write_object(handle, buffer, bytes, place)?;
+    finish(call, done)
+}
+
+/// The count is zero until it is known; an `OVERLAPPED` says where to start.
+fn begin(call: &mut Call<'_>) -> Result<Place, Failure> {
+    let (count, overlapped) = (call.ptr(3), call.ptr(4));
+    if !count.is_null() {
+        call.write_u32(count, 0)?;
+    }
+    if overlapped.is_null() {
+        return Ok(Place::Position);
+    }
+    let offset_at = overlapped.offset(2 * call.pointer_bytes());
+    let low = call.read_u32(offset_at)?;
+    let high = call.read_u32(offset_at.offset(4))?;
+    Ok(match (high, low) {
+        (u32::MAX, u32::MAX) => Place::End,
+        (high, low) => Place::At(u64::from(high) << 32 | u64::from(low)),
+    })
+}
+
+fn finish(call: &mut Call<'_>, done: u64) -> Answer {
+    let (count, overlapped) = (call.ptr(3), call.ptr(4));
+    if !count.is_null() {
+        call.write_u32(count, done as u32)?;
+    }
+    if !overlapped.is_null() {
+        call.write_word(overlapped, 0)?;
+        let width = call.pointer_bytes();
+        call.write_word(overlapped.offset(width), done)?;
+    }
+    Ok(1)
+}
