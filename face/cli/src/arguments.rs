@@ -1,0 +1,203 @@
+//! The commands, their options, and the help that explains both.
+
+use crate::quantity::{parse_seconds, parse_seed, parse_size, parse_some_size};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+use vadose_facts::ntdef::{Edition, edition, editions};
+
+/// Guest RAM unless the command line says otherwise.
+const DEFAULT_RAM: &str = "1G";
+/// Page files unless the command line says otherwise: none, so that every page that is committed has a frame.
+const DEFAULT_PAGE_FILE: &str = "0";
+/// Seed unless the command line says otherwise.
+const DEFAULT_SEED: &str = "0";
+
+const ABOUT: &str = "Runs unmodified Windows programs on Linux, every page of theirs handled by a memory manager that \
+                     works as Windows' own does. No Windows is needed.";
+
+const EXAMPLES: &str = "\
+Examples:
+  vadose run hello.exe                        run a program; its exit code is passed on
+  vadose run --map --stats app.exe --verbose  see what it did to its memory
+  vadose run --ram 64M --timeout 10 app.exe   a small machine, and ten seconds at most
+  vadose map app.exe                          its address space before the first instruction
+  vadose editions                             the versions of Windows to choose from";
+
+const RUN_HELP: &str = "\
+The program reads only the current folder, which it sees as C:\\work, and writes only into folders given with
+--writable: one inside the current folder at its place, any other as C:\\writable\\1, C:\\writable\\2 and so on.
+A program from elsewhere appears as C:\\app\\NAME.exe; DLLs beside it are found.
+
+Its standard input, output and error are those of this command. What Vadose itself has to say goes to standard
+error. Time is virtual and random numbers come from the seed: two runs with the same options are the same.
+
+Exit codes:
+  0-255  the program's own exit code, its low 8 bits, which is all that a shell can see
+  124    the time limit was reached
+  125    Vadose failed, or the command line is wrong
+  126    not a program that can run here
+  127    the program or a DLL was not found
+  139    the program died of an exception that nobody handled (128 + 11)
+
+Examples:
+  vadose run hello.exe
+  vadose run --edition winxp-x86 --ram 64M old.exe /quiet
+  vadose run --writable out --timeout 60 tool.exe -o out\\result.txt
+  vadose run --format json --report run.json app.exe";
+
+const MAP_HELP: &str = "\
+Sizes are in K: kibibytes, 1024 bytes. A region that is set in by two spaces belongs to the allocation above it.
+Pages are touched while a program is loaded, so some are resident before it runs.
+
+Exit codes: 0, 125 Vadose failed, 126 not a Windows program, 127 not found. A DLL that is missing is listed, and is
+no failure.
+
+Examples:
+  vadose map hello.exe
+  vadose map --edition winxp-x86 old.exe
+  vadose map --format json app.exe | jq '.totals'";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "vadose", version, about = ABOUT, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a Windows program
+    #[command(after_help = RUN_HELP, override_usage = "vadose run [OPTIONS] PROGRAM [ARGS]...")]
+    Run(RunArguments),
+    /// List a program's address space without running it
+    #[command(after_help = MAP_HELP)]
+    Map(MapArguments),
+    /// List the versions of Windows that can be had
+    Editions(EditionsArguments),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  vadose completions bash > /etc/bash_completion.d/vadose")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Options of `vadose run`.
+#[derive(Args, Debug)]
+#[cfg_attr(not(feature = "unicorn"), allow(dead_code))]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) machine: MachineArguments,
+    /// Stop the program after so many seconds, fractions allowed
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// Let the program write into this folder; may be given more than once
+    #[arg(long, value_name = "DIR")]
+    pub(crate) writable: Vec<PathBuf>,
+    /// Show the address space at the end
+    #[arg(long)]
+    pub(crate) map: bool,
+    /// Show what the program did: faults by kind, services, memory
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// How to report the run: text on standard error, or one JSON object after the program's own output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Write the report as JSON to this file instead, whole or not at all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// The program and its arguments; all that follows the program is the program's
+    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_names = ["PROGRAM", "ARGS"])]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Options of `vadose map`.
+#[derive(Args, Debug)]
+pub(crate) struct MapArguments {
+    #[command(flatten)]
+    pub(crate) machine: MachineArguments,
+    /// A table for people, or JSON for tools
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// A Windows program
+    #[arg(value_name = "PROGRAM")]
+    pub(crate) program: PathBuf,
+}
+
+/// Options of `vadose editions`.
+#[derive(Args, Debug)]
+pub(crate) struct EditionsArguments {
+    /// A table for people, or JSON for tools
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// The machine that a program gets.
+#[derive(Args, Debug)]
+pub(crate) struct MachineArguments {
+    /// Version of Windows; without it win10-x64 for a 64-bit program and win7-x86 for a 32-bit one
+    #[arg(long, value_name = "EDITION", hide_possible_values = true, value_parser = edition_parser())]
+    pub(crate) edition: Option<&'static Edition>,
+    /// Guest RAM: bytes, or with K, M or G
+    #[arg(long, value_name = "SIZE", default_value = DEFAULT_RAM, value_parser = parse_some_size)]
+    pub(crate) ram: u64,
+    /// Page files; until paging out comes they only raise the commit limit, which is RAM and page files together
+    #[arg(long, value_name = "SIZE", default_value = DEFAULT_PAGE_FILE, value_parser = parse_size)]
+    pub(crate) pagefile: u64,
+    /// What places of images and stacks and the program's random numbers are drawn from
+    #[arg(long, value_name = "N", default_value = DEFAULT_SEED, value_parser = parse_seed)]
+    pub(crate) seed: u64,
+}
+
+/// For people or for tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for people
+    Text,
+    /// JSON for tools
+    Json,
+}
+
+fn edition_parser() -> impl clap::builder::TypedValueParser<Value = &'static Edition> {
+    PossibleValuesParser::new(editions().iter().map(|edition| edition.name))
+        .map(|name| edition(&name).expect("only these names are let through"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn run(line: &[&str]) -> RunArguments {
+        match Arguments::try_parse_from(line).expect("a good command line").command {
+            Command::Run(run) => run,
+            other => panic!("{other:?} is not a run"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn all_that_follows_the_program_is_the_programs() {
+        let parsed = run(&["vadose", "run", "--map", "a.exe", "--stats", "-h", "--", "--ram", "x"]);
+        assert_eq!(parsed.command, ["a.exe", "--stats", "-h", "--", "--ram", "x"]);
+        assert!(parsed.map && !parsed.stats);
+        let parsed = run(&["vadose", "run", "--", "--odd.exe", "-x"]);
+        assert_eq!(parsed.command, ["--odd.exe", "-x"]);
+    }
+
+    #[test]
+    fn options_have_their_defaults() {
+        let parsed = run(&["vadose", "run", "a.exe"]);
+        assert_eq!((parsed.machine.ram, parsed.machine.pagefile, parsed.machine.seed), (1 << 30, 0, 0));
+        assert!(parsed.machine.edition.is_none() && parsed.timeout.is_none() && parsed.writable.is_empty());
+    }
+}
