@@ -227,3 +227,35 @@ fn a_function_that_a_dll_does_not_have_is_null_and_an_error() {
         assert!(module.name.starts_with("kernel"), "{edition}: {}", module.name);
     });
 }
+
+#[test]
+fn loading_and_unloading_leaves_no_file_open_and_no_memory_behind() {
+    for name in ["win7-x86", "win10-x64"] {
+        let bytes = guest(edition(name).expect("an edition"), "tls_callbacks");
+        let broken = bytes[..bytes.len() / 3].to_vec();
+        let files =
+            [("work\\guest.exe", bytes.clone()), ("work\\twin.dll", bytes), ("work\\broken.dll", broken)];
+        let mut world = World::with_files(name, &files);
+        world.start("work\\guest.exe", Lenience::Strict).expect("starts");
+        let text = world.scratch(0x200);
+        world.kernel().write(UserPtr::new(text), b"twin.dll\0broken.dll\0").expect("writable");
+        let round = |world: &mut World| {
+            let twin = world.call("VdsLoadLibraryA", &[text]);
+            assert_ne!(twin, 0, "{name}");
+            // No guest code runs here to call the initialisers.
+            world.nt.process_mut().initialisers.clear();
+            assert_eq!(world.call("VdsFreeLibrary", &[twin]), twin, "{name}");
+            world.nt.process_mut().initialisers.clear();
+            assert_eq!(world.call("VdsFreeLibraryDone", &[twin]), 1, "{name}");
+            assert_eq!(world.call("VdsLoadLibraryA", &[text + 9]), 0, "{name}");
+            let process = world.nt.process().id;
+            (world.host.open_files(), world.mm.regions(process).len(), world.nt.process().modules.len())
+        };
+        let before = round(&mut world);
+        for _ in 0..8 {
+            round(&mut world);
+        }
+        assert_eq!(round(&mut world), before, "{name}");
+        world.mm.audit().expect("the records agree");
+    }
+}

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use vadose_facts::ntdef::NtStatus;
 use vadose_mm::FileId;
 
-/// Files by the [`FileId`] that the memory manager repeats in its transfers. They stay open as long as the machine.
+/// Files by the [`FileId`] that the memory manager repeats in its transfers. They stay open as long as their sections
+/// live; a number is not used again.
 #[derive(Debug, Default)]
 pub struct ImageFiles {
-    files: Vec<Backing>,
+    files: Vec<Option<Backing>>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,8 +30,16 @@ impl ImageFiles {
     }
 
     fn add(&mut self, backing: Backing) -> FileId {
-        self.files.push(backing);
+        self.files.push(Some(backing));
         FileId::new(u32::try_from(self.files.len() - 1).expect("few image files"))
+    }
+
+    /// Forgets a file whose section is gone; answers the host's file, to be closed.
+    pub fn remove(&mut self, file: FileId) -> Option<HostFile> {
+        match self.files.get_mut(file.raw() as usize)?.take()? {
+            Backing::Memory(_) => None,
+            Backing::Host(file) => Some(file),
+        }
     }
 
     /// Fills all of `into` from a file.
@@ -41,7 +50,7 @@ impl ImageFiles {
     ///
     /// # Panics
     ///
-    /// If the id is not one of these files.
+    /// If the id is not one of these files: the memory manager repeats ids of live sections.
     pub fn read(
         &self,
         host: &mut dyn Host,
@@ -49,8 +58,8 @@ impl ImageFiles {
         offset: u64,
         into: &mut [u8],
     ) -> Result<(), NtStatus> {
-        let backing = self.files.get(file.raw() as usize).expect("the memory manager repeats our ids");
-        match backing {
+        let backing = self.files.get(file.raw() as usize).and_then(Option::as_ref);
+        match backing.expect("the memory manager repeats our ids") {
             Backing::Memory(bytes) => {
                 let start = usize::try_from(offset).map_err(|_| NtStatus::END_OF_FILE)?;
                 let end = start.checked_add(into.len()).ok_or(NtStatus::END_OF_FILE)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, Edition, NtStatus};
 use vadose_facts::pe::PeImage;
-use vadose_mm::{ExceptionParameters, ProcessId, SectionId};
+use vadose_mm::{ExceptionParameters, FileId, ProcessId, SectionId};
 
 /// A process.
 pub struct Process {
@@ -87,6 +87,8 @@ pub struct Module {
     pub size: u64,
     /// Headers and layout.
     pub image: Arc<PeImage>,
+    /// The file its pages come from.
+    pub file: FileId,
     /// Its section.
     pub section: SectionId,
     /// Built-in or from a file.

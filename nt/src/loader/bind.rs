@@ -12,6 +12,7 @@ use crate::service::MISSING_BASE;
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::{AllocationType, NtStatus};
 use vadose_facts::pe::ImportedDll;
+use vadose_mm::{FileId, SectionId};
 
 /// Bytes of a stub and its filler.
 const STUB_BYTES: u64 = 16;
@@ -161,13 +162,21 @@ impl Kernel<'_> {
         self.link_modules()
     }
 
-    fn unmap(&mut self, module: &Module) {
+    pub(super) fn unmap(&mut self, module: &Module) {
         let process = self.nt.process().id;
         // The program may have unmapped it behind the loader's back.
         if let Ok(stale) = self.mm.unmap_view(process, module.base) {
             self.nt.stale.absorb(stale);
         }
-        self.mm.close_section(module.section);
+        self.drop_section(module.section, module.file);
+    }
+
+    /// Drops a section without views, and its file.
+    pub(super) fn drop_section(&mut self, section: SectionId, file: FileId) {
+        self.mm.close_section(section);
+        if let Some(file) = self.nt.files.remove(file) {
+            self.host.close(file);
+        }
     }
 
     /// Takes back modules that could not be loaded to the end.

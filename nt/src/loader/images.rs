@@ -4,7 +4,7 @@ use super::error::{LoadError, MissingDll};
 use super::start::Lenience;
 use crate::claim::UserPtr;
 use crate::executive::{Module, ModuleKind};
-use crate::host::{FileAccess, Wish};
+use crate::host::{FileAccess, HostFile, Wish};
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
 use std::sync::Arc;
@@ -173,15 +173,26 @@ impl Kernel<'_> {
     fn read_image_file(&mut self, path: &GuestPath) -> Result<(FileId, Arc<PeImage>), LoadError> {
         let unreadable = |status| LoadError::Unreadable { path: path.to_string(), status };
         let open = self.host.open(path, FileAccess::Image, Wish::OpenExisting).map_err(unreadable)?;
-        let size = self.host.size(open).map_err(unreadable)?;
+        let checked =
+            self.read_whole(open).map_err(unreadable).and_then(|bytes| self.check_image(path, &bytes));
+        match checked {
+            Ok(image) => Ok((self.nt.files.add_host(open), Arc::new(image))),
+            Err(error) => {
+                self.host.close(open);
+                Err(error)
+            }
+        }
+    }
+
+    fn read_whole(&mut self, open: HostFile) -> Result<Vec<u8>, NtStatus> {
+        let size = self.host.size(open)?;
         if size > MAX_IMAGE_FILE_BYTES {
-            return Err(unreadable(NtStatus::SECTION_TOO_BIG));
+            return Err(NtStatus::SECTION_TOO_BIG);
         }
         let mut bytes = vec![0; size as usize];
-        let done = self.host.read_at(open, 0, &mut bytes).map_err(unreadable)?;
+        let done = self.host.read_at(open, 0, &mut bytes)?;
         bytes.truncate(done);
-        let image = self.check_image(path, &bytes)?;
-        Ok((self.nt.files.add_host(open), Arc::new(image)))
+        Ok(bytes)
     }
 
     fn check_image(&self, path: &GuestPath, bytes: &[u8]) -> Result<PeImage, LoadError> {
@@ -214,23 +225,31 @@ impl Kernel<'_> {
         let what = |status| LoadError::memory(&file.path, status);
         let process = self.nt.process().id;
         let section = self.mm.create_image_section(file.file, &file.image).map_err(what)?;
-        let view = self.mm.map_view(process, section, None).map_err(what)?;
+        let view = match self.mm.map_view(process, section, None) {
+            Ok(view) => view,
+            Err(status) => {
+                self.drop_section(section, file.file);
+                return Err(what(status));
+            }
+        };
         let (base, size, moved) = (view.base, view.size, view.status == NtStatus::IMAGE_NOT_AT_BASE);
-        if moved {
-            self.relocate(base, &file.image).map_err(what)?;
-        }
         let module = Module {
             name: file.name.clone(),
             path: file.path.clone(),
             base,
             size,
             image: Arc::clone(&file.image),
+            file: file.file,
             section,
             kind: file.kind,
             references: 1,
             pinned: !self.nt.process().started,
             loader_entry: VirtAddr::new(0),
         };
+        if moved && let Err(status) = self.relocate(base, &file.image) {
+            self.unmap(&module);
+            return Err(what(status));
+        }
         self.nt.process_mut().modules.push(module);
         Ok(self.nt.process().modules.len() - 1)
     }

@@ -66,8 +66,16 @@ impl Vcpu for PaperCpu {
 pub struct PaperHost {
     pub files: BTreeMap<String, Arc<Vec<u8>>>,
     open: Vec<Arc<Vec<u8>>>,
+    closed: usize,
     pub output: Vec<u8>,
     elapsed: u64,
+}
+
+impl PaperHost {
+    /// Files that were opened and not closed.
+    pub fn open_files(&self) -> usize {
+        self.open.len() - self.closed
+    }
 }
 
 impl Host for PaperHost {
@@ -76,7 +84,9 @@ impl Host for PaperHost {
         self.open.push(Arc::clone(found));
         Ok(HostFile::new(self.open.len() as u32 - 1))
     }
-    fn close(&mut self, _: HostFile) {}
+    fn close(&mut self, _: HostFile) {
+        self.closed += 1;
+    }
     fn size(&mut self, file: HostFile) -> Result<u64, NtStatus> {
         Ok(self.open[file.raw() as usize].len() as u64)
     }
