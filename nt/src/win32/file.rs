@@ -1,0 +1,531 @@
+//! Files by handle: opening, reading, writing, positions, sizes.
+
+use super::filename::is_null_device;
+use super::text::Width;
+use crate::UserPtr;
+use crate::executive::{Handle, Object, OpenFile, Place};
+use crate::host::{FileAccess, FileInfo, FileKind, HostFile, Wish};
+use crate::path::GuestPath;
+use crate::service::{Answer, Arg, Call, Export, Failure};
+use vadose_facts::ntdef::{NtStatus, Win32Error};
+
+use Arg::{U32, U64, Word};
+
+/// `INVALID_HANDLE_VALUE` and `INVALID_FILE_SIZE`.
+const INVALID: u64 = u64::MAX;
+const INVALID_SIZE: u64 = 0xffff_ffff;
+/// Generic rights and what they mean for a file.
+const GENERIC: [(u32, u32); 4] = [
+    (0x8000_0000, 0x12_0089),
+    (0x4000_0000, 0x12_0116),
+    (0x2000_0000, 0x12_00a0),
+    (0x1000_0000, 0x1f_01ff),
+];
+const GENERIC_WRITE: u32 = 0x4000_0000;
+/// `SYNCHRONIZE | FILE_READ_ATTRIBUTES`: `CreateFile` always asks for them.
+const ALWAYS_GRANTED: u32 = 0x10_0080;
+/// `FILE_WRITE_DATA | FILE_APPEND_DATA`.
+const WRITING: u32 = 0x6;
+const WRITE_DATA: u32 = 0x2;
+/// `DELETE`.
+const DELETE: u32 = 0x1_0000;
+/// `FILE_FLAG_BACKUP_SEMANTICS`: folders can be opened.
+const BACKUP_SEMANTICS: u32 = 0x200_0000;
+/// `FILE_FLAG_DELETE_ON_CLOSE`.
+const DELETE_ON_CLOSE: u32 = 0x400_0000;
+/// What `GetFileType` answers.
+const TYPE_DISK: u64 = 1;
+const TYPE_CHARACTER: u64 = 2;
+const TYPE_PIPE: u64 = 3;
+/// `ERROR_NEGATIVE_SEEK`.
+const NEGATIVE_SEEK: Win32Error = Win32Error::new(131);
+/// Serial number of the drive.
+const VOLUME_SERIAL: u32 = 0x5644_5331;
+/// Bytes of an allocation unit.
+const CLUSTER_BYTES: u64 = 4096;
+
+/// The file functions.
+pub(crate) const EXPORTS: &[Export] = &[
+    Export::system("CreateFileA", &[Word, U32, U32, Word, U32, U32, Word], create_file_a)
+        .on_failure(INVALID)
+        .set("core-file"),
+    Export::system("CreateFileW", &[Word, U32, U32, Word, U32, U32, Word], create_file_w)
+        .on_failure(INVALID)
+        .set("core-file"),
+    Export::system("ReadFile", &[Word, Word, U32, Word, Word], read_file).set("core-file"),
+    Export::system("WriteFile", &[Word, Word, U32, Word, Word], write_file).set("core-file"),
+    Export::system("GetOverlappedResult", &[Word, Word, Word, U32], get_overlapped_result).set("core-io"),
+    Export::system("CancelIo", &[Word], cancel_io).set("core-io"),
+    Export::system("GetFileType", &[Word], get_file_type).set("core-file"),
+    Export::system("GetFileSize", &[Word, Word], get_file_size).on_failure(INVALID_SIZE).set("core-file"),
+    Export::system("GetFileSizeEx", &[Word, Word], get_file_size_ex).set("core-file"),
+    Export::system("SetFilePointer", &[Word, U32, Word, U32], set_file_pointer)
+        .on_failure(INVALID_SIZE)
+        .set("core-file"),
+    Export::system("SetFilePointerEx", &[Word, U64, Word, U32], set_file_pointer_ex).set("core-file"),
+    Export::system("SetEndOfFile", &[Word], set_end_of_file).set("core-file"),
+    Export::system("FlushFileBuffers", &[Word], flush_file_buffers).set("core-file"),
+    Export::system("LockFile", &[Word, U32, U32, U32, U32], lock_file).set("core-file"),
+    Export::system("UnlockFile", &[Word, U32, U32, U32, U32], lock_file).set("core-file"),
+    Export::system("LockFileEx", &[Word, U32, U32, U32, U32, Word], lock_file).set("core-file"),
+    Export::system("UnlockFileEx", &[Word, U32, U32, U32, Word], lock_file).set("core-file"),
+    Export::system("GetFileInformationByHandle", &[Word, Word], get_file_information).set("core-file"),
+    Export::system("GetFileTime", &[Word, Word, Word, Word], get_file_time).set("core-file"),
+    Export::system("SetFileInformationByHandle", &[Word, U32, Word, U32], set_file_information)
+        .set("core-file"),
+    Export::system("GetFinalPathNameByHandleA", &[Word, Word, U32, U32], final_path_a).set("core-file"),
+    Export::system("GetFinalPathNameByHandleW", &[Word, Word, U32, U32], final_path_w).set("core-file"),
+];
+
+/// Generic rights as rights of a file.
+fn file_access(wanted: u32) -> u32 {
+    let specific = wanted & 0x00ff_ffff;
+    let mapped = GENERIC.iter().filter(|(generic, _)| wanted & generic != 0);
+    mapped.fold(specific | ALWAYS_GRANTED, |access, (_, rights)| access | rights)
+}
+
+fn wish_of(disposition: u32) -> Result<Wish, Failure> {
+    Ok(match disposition {
+        1 => Wish::CreateNew,
+        2 => Wish::CreateAlways,
+        3 => Wish::OpenExisting,
+        4 => Wish::OpenAlways,
+        5 => Wish::TruncateExisting,
+        _ => return Err(Win32Error::INVALID_PARAMETER.into()),
+    })
+}
+
+fn create_file_a(call: &mut Call<'_>) -> Answer {
+    create_file(call, Width::Narrow)
+}
+
+fn create_file_w(call: &mut Call<'_>) -> Answer {
+    create_file(call, Width::Wide)
+}
+
+/// `CreateFile(name, access, sharing, security, disposition, flags, template)`.
+fn create_file(call: &mut Call<'_>, width: Width) -> Answer {
+    let (name_at, wanted, disposition, flags) = (call.ptr(0), call.u32(1), call.u32(4), call.u32(5));
+    let wish = wish_of(disposition)?;
+    if wish == Wish::TruncateExisting && wanted & (GENERIC_WRITE | WRITE_DATA) == 0 {
+        return Err(Win32Error::INVALID_PARAMETER.into());
+    }
+    if name_at.is_null() {
+        return Err(Win32Error::PATH_NOT_FOUND.into());
+    }
+    let name = call.text(name_at, width)?;
+    let access = file_access(wanted);
+    if is_null_device(&name) {
+        // The null device is an object without a state.
+        let handle = call.nt.process_mut().handles.insert(Object::Other, access)?;
+        call.set_last_error(Win32Error::SUCCESS);
+        return Ok(handle.raw());
+    }
+    let path = call.resolve(&name)?;
+    let known = call.host.info(&path).ok();
+    let file = match known {
+        Some(FileInfo { kind: FileKind::Directory, .. }) => open_folder(path, wish, flags)?,
+        _ => open_plain(call, path, access, wish, flags)?,
+    };
+    let inherit = inherits(call)?;
+    let handle = call.nt.process_mut().handles.insert(Object::File(file), access)?;
+    *call.nt.process_mut().handles.inherit(handle)? = inherit;
+    let existed = known.is_some() && matches!(wish, Wish::CreateAlways | Wish::OpenAlways);
+    call.set_last_error(if existed { Win32Error::ALREADY_EXISTS } else { Win32Error::SUCCESS });
+    Ok(handle.raw())
+}
+
+/// The third field of a `SECURITY_ATTRIBUTES`.
+fn inherits(call: &mut Call<'_>) -> Result<bool, Failure> {
+    let at = call.ptr(3);
+    let place = 2 * call.pointer_bytes();
+    Ok(!at.is_null() && call.read_u32(at.offset(place))? != 0)
+}
+
+fn open_folder(path: GuestPath, wish: Wish, flags: u32) -> Result<OpenFile, Failure> {
+    match wish {
+        Wish::CreateNew => Err(Win32Error::FILE_EXISTS.into()),
+        Wish::OpenExisting | Wish::OpenAlways if flags & BACKUP_SEMANTICS != 0 => Ok(OpenFile {
+            file: None,
+            path,
+            access: FileAccess::Read,
+            position: 0,
+            delete_on_close: false,
+        }),
+        Wish::OpenExisting | Wish::OpenAlways | Wish::CreateAlways | Wish::TruncateExisting => {
+            Err(NtStatus::ACCESS_DENIED.into())
+        }
+    }
+}
+
+fn open_plain(
+    call: &mut Call<'_>,
+    path: GuestPath,
+    access: u32,
+    wish: Wish,
+    flags: u32,
+) -> Result<OpenFile, Failure> {
+    let writes = access & WRITING != 0;
+    if writes && call.is_read_only(&path) {
+        return Err(NtStatus::ACCESS_DENIED.into());
+    }
+    let makes = matches!(wish, Wish::CreateNew | Wish::CreateAlways | Wish::TruncateExisting);
+    let missing = wish == Wish::OpenAlways && call.host.info(&path).is_err();
+    let changes = writes || makes || missing || flags & DELETE_ON_CLOSE != 0;
+    let kind = if changes { FileAccess::ReadWrite } else { FileAccess::Read };
+    let file = call.host.open(&path, kind, wish).map_err(|status| match status {
+        // CreateFile has its own word for this.
+        NtStatus::OBJECT_NAME_COLLISION => Failure::Error(Win32Error::FILE_EXISTS),
+        status => Failure::Status(status),
+    })?;
+    if makes || missing {
+        call.note_attributes(&path, flags);
+    }
+    let delete_on_close = flags & DELETE_ON_CLOSE != 0;
+    Ok(OpenFile { file: Some(file), path, access: kind, position: 0, delete_on_close })
+}
+
+impl Call<'_> {
+    /// The open file or folder behind a handle.
+    pub(super) fn open_file(&self, handle: Handle) -> Result<&OpenFile, NtStatus> {
+        match self.nt.process().handles.get(handle)? {
+            Object::File(file) => Ok(file),
+            Object::Console(_) => Err(NtStatus::INVALID_DEVICE_REQUEST),
+            Object::Process
+            | Object::Thread(_)
+            | Object::Event(_)
+            | Object::Mutex(_)
+            | Object::Semaphore(_)
+            | Object::Search(_)
+            | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
+        }
+    }
+
+    fn host_file(&self, handle: Handle) -> Result<HostFile, NtStatus> {
+        self.open_file(handle)?.file.ok_or(NtStatus::INVALID_PARAMETER)
+    }
+
+    fn file_size(&mut self, handle: Handle) -> Result<u64, NtStatus> {
+        let file = self.host_file(handle)?;
+        self.host.size(file)
+    }
+
+    /// Whether a handle is the null device.
+    fn is_null_handle(&self, handle: Handle) -> Result<bool, NtStatus> {
+        Ok(*self.nt.process().handles.get(handle)? == Object::Other)
+    }
+}
+
+/// Where an `OVERLAPPED` says to read or write; its position fields follow two words.
+fn place(call: &mut Call<'_>, overlapped: UserPtr) -> Result<Place, Failure> {
+    if overlapped.is_null() {
+        return Ok(Place::Position);
+    }
+    let at = overlapped.offset(2 * call.pointer_bytes());
+    Ok(match call.read_u64(at)? {
+        u64::MAX => Place::End,
+        offset => Place::At(offset),
+    })
+}
+
+/// `ReadFile(file, *buffer, bytes, *read, *overlapped)`. The end of a file is zero bytes; the end of a pipe is
+/// `ERROR_BROKEN_PIPE`, and with an `OVERLAPPED` the end of a file is `ERROR_HANDLE_EOF`.
+fn read_file(call: &mut Call<'_>) -> Answer {
+    let (handle, to, bytes, count_at, overlapped) =
+        (call.handle(0), call.ptr(1), u64::from(call.u32(2)), call.ptr(3), call.ptr(4));
+    if !count_at.is_null() {
+        call.write_u32(count_at, 0)?;
+    }
+    let is_console = matches!(call.nt.process().handles.get(handle)?, Object::Console(_));
+    let done = if call.is_null_handle(handle)? {
+        0
+    } else {
+        let place = if is_console { Place::Position } else { place(call, overlapped)? };
+        match call.read_object(handle, to, bytes, place) {
+            Ok(0) if is_console && bytes > 0 => return Err(Win32Error::BROKEN_PIPE.into()),
+            Err(Failure::Status(NtStatus::END_OF_FILE)) if overlapped.is_null() => 0,
+            done => done?,
+        }
+    };
+    finish(call, count_at, overlapped, done)
+}
+
+/// `WriteFile(file, *buffer, bytes, *written, *overlapped)`.
+fn write_file(call: &mut Call<'_>) -> Answer {
+    let (handle, from, bytes, count_at, overlapped) =
+        (call.handle(0), call.ptr(1), u64::from(call.u32(2)), call.ptr(3), call.ptr(4));
+    if !count_at.is_null() {
+        call.write_u32(count_at, 0)?;
+    }
+    let done = if call.is_null_handle(handle)? {
+        bytes
+    } else {
+        let appends = call.nt.process().handles.access(handle)? & WRITING == 0x4;
+        let place = if appends { Place::End } else { place(call, overlapped)? };
+        call.write_object(handle, from, bytes, place)?
+    };
+    finish(call, count_at, overlapped, done)
+}
+
+/// Tells the count, also in the `OVERLAPPED`: the operation is complete.
+fn finish(call: &mut Call<'_>, count_at: UserPtr, overlapped: UserPtr, done: u64) -> Answer {
+    if !count_at.is_null() {
+        call.write_u32(count_at, done as u32)?;
+    }
+    if !overlapped.is_null() {
+        let width = call.pointer_bytes();
+        call.write_word(overlapped, 0)?;
+        call.write_word(overlapped.offset(width), done)?;
+    }
+    Ok(1)
+}
+
+/// `GetOverlappedResult(file, *overlapped, *count, wait)`: every operation is complete when it returns.
+fn get_overlapped_result(call: &mut Call<'_>) -> Answer {
+    let (overlapped, count_at, width) = (call.ptr(1), call.ptr(2), call.pointer_bytes());
+    let status = NtStatus::new(call.read_word(overlapped)? as u32);
+    if status == NtStatus::PENDING {
+        return Err(Win32Error::new(996).into());
+    }
+    let count = call.read_word(overlapped.offset(width))?;
+    call.write_u32(count_at, count as u32)?;
+    if status.is_success() { Ok(1) } else { Err(status.into()) }
+}
+
+fn cancel_io(call: &mut Call<'_>) -> Answer {
+    call.nt.process().handles.get(call.handle(0))?;
+    Ok(1)
+}
+
+/// Console streams are pipes to the outside.
+fn get_file_type(call: &mut Call<'_>) -> Answer {
+    let kind = match call.nt.process().handles.get(call.handle(0))? {
+        Object::File(_) => TYPE_DISK,
+        Object::Console(_) => TYPE_PIPE,
+        Object::Other => TYPE_CHARACTER,
+        Object::Process
+        | Object::Thread(_)
+        | Object::Event(_)
+        | Object::Mutex(_)
+        | Object::Semaphore(_)
+        | Object::Search(_) => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
+    };
+    call.set_last_error(Win32Error::SUCCESS);
+    Ok(kind)
+}
+
+/// `GetFileSize(file, *high)`.
+fn get_file_size(call: &mut Call<'_>) -> Answer {
+    let (handle, high_at) = (call.handle(0), call.ptr(1));
+    let size = call.file_size(handle)?;
+    if !high_at.is_null() {
+        call.write_u32(high_at, (size >> 32) as u32)?;
+    }
+    call.set_last_error(Win32Error::SUCCESS);
+    Ok(size & u64::from(u32::MAX))
+}
+
+fn get_file_size_ex(call: &mut Call<'_>) -> Answer {
+    let (handle, to) = (call.handle(0), call.ptr(1));
+    let size = call.file_size(handle)?;
+    call.write_u64(to, size)?;
+    Ok(1)
+}
+
+/// Moves a file's position: 0 from its start, 1 from where it is, 2 from its end.
+fn seek(call: &mut Call<'_>, handle: Handle, distance: i64, method: u32) -> Result<u64, Failure> {
+    let start = match method {
+        0 => 0,
+        1 => call.open_file(handle)?.position,
+        2 => call.file_size(handle)?,
+        _ => return Err(Win32Error::INVALID_PARAMETER.into()),
+    };
+    call.host_file(handle)?;
+    let position = start.checked_add_signed(distance).filter(|position| *position <= i64::MAX as u64);
+    let position = position.ok_or(Failure::Error(NEGATIVE_SEEK))?;
+    if let Object::File(file) = call.nt.process_mut().handles.get_mut(handle)? {
+        file.position = position;
+    }
+    Ok(position)
+}
+
+/// `SetFilePointer(file, low, *high, method)`: without a high half the low one is signed.
+fn set_file_pointer(call: &mut Call<'_>) -> Answer {
+    let (handle, low, high_at, method) = (call.handle(0), call.u32(1), call.ptr(2), call.u32(3));
+    let distance = if high_at.is_null() {
+        i64::from(low.cast_signed())
+    } else {
+        (u64::from(call.read_u32(high_at)?) << 32 | u64::from(low)).cast_signed()
+    };
+    let position = seek(call, handle, distance, method)?;
+    if high_at.is_null() {
+        if position > u64::from(u32::MAX) {
+            return Err(Win32Error::INVALID_PARAMETER.into());
+        }
+    } else {
+        call.write_u32(high_at, (position >> 32) as u32)?;
+    }
+    call.set_last_error(Win32Error::SUCCESS);
+    Ok(position & u64::from(u32::MAX))
+}
+
+/// `SetFilePointerEx(file, distance, *position, method)`.
+fn set_file_pointer_ex(call: &mut Call<'_>) -> Answer {
+    let (handle, distance, to, method) = (call.handle(0), call.arg(1), call.ptr(2), call.u32(3));
+    let position = seek(call, handle, distance.cast_signed(), method)?;
+    if !to.is_null() {
+        call.write_u64(to, position)?;
+    }
+    Ok(1)
+}
+
+/// Cuts or extends the file at the position.
+fn set_end_of_file(call: &mut Call<'_>) -> Answer {
+    let handle = call.handle(0);
+    let position = call.open_file(handle)?.position;
+    resize(call, handle, position)
+}
+
+fn resize(call: &mut Call<'_>, handle: Handle, size: u64) -> Answer {
+    let file = call.host_file(handle)?;
+    require(call, handle, WRITE_DATA)?;
+    call.host.set_size(file, size)?;
+    Ok(1)
+}
+
+fn require(call: &Call<'_>, handle: Handle, right: u32) -> Result<(), NtStatus> {
+    let granted = call.nt.process().handles.access(handle)? & right == right;
+    if granted { Ok(()) } else { Err(NtStatus::ACCESS_DENIED) }
+}
+
+/// Nothing is buffered here; a file must be open for writing.
+fn flush_file_buffers(call: &mut Call<'_>) -> Answer {
+    let handle = call.handle(0);
+    match call.nt.process().handles.get(handle)? {
+        Object::Console(_) | Object::Other => {}
+        Object::File(_) => {
+            if call.nt.process().handles.access(handle)? & WRITING == 0 {
+                return Err(NtStatus::ACCESS_DENIED.into());
+            }
+        }
+        Object::Process
+        | Object::Thread(_)
+        | Object::Event(_)
+        | Object::Mutex(_)
+        | Object::Semaphore(_)
+        | Object::Search(_) => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
+    }
+    Ok(1)
+}
+
+/// Nobody else has the file.
+fn lock_file(call: &mut Call<'_>) -> Answer {
+    call.host_file(call.handle(0))?;
+    Ok(1)
+}
+
+/// `BY_HANDLE_FILE_INFORMATION`, 52 bytes.
+fn get_file_information(call: &mut Call<'_>) -> Answer {
+    let (handle, to) = (call.handle(0), call.ptr(1));
+    let path = call.open_file(handle)?.path.clone();
+    let info = call.host.info(&path)?;
+    let size = if info.kind == FileKind::File { call.file_size(handle)? } else { 0 };
+    let attributes = call.attributes_of(&path, &info);
+    call.write_u32(to, attributes)?;
+    for place in [4, 12, 20] {
+        call.write_u64(to.offset(place), info.modified.units())?;
+    }
+    let index = file_index(&path);
+    let fields =
+        [VOLUME_SERIAL, (size >> 32) as u32, size as u32, 1, (index >> 32) as u32, index as u32];
+    for (place, field) in (28..).step_by(4).zip(fields) {
+        call.write_u32(to.offset(place), field)?;
+    }
+    Ok(1)
+}
+
+/// A number for a path: the same for the same file, and hardly ever for two (FNV-1a).
+fn file_index(path: &GuestPath) -> u64 {
+    let lower = path.as_str().to_lowercase();
+    lower.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// `GetFileTime(file, *creation, *access, *write)`.
+fn get_file_time(call: &mut Call<'_>) -> Answer {
+    let path = call.open_file(call.handle(0))?.path.clone();
+    let modified = call.host.info(&path)?.modified.units();
+    for index in 1..4 {
+        let at = call.ptr(index);
+        if !at.is_null() {
+            call.write_u64(at, modified)?;
+        }
+    }
+    Ok(1)
+}
+
+/// `SetFileInformationByHandle(file, class, *data, bytes)`: disposition (4) and end of file (6).
+fn set_file_information(call: &mut Call<'_>) -> Answer {
+    let (handle, class, from, bytes) = (call.handle(0), call.u32(1), call.ptr(2), call.u32(3));
+    match class {
+        4 if bytes >= 1 => {
+            let delete = call.read_number(from, 1)? != 0;
+            require(call, handle, DELETE)?;
+            call.host_file(handle)?;
+            if let Object::File(file) = call.nt.process_mut().handles.get_mut(handle)? {
+                file.delete_on_close = delete;
+            }
+            Ok(1)
+        }
+        6 if bytes >= 8 => {
+            let size = call.read_u64(from)?;
+            if size > i64::MAX as u64 {
+                return Err(Win32Error::INVALID_PARAMETER.into());
+            }
+            resize(call, handle, size)
+        }
+        4 | 6 => Err(Win32Error::BAD_LENGTH.into()),
+        _ => Err(Win32Error::INVALID_PARAMETER.into()),
+    }
+}
+
+fn final_path_a(call: &mut Call<'_>) -> Answer {
+    final_path(call, Width::Narrow)
+}
+
+fn final_path_w(call: &mut Call<'_>) -> Answer {
+    final_path(call, Width::Wide)
+}
+
+/// `GetFinalPathNameByHandle(file, *name, room, flags)`: the path with its drive letter.
+fn final_path(call: &mut Call<'_>, width: Width) -> Answer {
+    let (handle, to, room, flags) = (call.handle(0), call.ptr(1), call.u32(2), call.u32(3));
+    let path = call.open_file(handle)?.path.to_string();
+    let name = match flags & 0x7 {
+        0 => format!("\\\\?\\{path}"),
+        // VOLUME_NAME_NONE.
+        4 => path[2..].to_owned(),
+        _ => return Err(Win32Error::PATH_NOT_FOUND.into()),
+    };
+    call.put_text(to, room, &name, width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generic_rights_become_rights_of_files() {
+        assert_eq!(file_access(0x8000_0000), 0x12_0089);
+        assert_eq!(file_access(0xc000_0000), 0x12_019f);
+        assert_eq!(file_access(0x4), 0x10_0084);
+        assert_eq!(file_access(0), 0x10_0080);
+    }
+
+    #[test]
+    fn only_the_five_dispositions_are_accepted() {
+        assert!((1..=5).all(|number| wish_of(number).is_ok()));
+        assert!([0, 6, u32::MAX].into_iter().all(|number| wish_of(number).is_err()));
+    }
+}
