@@ -15,13 +15,15 @@ const DEFAULT_PAGE_FILE: &str = "0";
 /// Seed unless the command line says otherwise.
 const DEFAULT_SEED: &str = "0";
 
-const ABOUT: &str = "Runs unmodified Windows programs on Linux, every page of theirs handled by a memory manager that \
-                     works as Windows' own does. No Windows is needed.";
+const ABOUT: &str =
+    "Runs unmodified Windows programs on Linux. Every page of theirs is handled by a memory manager that
+works as Windows' own does; no Windows is needed.";
 
 const EXAMPLES: &str = "\
 Examples:
   vadose run hello.exe                        run a program; its exit code is passed on
-  vadose run --map --stats app.exe --verbose  see what it did to its memory
+  vadose run --map --stats app.exe            see what it did to its memory
+  vadose run app.exe --map                    what follows the program is the program's
   vadose run --ram 64M --timeout 10 app.exe   a small machine, and ten seconds at most
   vadose map app.exe                          its address space before the first instruction
   vadose editions                             the versions of Windows to choose from";
@@ -89,12 +91,11 @@ pub(crate) enum Command {
 
 /// Options of `vadose run`.
 #[derive(Args, Debug)]
-#[cfg_attr(not(feature = "unicorn"), allow(dead_code))]
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) machine: MachineArguments,
     /// Stop the program after so many seconds, fractions allowed
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_seconds)]
     pub(crate) timeout: Option<Duration>,
     /// Let the program write into this folder; may be given more than once
     #[arg(long, value_name = "DIR")]
@@ -144,13 +145,13 @@ pub(crate) struct MachineArguments {
     #[arg(long, value_name = "EDITION", hide_possible_values = true, value_parser = edition_parser())]
     pub(crate) edition: Option<&'static Edition>,
     /// Guest RAM: bytes, or with K, M or G
-    #[arg(long, value_name = "SIZE", default_value = DEFAULT_RAM, value_parser = parse_some_size)]
+    #[arg(long, value_name = "SIZE", default_value = DEFAULT_RAM, allow_negative_numbers = true, value_parser = parse_some_size)]
     pub(crate) ram: u64,
     /// Page files; until paging out comes they only raise the commit limit, which is RAM and page files together
-    #[arg(long, value_name = "SIZE", default_value = DEFAULT_PAGE_FILE, value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = DEFAULT_PAGE_FILE, allow_negative_numbers = true, value_parser = parse_size)]
     pub(crate) pagefile: u64,
-    /// What places of images and stacks and the program's random numbers are drawn from
-    #[arg(long, value_name = "N", default_value = DEFAULT_SEED, value_parser = parse_seed)]
+    /// What every random choice is drawn from, the program's own random numbers included
+    #[arg(long, value_name = "N", default_value = DEFAULT_SEED, allow_negative_numbers = true, value_parser = parse_seed)]
     pub(crate) seed: u64,
 }
 

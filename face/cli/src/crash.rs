@@ -1,5 +1,4 @@
 //! The end of a program that died of an exception, in words.
-#![cfg(feature = "unicorn")]
 
 use vadose_machine::report::CrashReport;
 
@@ -12,7 +11,7 @@ pub(crate) fn text(name: &str, crash: &CrashReport) -> String {
     );
     text.push_str(&format!("  instruction  {:#x}, {place}\n", crash.address));
     if let Some(access) = &crash.access {
-        text.push_str(&format!("  access       {} {:#x}\n", access.verb, access.address));
+        text.push_str(&format!("  access       {} of {:#x}\n", access.verb, access.address));
         text.push_str(&format!("  region       {}\n", access.region));
     } else if !crash.parameters.is_empty() {
         let parameters: Vec<String> = crash.parameters.iter().map(|one| format!("{one:#x}")).collect();

@@ -4,7 +4,6 @@ use std::fmt;
 use vadose_machine::MachineError;
 
 /// The time limit was reached.
-#[cfg_attr(not(feature = "unicorn"), allow(dead_code))]
 pub(crate) const OUT_OF_TIME: u8 = 124;
 /// Vadose itself could not do its work.
 pub(crate) const VADOSE_FAILED: u8 = 125;
@@ -13,7 +12,6 @@ pub(crate) const NOT_RUNNABLE: u8 = 126;
 /// The program or a DLL is not there.
 pub(crate) const NOT_FOUND: u8 = 127;
 /// The program died of an exception that nobody handled: 128 and the number of `SIGSEGV`.
-#[cfg_attr(not(feature = "unicorn"), allow(dead_code))]
 pub(crate) const CRASHED: u8 = 139;
 
 /// Why nothing was run or listed.

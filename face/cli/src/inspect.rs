@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use vadose_facts::ntdef::{Bitness, Edition, edition};
-use vadose_facts::pe::{FileCharacteristics, HeaderRules, ImageBytes, Magic, PeImage};
+use vadose_facts::pe::{FileCharacteristics, HeaderRules, ImageBytes, Magic, PeError, PeImage};
 
 /// For a 64-bit program.
 const DEFAULT_64: &str = "win10-x64";
@@ -17,7 +17,6 @@ const DEFAULT_32: &str = "win7-x86";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To be run: it must be a program.
-    #[cfg_attr(not(feature = "unicorn"), allow(dead_code))]
     Run,
     /// To be looked at: a DLL does.
     List,
@@ -107,10 +106,14 @@ fn read_headers(program: &Path) -> Result<PeImage, Failure> {
         return Err(Failure::new(NOT_RUNNABLE, format!("{name}: this is {what}; name a Windows program")));
     }
     let file = ProgramFile { file: File::open(program).map_err(unreadable)?, length: metadata.len() };
-    PeImage::parse_by(&file, HeaderRules::BeforeWindows10_1809).map_err(|error| {
-        Failure::new(
-            NOT_RUNNABLE,
-            format!("{name}: not a Windows program that can run: this file {}", error.reason),
-        )
+    parse(&file).map_err(|error| {
+        let reason = format!("{name}: not a Windows program that can run: this file {}", error.reason);
+        Failure::new(NOT_RUNNABLE, reason)
     })
+}
+
+/// Takes what any edition takes; what none does is explained by the newer rules, which see a cut file for what it is.
+fn parse(file: &ProgramFile) -> Result<PeImage, PeError> {
+    PeImage::parse_by(file, HeaderRules::BeforeWindows10_1809)
+        .map_err(|error| PeImage::parse_by(file, HeaderRules::SinceWindows10_1809).err().unwrap_or(error))
 }

@@ -4,6 +4,7 @@
 mod arguments;
 mod crash;
 mod editions;
+mod engine;
 mod failure;
 mod inspect;
 mod listing;

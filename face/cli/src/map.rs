@@ -63,7 +63,6 @@ pub(crate) fn machine_options(
 }
 
 /// A program's file name, for messages.
-#[cfg(feature = "unicorn")]
 pub(crate) fn short_name(program: &Path) -> String {
     program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
 }

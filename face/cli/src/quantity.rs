@@ -21,7 +21,11 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let too_large = || "this is more than 64 bits can count".to_owned();
     let number: u64 = digits.parse().map_err(|_| too_large())?;
     let bytes = number.checked_mul(1 << shift).ok_or_else(too_large)?;
-    if bytes % PAGE == 0 { Ok(bytes) } else { Err("a size must be a multiple of 4096 bytes (4K)".to_owned()) }
+    if bytes.is_multiple_of(PAGE) {
+        Ok(bytes)
+    } else {
+        Err("a size must be a multiple of 4096 bytes (4K)".to_owned())
+    }
 }
 
 /// A size that something must have.
@@ -61,7 +65,7 @@ pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -79,7 +83,7 @@ pub(crate) fn readable(bytes: u64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
     let mut number = bytes;
-    while unit + 1 < units.len() && number >= 1024 && (number % 1024 == 0 || number >= 100_000) {
+    while unit + 1 < units.len() && number >= 1024 && (number.is_multiple_of(1024) || number >= 100_000) {
         number /= 1024;
         unit += 1;
     }

@@ -1,157 +1,134 @@
 //! `vadose run`: a program from its first instruction to its end, and the report of it.
 
-use crate::arguments::RunArguments;
-use crate::failure::Failure;
+use crate::arguments::{Format, RunArguments};
+use crate::engine;
+use crate::failure::{CRASHED, Failure, OUT_OF_TIME, VADOSE_FAILED};
+use crate::inspect::{Purpose, choose_edition};
+use crate::map::{machine_options, short_name};
+use crate::report::{ReportFile, json};
+use crate::{crash, listing, output, stats};
+use serde::Serialize;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use vadose_machine::host::{Deadline, FolderHost, Streams};
+use vadose_machine::report::{RunEnding, RunReport};
+use vadose_machine::{Machine, MachineOptions};
 
-#[cfg(feature = "unicorn")]
-pub(crate) use engine::run;
+/// The console gives up a little later than the machine, which then knows why.
+const CONSOLE_MARGIN: Duration = Duration::from_millis(100);
 
-/// Without an engine nothing runs.
-#[cfg(not(feature = "unicorn"))]
-pub(crate) fn run(_arguments: RunArguments) -> Result<u8, Failure> {
-    let reason =
-        "this build has no engine to run programs with; build it with `cargo build --features unicorn`";
-    Err(Failure::new(crate::failure::VADOSE_FAILED, reason))
+/// The report for tools.
+#[derive(Serialize)]
+struct JsonReport<'a> {
+    vadose: &'static str,
+    exit_code: u8,
+    seed: u64,
+    #[serde(flatten)]
+    run: &'a RunReport,
 }
 
-#[cfg(feature = "unicorn")]
-mod engine {
-    use super::{Failure, RunArguments};
-    use crate::arguments::Format;
-    use crate::failure::{CRASHED, OUT_OF_TIME, VADOSE_FAILED};
-    use crate::inspect::{Purpose, choose_edition};
-    use crate::map::{machine_options, short_name};
-    use crate::report::{ReportFile, json};
-    use crate::{crash, listing, output, stats};
-    use serde::Serialize;
-    use std::ffi::OsString;
-    use std::path::PathBuf;
-    use std::time::{Duration, Instant};
-    use vadose_machine::host::{Deadline, FolderHost, Streams};
-    use vadose_machine::report::{RunEnding, RunReport};
-    use vadose_machine::{Machine, MachineOptions};
-    use vadose_unicorn::{ProcessorPage, UnicornCpu};
+/// What is shown when the run is over.
+struct Show {
+    name: String,
+    map: bool,
+    stats: bool,
+    format: Format,
+    seed: u64,
+    file: Option<ReportFile>,
+}
 
-    /// The console gives up a little later than the machine, which then knows why.
-    const CONSOLE_MARGIN: Duration = Duration::from_millis(100);
+/// Runs the program and reports; answers the exit code.
+pub(crate) fn run(arguments: RunArguments) -> Result<u8, Failure> {
+    let options = options(&arguments)?;
+    let show = Show {
+        name: short_name(&options.program),
+        map: arguments.map,
+        stats: arguments.stats,
+        format: arguments.format,
+        seed: options.seed,
+        file: arguments.report.as_deref().map(ReportFile::prepare).transpose()?,
+    };
+    let report = execute(&options, arguments.timeout)?;
+    show.finish(&report, arguments.timeout)
+}
 
-    /// The report for tools.
-    #[derive(Serialize)]
-    struct JsonReport<'a> {
-        vadose: &'static str,
-        exit_code: u8,
-        seed: u64,
-        #[serde(flatten)]
-        run: &'a RunReport,
+fn options(arguments: &RunArguments) -> Result<MachineOptions, Failure> {
+    let (program, rest) = arguments.command.split_first().expect("a command has a program");
+    let program = PathBuf::from(program);
+    let edition = choose_edition(&program, arguments.machine.edition, Purpose::Run)?;
+    Ok(MachineOptions {
+        arguments: rest.iter().enumerate().map(guest_argument).collect::<Result<_, _>>()?,
+        writable: arguments.writable.clone(),
+        ..machine_options(edition, &arguments.machine, program)?
+    })
+}
+
+/// A Windows program gets its arguments as Unicode.
+fn guest_argument((index, argument): (usize, &OsString)) -> Result<String, Failure> {
+    argument.to_str().map(str::to_owned).ok_or_else(|| {
+        let reason =
+            format!("argument {} of the program is not valid UTF-8: {}", index + 1, argument.display());
+        Failure::new(VADOSE_FAILED, reason)
+    })
+}
+
+fn execute(options: &MachineOptions, limit: Option<Duration>) -> Result<RunReport, Failure> {
+    let deadline = Deadline::default();
+    let host = FolderHost::new(options, Streams::inherited_until(&deadline))?;
+    let mut machine = Machine::load(options, host)?;
+    let mut cpu = engine::new(&machine)?;
+    if let Some(end) = limit.and_then(|limit| Instant::now().checked_add(limit + CONSOLE_MARGIN)) {
+        deadline.set(end);
     }
+    Ok(machine.run(&mut *cpu, limit)?)
+}
 
-    /// What is shown when the run is over.
-    struct Show {
-        name: String,
-        map: bool,
-        stats: bool,
-        format: Format,
-        seed: u64,
-        file: Option<ReportFile>,
-    }
-
-    /// Runs the program and reports; answers the exit code.
-    pub(crate) fn run(arguments: RunArguments) -> Result<u8, Failure> {
-        let options = options(&arguments)?;
-        let show = Show {
-            name: short_name(&options.program),
-            map: arguments.map,
-            stats: arguments.stats,
-            format: arguments.format,
-            seed: options.seed,
-            file: arguments.report.as_deref().map(ReportFile::prepare).transpose()?,
-        };
-        let report = execute(&options, arguments.timeout)?;
-        show.finish(&report, arguments.timeout)
-    }
-
-    fn options(arguments: &RunArguments) -> Result<MachineOptions, Failure> {
-        let (program, rest) = arguments.command.split_first().expect("a command has a program");
-        let program = PathBuf::from(program);
-        let edition = choose_edition(&program, arguments.machine.edition, Purpose::Run)?;
-        Ok(MachineOptions {
-            arguments: rest.iter().enumerate().map(guest_argument).collect::<Result<_, _>>()?,
-            writable: arguments.writable.clone(),
-            ..machine_options(edition, &arguments.machine, program)?
-        })
-    }
-
-    /// A Windows program gets its arguments as Unicode.
-    fn guest_argument((index, argument): (usize, &OsString)) -> Result<String, Failure> {
-        argument.to_str().map(str::to_owned).ok_or_else(|| {
-            let reason =
-                format!("argument {} of the program is not valid UTF-8: {}", index + 1, argument.display());
-            Failure::new(VADOSE_FAILED, reason)
-        })
-    }
-
-    fn execute(options: &MachineOptions, limit: Option<Duration>) -> Result<RunReport, Failure> {
-        let deadline = Deadline::default();
-        let host = FolderHost::new(options, Streams::inherited_until(&deadline))?;
-        let mut machine = Machine::load(options, host)?;
-        let (phys, va) = machine.processor_page();
-        let mut cpu = UnicornCpu::new(machine.cpu_mode(), machine.ram(), ProcessorPage { phys, va })
-            .map_err(|error| Failure::new(VADOSE_FAILED, error.to_string()))?;
-        if let Some(end) = limit.and_then(|limit| Instant::now().checked_add(limit + CONSOLE_MARGIN)) {
-            deadline.set(end);
+impl Show {
+    fn finish(self, report: &RunReport, limit: Option<Duration>) -> Result<u8, Failure> {
+        let (code, words) = self.ending(&report.ending, limit);
+        output::tell(&words);
+        if self.map {
+            output::tell(&format!("\n{}", listing::text(&report.map)));
         }
-        Ok(machine.run(&mut cpu, limit)?)
+        if self.stats {
+            output::tell(&format!("\n{}", stats::text(report)));
+        }
+        let vadose = env!("CARGO_PKG_VERSION");
+        let full = JsonReport { vadose, exit_code: code, seed: self.seed, run: report };
+        match (self.file, self.format) {
+            (Some(file), _) => file.write(&json(&full)?)?,
+            (None, Format::Json) => output::print(&json(&full)?)?,
+            (None, Format::Text) => {}
+        }
+        Ok(code)
     }
 
-    impl Show {
-        fn finish(self, report: &RunReport, limit: Option<Duration>) -> Result<u8, Failure> {
-            let (code, words) = self.ending(&report.ending, limit);
-            output::tell(&words);
-            if self.map {
-                output::tell(&format!("\n{}", listing::text(&report.map)));
+    /// The exit code, and what there is to say about it.
+    fn ending(&self, ending: &RunEnding, limit: Option<Duration>) -> (u8, String) {
+        let name = &self.name;
+        match ending {
+            RunEnding::Exit { code } => exit(name, *code),
+            RunEnding::Crash(report) => (CRASHED, crash::text(name, report)),
+            RunEnding::MissingFunction { dll, function } => {
+                let words = format!(
+                    "vadose: {name} called {function} of {dll}, which Vadose does not have yet; the run ends here\n"
+                );
+                (VADOSE_FAILED, words)
             }
-            if self.stats {
-                output::tell(&format!("\n{}", stats::text(report)));
-            }
-            let vadose = env!("CARGO_PKG_VERSION");
-            let full = JsonReport { vadose, exit_code: code, seed: self.seed, run: report };
-            match (self.file, self.format) {
-                (Some(file), _) => file.write(&json(&full)?)?,
-                (None, Format::Json) => output::print(&json(&full)?)?,
-                (None, Format::Text) => {}
-            }
-            Ok(code)
-        }
-
-        /// The exit code, and what there is to say about it.
-        fn ending(&self, ending: &RunEnding, limit: Option<Duration>) -> (u8, String) {
-            let name = &self.name;
-            match ending {
-                RunEnding::Exit { code } => exit(name, *code),
-                RunEnding::Crash(report) => (CRASHED, crash::text(name, report)),
-                RunEnding::MissingFunction { dll, function } => {
-                    let words = format!(
-                        "vadose: {name} called {function} of {dll}, which Vadose does not have yet; the run ends here\n"
-                    );
-                    (VADOSE_FAILED, words)
-                }
-                RunEnding::TimedOut => {
-                    let seconds = limit.unwrap_or_default().as_secs_f64();
-                    (OUT_OF_TIME, format!("vadose: {name} was stopped after {seconds} seconds (--timeout)\n"))
-                }
+            RunEnding::TimedOut => {
+                let seconds = limit.unwrap_or_default().as_secs_f64();
+                (OUT_OF_TIME, format!("vadose: {name} was stopped after {seconds} seconds (--timeout)\n"))
             }
         }
     }
+}
 
-    /// A shell sees the low 8 bits only, which is worth a word when that is not all.
-    fn exit(name: &str, code: u32) -> (u8, String) {
-        let [low, ..] = code.to_le_bytes();
-        if u32::from(low) == code {
-            return (low, String::new());
-        }
-        (
-            low,
-            format!("vadose: {name} ended with exit code {code} ({code:#x}), of which a shell sees {low}\n"),
-        )
+/// A shell sees the low 8 bits only, which is worth a word when that is not all.
+fn exit(name: &str, code: u32) -> (u8, String) {
+    let [low, ..] = code.to_le_bytes();
+    if u32::from(low) == code {
+        return (low, String::new());
     }
+    (low, format!("vadose: {name} ended with exit code {code} ({code:#x}), of which a shell sees {low}\n"))
 }

@@ -1,5 +1,4 @@
 //! What a run did, in plain words: faults by how they were resolved, services, memory.
-#![cfg(feature = "unicorn")]
 
 use crate::quantity::{grouped, readable};
 use vadose_machine::report::{Activity, MemoryReport, RunReport};
