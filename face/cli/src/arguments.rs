@@ -2,7 +2,7 @@
 
 use crate::quantity::{parse_seconds, parse_seed, parse_size, parse_some_size};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,7 +98,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_seconds)]
     pub(crate) timeout: Option<Duration>,
     /// Let the program write into this folder; may be given more than once
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) writable: Vec<PathBuf>,
     /// Show the address space at the end
     #[arg(long)]
@@ -113,7 +113,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// The program and its arguments; all that follows the program is the program's
-    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_names = ["PROGRAM", "ARGS"])]
+    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_names = ["PROGRAM", "ARGS"], value_hint = ValueHint::FilePath)]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -126,7 +126,7 @@ pub(crate) struct MapArguments {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
     /// A Windows program
-    #[arg(value_name = "PROGRAM")]
+    #[arg(value_name = "PROGRAM", value_hint = ValueHint::FilePath)]
     pub(crate) program: PathBuf,
 }
 

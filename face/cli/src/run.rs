@@ -89,7 +89,7 @@ impl Show {
         let (code, words) = self.ending(&report.ending, limit);
         output::tell(&words);
         if self.map {
-            output::tell(&format!("\n{}", listing::text(&report.map)));
+            output::tell(&format!("\nThe address space at the end\n\n{}", listing::text(&report.map)));
         }
         if self.stats {
             output::tell(&format!("\n{}", stats::text(report)));
