@@ -96,7 +96,7 @@ fn read_headers(program: &Path) -> Result<PeImage, Failure> {
     let name = program.display();
     let unreadable = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            Failure::new(NOT_FOUND, format!("{name}: there is no such file"))
+            Failure::new(NOT_FOUND, format!("{name}: there is no such file{}", hint(program)))
         }
         _ => Failure::new(NOT_RUNNABLE, format!("{name}: this file cannot be read: {error}")),
     };
@@ -110,6 +110,14 @@ fn read_headers(program: &Path) -> Result<PeImage, Failure> {
         let reason = format!("{name}: not a Windows program that can run: this file {}", error.reason);
         Failure::new(NOT_RUNNABLE, reason)
     })
+}
+
+/// Windows adds the extension that was left out; here it must be written.
+fn hint(program: &Path) -> String {
+    let mut longer = program.as_os_str().to_owned();
+    longer.push(".exe");
+    let longer = Path::new(&longer);
+    if longer.is_file() { format!("; there is {}", longer.display()) } else { String::new() }
 }
 
 /// Takes what any edition takes; what none does is explained by the newer rules, which see a cut file for what it is.

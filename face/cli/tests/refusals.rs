@@ -80,6 +80,11 @@ fn programs_for_another_windows_are_refused_with_the_way_out() {
 }
 
 #[test]
+fn a_forgotten_extension_is_pointed_out() {
+    Scene::with("x64/hello.exe").vadose("map hello").fails(127, &["no such file; there is hello.exe"]);
+}
+
+#[test]
 fn a_missing_dll_is_listed_by_map() {
     let scene = Scene::new();
     bad_programs(&scene);

@@ -104,6 +104,16 @@ fn a_time_limit_ends_a_loop_and_a_wait_for_input() {
 }
 
 #[test]
+fn a_time_limit_ends_a_wait_for_a_reader_that_does_not_read() {
+    let scene = scene_of("x64", &["cat"]);
+    let (_reader, writer) = std::io::pipe().expect("a pipe");
+    let zeros = std::fs::File::open("/dev/zero").expect("a device of every Linux");
+    let mut command = scene.command("run --timeout 0.5 cat.exe");
+    let child = command.stdin(zeros).stdout(writer).stderr(Stdio::piped()).spawn().expect("vadose is built");
+    assert_eq!(child.wait_with_output().expect("vadose ends").status.code(), Some(124));
+}
+
+#[test]
 fn map_and_stats_are_text_on_standard_error() {
     let scene = scene_of("x64", &["hello"]);
     let run = scene.vadose("run --map --stats hello.exe");

@@ -151,3 +151,84 @@ fn pipes_and_sockets_in_the_folder_are_no_files_and_hold_nobody_up() {
     }
     assert_eq!(world.names("out").expect("a folder"), ["old.txt"]);
 }
+
+/// Names that lead in, out, up and nowhere, in every combination that a few thousand draws give.
+const NAMES: [&str; 22] = [
+    "C:",
+    "work",
+    "out",
+    "OUT",
+    "sub",
+    "..",
+    ".",
+    "link-out",
+    "link-abs",
+    "link-in",
+    "link-up",
+    "link-nowhere",
+    "writable",
+    "1",
+    "app",
+    "key",
+    "new",
+    "old.txt",
+    "file-out",
+    "to-secret",
+    "tool.exe",
+    "Read.txt",
+];
+
+fn draw_path(random: &mut Entropy) -> String {
+    let mut bytes = [0; 6];
+    random.fill(&mut bytes);
+    let count = 1 + usize::from(bytes[0]) % 5;
+    let names: Vec<&str> =
+        bytes[1..=count].iter().map(|&byte| NAMES[usize::from(byte) % NAMES.len()]).collect();
+    names.join("\\")
+}
+
+fn try_anything(world: &mut World, random: &mut Entropy) {
+    let (Ok(path), Ok(other)) = (guest(&draw_path(random)), guest(&draw_path(random))) else { return };
+    let mut choice = [0; 3];
+    random.fill(&mut choice);
+    let wish = WISHES[usize::from(choice[1]) % WISHES.len()];
+    let access = [FileAccess::Read, FileAccess::ReadWrite, FileAccess::Image][usize::from(choice[2]) % 3];
+    match choice[0] % 8 {
+        0..=2 => {
+            let Ok(file) = world.host.open(&path, access, wish) else { return };
+            let mut bytes = [0; 32];
+            let read = world.host.read_at(file, 0, &mut bytes).expect("a plain file");
+            assert!(!bytes[..read].starts_with(b"secret"), "{path} gave the secret away");
+            let _refused = world.host.write_at(file, 0, b"written");
+            world.host.close(file);
+        }
+        3 => _ = world.host.create_directory(&path),
+        4 => _ = world.host.remove(&path, FileKind::File),
+        5 => _ = world.host.remove(&path, FileKind::Directory),
+        6 => _ = world.host.rename(&path, &other),
+        _ => {
+            let names = world.host.list(&path).unwrap_or_default();
+            assert!(names.iter().all(|entry| entry.name != "unlisted"), "{path} shows the secret folder");
+        }
+    }
+}
+
+#[test]
+fn nothing_that_a_guest_tries_reaches_what_is_not_its_own() {
+    let mut world = World::new();
+    symlink("../../secret", world.on_host("home/out/to-secret")).expect("the name is free");
+    symlink("../secret", world.on_host("apart/to-secret")).expect("the name is free");
+    fs::write(world.on_host("secret/unlisted"), "secret").expect("the name is free");
+    let count = |world: &World, folder| fs::read_dir(world.on_host(folder)).expect("a folder").count();
+    let before = ["secret", "home", "home/sub", "apps"].map(|folder| (folder, count(&world, folder)));
+    let mut random = Entropy::new(2022);
+    for _ in 0..20_000 {
+        try_anything(&mut world, &mut random);
+    }
+    for (folder, names) in before {
+        assert_eq!(count(&world, folder), names, "{folder}");
+    }
+    for file in ["secret/key", "home/Read.txt", "home/sub/deep.txt", "apps/tool.exe", "apps/notes.txt"] {
+        assert_eq!(fs::read(world.on_host(file)).expect("it is still there"), file.as_bytes(), "{file}");
+    }
+}
