@@ -39,6 +39,14 @@ pub enum MachineError {
     /// The guest RAM's size does not do.
     #[error(transparent)]
     Ram(#[from] vadose_mm::StartError),
+    /// The host does not give the guest's RAM.
+    #[error("the host gives no {} MiB for guest RAM: {reason}; take less with --ram", .bytes >> 20)]
+    HostMemory {
+        /// What was asked for.
+        bytes: u64,
+        /// What the host said.
+        reason: String,
+    },
     /// A folder given on the command line is not there or not a folder.
     #[error("{}: {reason}", .path.display())]
     Folder {

@@ -13,7 +13,7 @@ use vadose_cpu::ram::GuestRam;
 use vadose_cpu::{CpuException, CpuMode, Exit, FaultExit, ProtectionCause, Vcpu};
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Bitness, NtStatus};
-use vadose_mm::{ExceptionParameters, FaultRequest, Mm, MmConfig, StartError};
+use vadose_mm::{ExceptionParameters, FaultRequest, Mm, MmConfig};
 use vadose_nt::{
     Crash, Ending, Kernel, Lenience, LoadError, MissingDll, Nt, NtConfig, Settled, StartOptions,
 };
@@ -53,8 +53,9 @@ impl Machine {
     }
 
     fn boot(options: &MachineOptions, host: FolderHost, lenience: Lenience) -> Result<Self, MachineError> {
-        let too_large = StartError::TooMuchRam { bytes: options.ram_bytes, maximum_bytes: u64::MAX >> 16 };
-        let ram = GuestRam::new(options.ram_bytes / PAGE_BYTES).map_err(|_| too_large)?;
+        let bytes = options.ram_bytes;
+        let ram = GuestRam::new(bytes / PAGE_BYTES)
+            .map_err(|refusal| MachineError::HostMemory { bytes, reason: refusal.to_string() })?;
         let config = MmConfig {
             edition: options.edition,
             page_file_bytes: options.page_file_bytes,
@@ -158,7 +159,8 @@ impl Machine {
     }
 
     fn fault(&mut self, cpu: &mut dyn Vcpu, fault: FaultExit) {
-        let stack = self.kernel().thread_stack();
+        let guarded = self.mm.is_guarded(self.nt.process().id, fault.address);
+        let stack = if guarded { self.kernel().thread_stack() } else { None };
         let request = FaultRequest { address: fault.address, access: fault.access, stack };
         match self.kernel().fault(request) {
             Settled::Resolved => {}
@@ -284,17 +286,27 @@ fn missing_entry(dll: &MissingDll) -> MapMissing {
 }
 
 fn explain(error: LoadError) -> MachineError {
-    match error {
+    let not_runnable =
+        |name: &str, reason: String| MachineError::NotRunnable { name: name.to_owned(), reason };
+    match &error {
         LoadError::MissingDlls(missing) => {
             MachineError::MissingDlls(missing.iter().map(missing_entry).collect())
         }
         LoadError::Memory { what, status } => {
-            MachineError::Start { what: format!("getting memory for {what}"), status }
+            MachineError::Start { what: format!("getting memory for {what}"), status: *status }
         }
-        LoadError::NotRunnable { path, error } => {
-            MachineError::NotRunnable { name: path, reason: error.to_string() }
+        LoadError::Unreadable { path, status } => not_runnable(path, format!("it cannot be read: {status}")),
+        LoadError::NotRunnable { path, error } => not_runnable(path, error.to_string()),
+        LoadError::WrongMachine { path, machine, edition, needed } => {
+            not_runnable(path, format!("it is for {machine}, and {edition} runs {needed}"))
         }
-        other => MachineError::NotRunnable { name: "the program".to_owned(), reason: other.to_string() },
+        LoadError::IsDll { path } => not_runnable(path, "it is a DLL, not a program".to_owned()),
+        LoadError::MissingExport { dll, name, wanted_by } => {
+            not_runnable(wanted_by, format!("it needs {name}, which {dll} does not have"))
+        }
+        LoadError::TooManyImages { path, limit } => {
+            not_runnable(path, format!("it needs more than {limit} images"))
+        }
     }
 }
 

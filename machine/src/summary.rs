@@ -51,7 +51,8 @@ fn crash_access(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> Opt
     let verb = match code {
         0 => "read",
         1 => "write",
-        _ => "execute",
+        8 => "execute",
+        _ => return None,
     };
     Some(CrashAccess { verb, address, region: map::describe(mm, process, address) })
 }

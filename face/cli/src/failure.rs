@@ -48,6 +48,7 @@ impl From<MachineError> for Failure {
             MachineError::Unreadable { .. } | MachineError::NotRunnable { .. } => NOT_RUNNABLE,
             MachineError::Start { .. }
             | MachineError::Ram(_)
+            | MachineError::HostMemory { .. }
             | MachineError::Folder { .. }
             | MachineError::Cpu(_) => VADOSE_FAILED,
         };
