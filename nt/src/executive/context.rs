@@ -40,7 +40,7 @@ impl Record {
 }
 
 /// The `CONTEXT` of a register file.
-pub(super) fn to_bytes(registers: &Registers, bitness: Bitness) -> Vec<u8> {
+pub(crate) fn to_bytes(registers: &Registers, bitness: Bitness) -> Vec<u8> {
     let layout = layouts(bitness).context;
     let mut record = Record(vec![0; layout.size as usize]);
     match bitness {

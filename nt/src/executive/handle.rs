@@ -79,6 +79,8 @@ pub struct Semaphore {
 /// Names that a search has yet to hand out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
+    /// The folder that is searched.
+    pub folder: GuestPath,
     /// The names, next one last.
     pub left: Vec<crate::host::DirectoryEntry>,
 }
@@ -208,6 +210,21 @@ impl HandleTable {
             shared.as_ref().is_some_and(|shared| shared.name.as_deref() == Some(name))
         };
         self.objects.iter().position(named).map(|index| self.refer(index, access)).transpose()
+    }
+
+    /// Whether two handles name one object.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub fn same_object(&self, a: Handle, b: Handle) -> Result<bool, NtStatus> {
+        if a == b {
+            return self.get(a).map(|_| true);
+        }
+        match (self.get(a)?, self.get(b)?) {
+            (Object::Process, Object::Process) => Ok(true),
+            _other_objects => Ok(self.entry(a)?.object == self.entry(b)?.object),
+        }
     }
 
     fn refer(&mut self, object: usize, access: u32) -> Result<Handle, NtStatus> {

@@ -77,6 +77,7 @@ impl Kernel<'_> {
         }
         // What was still to be initialised is not terminated either.
         self.nt.process_mut().initialisers.clear();
+        self.queue_fiber_callbacks();
         for index in (0..self.nt.process().modules.len()).rev() {
             // A module whose tables the program has overwritten meanwhile is left alone.
             let Ok(calls) = self.initialisers_of(index, DETACH, 1) else { continue };

@@ -1,9 +1,8 @@
-//! Files by handle: opening, reading, writing, positions, sizes.
+//! Files by handle: opening, positions, sizes, information.
 
 use super::filename::is_null_device;
 use super::text::Width;
-use crate::UserPtr;
-use crate::executive::{Handle, Object, OpenFile, Place};
+use crate::executive::{Handle, Object, OpenFile};
 use crate::host::{FileAccess, FileInfo, FileKind, HostFile, Wish};
 use crate::path::GuestPath;
 use crate::service::{Answer, Arg, Call, Export, Failure};
@@ -15,12 +14,8 @@ use Arg::{U32, U64, Word};
 const INVALID: u64 = u64::MAX;
 const INVALID_SIZE: u64 = 0xffff_ffff;
 /// Generic rights and what they mean for a file.
-const GENERIC: [(u32, u32); 4] = [
-    (0x8000_0000, 0x12_0089),
-    (0x4000_0000, 0x12_0116),
-    (0x2000_0000, 0x12_00a0),
-    (0x1000_0000, 0x1f_01ff),
-];
+const GENERIC: [(u32, u32); 4] =
+    [(0x8000_0000, 0x12_0089), (0x4000_0000, 0x12_0116), (0x2000_0000, 0x12_00a0), (0x1000_0000, 0x1f_01ff)];
 const GENERIC_WRITE: u32 = 0x4000_0000;
 /// `SYNCHRONIZE | FILE_READ_ATTRIBUTES`: `CreateFile` always asks for them.
 const ALWAYS_GRANTED: u32 = 0x10_0080;
@@ -33,16 +28,10 @@ const DELETE: u32 = 0x1_0000;
 const BACKUP_SEMANTICS: u32 = 0x200_0000;
 /// `FILE_FLAG_DELETE_ON_CLOSE`.
 const DELETE_ON_CLOSE: u32 = 0x400_0000;
-/// What `GetFileType` answers.
-const TYPE_DISK: u64 = 1;
-const TYPE_CHARACTER: u64 = 2;
-const TYPE_PIPE: u64 = 3;
 /// `ERROR_NEGATIVE_SEEK`.
 const NEGATIVE_SEEK: Win32Error = Win32Error::new(131);
 /// Serial number of the drive.
 const VOLUME_SERIAL: u32 = 0x5644_5331;
-/// Bytes of an allocation unit.
-const CLUSTER_BYTES: u64 = 4096;
 
 /// The file functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -52,11 +41,8 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("CreateFileW", &[Word, U32, U32, Word, U32, U32, Word], create_file_w)
         .on_failure(INVALID)
         .set("core-file"),
-    Export::system("ReadFile", &[Word, Word, U32, Word, Word], read_file).set("core-file"),
-    Export::system("WriteFile", &[Word, Word, U32, Word, Word], write_file).set("core-file"),
     Export::system("GetOverlappedResult", &[Word, Word, Word, U32], get_overlapped_result).set("core-io"),
     Export::system("CancelIo", &[Word], cancel_io).set("core-io"),
-    Export::system("GetFileType", &[Word], get_file_type).set("core-file"),
     Export::system("GetFileSize", &[Word, Word], get_file_size).on_failure(INVALID_SIZE).set("core-file"),
     Export::system("GetFileSizeEx", &[Word, Word], get_file_size_ex).set("core-file"),
     Export::system("SetFilePointer", &[Word, U32, Word, U32], set_file_pointer)
@@ -145,13 +131,9 @@ fn inherits(call: &mut Call<'_>) -> Result<bool, Failure> {
 fn open_folder(path: GuestPath, wish: Wish, flags: u32) -> Result<OpenFile, Failure> {
     match wish {
         Wish::CreateNew => Err(Win32Error::FILE_EXISTS.into()),
-        Wish::OpenExisting | Wish::OpenAlways if flags & BACKUP_SEMANTICS != 0 => Ok(OpenFile {
-            file: None,
-            path,
-            access: FileAccess::Read,
-            position: 0,
-            delete_on_close: false,
-        }),
+        Wish::OpenExisting | Wish::OpenAlways if flags & BACKUP_SEMANTICS != 0 => {
+            Ok(OpenFile { file: None, path, access: FileAccess::Read, position: 0, delete_on_close: false })
+        }
         Wish::OpenExisting | Wish::OpenAlways | Wish::CreateAlways | Wish::TruncateExisting => {
             Err(NtStatus::ACCESS_DENIED.into())
         }
@@ -211,73 +193,9 @@ impl Call<'_> {
     }
 
     /// Whether a handle is the null device.
-    fn is_null_handle(&self, handle: Handle) -> Result<bool, NtStatus> {
+    pub(super) fn is_null_handle(&self, handle: Handle) -> Result<bool, NtStatus> {
         Ok(*self.nt.process().handles.get(handle)? == Object::Other)
     }
-}
-
-/// Where an `OVERLAPPED` says to read or write; its position fields follow two words.
-fn place(call: &mut Call<'_>, overlapped: UserPtr) -> Result<Place, Failure> {
-    if overlapped.is_null() {
-        return Ok(Place::Position);
-    }
-    let at = overlapped.offset(2 * call.pointer_bytes());
-    Ok(match call.read_u64(at)? {
-        u64::MAX => Place::End,
-        offset => Place::At(offset),
-    })
-}
-
-/// `ReadFile(file, *buffer, bytes, *read, *overlapped)`. The end of a file is zero bytes; the end of a pipe is
-/// `ERROR_BROKEN_PIPE`, and with an `OVERLAPPED` the end of a file is `ERROR_HANDLE_EOF`.
-fn read_file(call: &mut Call<'_>) -> Answer {
-    let (handle, to, bytes, count_at, overlapped) =
-        (call.handle(0), call.ptr(1), u64::from(call.u32(2)), call.ptr(3), call.ptr(4));
-    if !count_at.is_null() {
-        call.write_u32(count_at, 0)?;
-    }
-    let is_console = matches!(call.nt.process().handles.get(handle)?, Object::Console(_));
-    let done = if call.is_null_handle(handle)? {
-        0
-    } else {
-        let place = if is_console { Place::Position } else { place(call, overlapped)? };
-        match call.read_object(handle, to, bytes, place) {
-            Ok(0) if is_console && bytes > 0 => return Err(Win32Error::BROKEN_PIPE.into()),
-            Err(Failure::Status(NtStatus::END_OF_FILE)) if overlapped.is_null() => 0,
-            done => done?,
-        }
-    };
-    finish(call, count_at, overlapped, done)
-}
-
-/// `WriteFile(file, *buffer, bytes, *written, *overlapped)`.
-fn write_file(call: &mut Call<'_>) -> Answer {
-    let (handle, from, bytes, count_at, overlapped) =
-        (call.handle(0), call.ptr(1), u64::from(call.u32(2)), call.ptr(3), call.ptr(4));
-    if !count_at.is_null() {
-        call.write_u32(count_at, 0)?;
-    }
-    let done = if call.is_null_handle(handle)? {
-        bytes
-    } else {
-        let appends = call.nt.process().handles.access(handle)? & WRITING == 0x4;
-        let place = if appends { Place::End } else { place(call, overlapped)? };
-        call.write_object(handle, from, bytes, place)?
-    };
-    finish(call, count_at, overlapped, done)
-}
-
-/// Tells the count, also in the `OVERLAPPED`: the operation is complete.
-fn finish(call: &mut Call<'_>, count_at: UserPtr, overlapped: UserPtr, done: u64) -> Answer {
-    if !count_at.is_null() {
-        call.write_u32(count_at, done as u32)?;
-    }
-    if !overlapped.is_null() {
-        let width = call.pointer_bytes();
-        call.write_word(overlapped, 0)?;
-        call.write_word(overlapped.offset(width), done)?;
-    }
-    Ok(1)
 }
 
 /// `GetOverlappedResult(file, *overlapped, *count, wait)`: every operation is complete when it returns.
@@ -295,23 +213,6 @@ fn get_overlapped_result(call: &mut Call<'_>) -> Answer {
 fn cancel_io(call: &mut Call<'_>) -> Answer {
     call.nt.process().handles.get(call.handle(0))?;
     Ok(1)
-}
-
-/// Console streams are pipes to the outside.
-fn get_file_type(call: &mut Call<'_>) -> Answer {
-    let kind = match call.nt.process().handles.get(call.handle(0))? {
-        Object::File(_) => TYPE_DISK,
-        Object::Console(_) => TYPE_PIPE,
-        Object::Other => TYPE_CHARACTER,
-        Object::Process
-        | Object::Thread(_)
-        | Object::Event(_)
-        | Object::Mutex(_)
-        | Object::Semaphore(_)
-        | Object::Search(_) => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
-    };
-    call.set_last_error(Win32Error::SUCCESS);
-    Ok(kind)
 }
 
 /// `GetFileSize(file, *high)`.
@@ -436,8 +337,7 @@ fn get_file_information(call: &mut Call<'_>) -> Answer {
         call.write_u64(to.offset(place), info.modified.units())?;
     }
     let index = file_index(&path);
-    let fields =
-        [VOLUME_SERIAL, (size >> 32) as u32, size as u32, 1, (index >> 32) as u32, index as u32];
+    let fields = [VOLUME_SERIAL, (size >> 32) as u32, size as u32, 1, (index >> 32) as u32, index as u32];
     for (place, field) in (28..).step_by(4).zip(fields) {
         call.write_u32(to.offset(place), field)?;
     }
@@ -447,9 +347,9 @@ fn get_file_information(call: &mut Call<'_>) -> Answer {
 /// A number for a path: the same for the same file, and hardly ever for two (FNV-1a).
 fn file_index(path: &GuestPath) -> u64 {
     let lower = path.as_str().to_lowercase();
-    lower.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
+    lower
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// `GetFileTime(file, *creation, *access, *write)`.

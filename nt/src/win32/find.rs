@@ -71,7 +71,7 @@ fn find_first(call: &mut Call<'_>, to: UserPtr, width: Width) -> Answer {
     let Some(first) = left.pop() else { return Err(Win32Error::FILE_NOT_FOUND.into()) };
     let folder = folder_of(call, &name)?.0;
     write_entry(call, to, &folder, &first, width)?;
-    let handle = call.nt.process_mut().handles.insert(Object::Search(Search { left }), 0)?;
+    let handle = call.nt.process_mut().handles.insert(Object::Search(Search { folder, left }), 0)?;
     Ok(handle.raw())
 }
 
@@ -189,9 +189,9 @@ fn find_next_w(call: &mut Call<'_>) -> Answer {
 
 fn find_next(call: &mut Call<'_>, width: Width) -> Answer {
     let (handle, to) = (call.handle(0), call.ptr(1));
-    let next = search_of(call, handle)?.left.pop();
-    let entry = next.ok_or(Failure::Status(NtStatus::NO_MORE_FILES))?;
-    let folder = call.nt.process().current_directory.clone();
+    let search = search_of(call, handle)?;
+    let entry = search.left.pop().ok_or(Failure::Status(NtStatus::NO_MORE_FILES))?;
+    let folder = search.folder.clone();
     write_entry(call, to, &folder, &entry, width)?;
     Ok(1)
 }

@@ -1,16 +1,36 @@
 //! kernel32's and kernelbase's functions, one file per group; each file declares its exports in a table.
 
+mod codepage;
+mod codepage_tables;
+mod console;
+mod critical;
+mod environment;
 mod error;
 mod exception;
-// file, fileattr and find are being written by the files' developer: leave them alone.
 mod file;
 mod fileattr;
+mod filename;
 mod find;
+mod handles;
+mod heap;
+mod heap_blocks;
+mod local;
+mod locale;
 mod memory;
+mod message;
 mod module;
+mod multibyte;
 mod process;
+mod slist;
 mod state;
 mod stream;
+mod string;
+mod sync;
+mod system;
+mod text;
+mod time;
+mod tls;
+mod unwind;
 
 pub use state::Win32State;
 
@@ -27,4 +47,21 @@ pub(crate) const TABLES: &[&[Export]] = &[
     file::EXPORTS,
     fileattr::EXPORTS,
     find::EXPORTS,
+    console::EXPORTS,
+    critical::EXPORTS,
+    environment::EXPORTS,
+    filename::EXPORTS,
+    handles::EXPORTS,
+    heap::EXPORTS,
+    local::EXPORTS,
+    locale::EXPORTS,
+    message::EXPORTS,
+    multibyte::EXPORTS,
+    slist::EXPORTS,
+    string::EXPORTS,
+    sync::EXPORTS,
+    system::EXPORTS,
+    time::EXPORTS,
+    tls::EXPORTS,
+    unwind::EXPORTS,
 ];

@@ -1,6 +1,13 @@
 //! What the Win32 functions remember of a process between calls.
 
+use super::console::ConsoleState;
+use super::fileattr::FileNotes;
+use super::heap::Heaps;
+use super::local::Movable;
+use super::tls::LocalStorage;
 use crate::claim::UserPtr;
+use crate::executive::Handle;
+use std::collections::BTreeSet;
 
 /// State of the Win32 functions: one field per group, each with its own type in that group's file.
 #[derive(Debug, Default)]
@@ -9,4 +16,18 @@ pub struct Win32State {
     pub command_line_ansi: Option<UserPtr>,
     /// The process's error mode.
     pub error_mode: u32,
+    /// Heaps.
+    pub(crate) heaps: Heaps,
+    /// Movable local and global memory.
+    pub(crate) movable: Movable,
+    /// Dynamic thread-local and fiber-local slots.
+    pub(crate) storage: LocalStorage,
+    /// The console.
+    pub(crate) console: ConsoleState,
+    /// Attributes of files.
+    pub(crate) file_notes: FileNotes,
+    /// Handles that `CloseHandle` refuses.
+    pub(crate) protected_handles: BTreeSet<Handle>,
+    /// What encoded pointers are hidden with, once one was.
+    pub(crate) pointer_cookie: Option<u64>,
 }

@@ -11,8 +11,14 @@ use Arg::{U32, Word};
 const STD_INPUT: i32 = -10;
 /// `FILE_TYPE_DISK`.
 const TYPE_DISK: u64 = 1;
+/// `FILE_TYPE_CHAR`: the null device.
+const TYPE_CHARACTER: u64 = 2;
 /// `FILE_TYPE_PIPE`: the host's streams are not a Windows console.
 const TYPE_PIPE: u64 = 3;
+
+/// `FILE_WRITE_DATA` and `FILE_APPEND_DATA`.
+const WRITE_DATA: u32 = 0x2;
+const APPEND_DATA: u32 = 0x4;
 
 /// Streams and files by handle.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -55,17 +61,22 @@ fn get_file_type(call: &mut Call<'_>) -> Answer {
         | Object::Event(_)
         | Object::Mutex(_)
         | Object::Semaphore(_)
-        | Object::Search(_)
-        | Object::Other => Err(NtStatus::INVALID_HANDLE.into()),
+        | Object::Search(_) => Err(NtStatus::INVALID_HANDLE.into()),
+        Object::Other => Ok(TYPE_CHARACTER),
     }
 }
 
-/// The end of a file or a stream is a success of zero bytes.
+/// The end of a file is a success of zero bytes; the end of a stream, which is a pipe, is `ERROR_BROKEN_PIPE`.
 fn read_file(call: &mut Call<'_>) -> Answer {
     let (handle, buffer, bytes) = (call.handle(0), call.ptr(1), u64::from(call.u32(2)));
     let place = begin(call)?;
+    if call.is_null_handle(handle)? {
+        return finish(call, 0);
+    }
+    let is_stream = matches!(call.nt.process().handles.get(handle)?, Object::Console(_));
     let done = match call.read_object(handle, buffer, bytes, place) {
         Err(Failure::Status(NtStatus::END_OF_FILE)) if call.ptr(4).is_null() => 0,
+        Ok(0) if is_stream && bytes > 0 => return Err(Win32Error::BROKEN_PIPE.into()),
         other => other?,
     };
     finish(call, done)
@@ -74,6 +85,12 @@ fn read_file(call: &mut Call<'_>) -> Answer {
 fn write_file(call: &mut Call<'_>) -> Answer {
     let (handle, buffer, bytes) = (call.handle(0), call.ptr(1), u64::from(call.u32(2)));
     let place = begin(call)?;
+    if call.is_null_handle(handle)? {
+        return finish(call, bytes);
+    }
+    // A handle that may append and not write puts everything at the end.
+    let appends = call.nt.process().handles.access(handle)? & (WRITE_DATA | APPEND_DATA) == APPEND_DATA;
+    let place = if appends { Place::End } else { place };
     let done = call.write_object(handle, buffer, bytes, place)?;
     finish(call, done)
 }
