@@ -1,0 +1,189 @@
+//! Gets a wheel with pip, checks it, unpacks it, once for all tests that want it at the same time.
+
+use super::table::Pin;
+use sha2::{Digest, Sha256};
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// How often a download is tried.
+const ATTEMPTS: u32 = 3;
+
+/// Rest between two tries.
+const REST: Duration = Duration::from_secs(2);
+
+/// The environment variable that forbids the network.
+const OFFLINE: &str = "VADOSE_OFFLINE";
+
+/// Why a file is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// It was never fetched, and may not be now.
+    #[error("{what} is not in {}, and {OFFLINE} is set", .folder.display())]
+    Offline {
+        /// The wheel.
+        what: String,
+        /// Where it would be.
+        folder: PathBuf,
+    },
+    /// pip could not get it.
+    #[error(
+        "{what} could not be downloaded in {ATTEMPTS} tries. Is the network there? {OFFLINE}=1 leaves such tests out. \
+         pip said: {said}"
+    )]
+    Pip {
+        /// The wheel.
+        what: String,
+        /// The end of pip's complaint.
+        said: String,
+    },
+    /// What came is not what was pinned.
+    #[error("{what} has the SHA-256 {found}, and {wanted} is pinned")]
+    Hash {
+        /// The wheel.
+        what: String,
+        /// The hash that came.
+        found: String,
+        /// The hash of the table.
+        wanted: String,
+    },
+    /// The wheel does not have the file that the table says.
+    #[error("{what} has no file {file}")]
+    NoSuchFile {
+        /// The wheel.
+        what: String,
+        /// The file's path in it.
+        file: String,
+    },
+    /// The host's files or programs failed.
+    #[error("{what}: {reason}")]
+    Host {
+        /// What was done.
+        what: String,
+        /// What the host said.
+        reason: io::Error,
+    },
+}
+
+/// Path of a pinned file on this host, fetched now if it was not before.
+///
+/// # Errors
+///
+/// [`DownloadError`]: no network, the wrong bytes, no Python 3 with pip.
+pub fn fetch(pin: &Pin) -> Result<PathBuf, DownloadError> {
+    let downloads = downloads_folder();
+    let folder = downloads.join(pin.folder());
+    if !folder.exists() {
+        get_once(pin, &downloads, &folder)?;
+    }
+    let file = folder.join(pin.file);
+    if !file.is_file() {
+        return Err(DownloadError::NoSuchFile { what: pin.folder(), file: pin.file.to_owned() });
+    }
+    Ok(file)
+}
+
+/// `downloads` in cargo's target folder.
+fn downloads_folder() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    workspace.join(target).join("downloads")
+}
+
+/// Whoever holds the lock gets the wheel; the others find it there.
+fn get_once(pin: &Pin, downloads: &Path, folder: &Path) -> Result<(), DownloadError> {
+    if env::var_os(OFFLINE).is_some_and(|value| value == "1") {
+        return Err(DownloadError::Offline { what: pin.folder(), folder: downloads.to_owned() });
+    }
+    fs::create_dir_all(downloads).map_err(host(downloads))?;
+    let lock_path = downloads.join(format!("{}.lock", pin.folder()));
+    let lock = File::create(&lock_path).map_err(host(&lock_path))?;
+    lock.lock().map_err(host(&lock_path))?;
+    if folder.exists() {
+        return Ok(());
+    }
+    let partial = downloads.join(format!("{}.partial", pin.folder()));
+    if partial.exists() {
+        fs::remove_dir_all(&partial).map_err(host(&partial))?;
+    }
+    let wheel = download(pin, &partial.join("wheel"))?;
+    check_hash(pin, &wheel)?;
+    let unpacked = partial.join("unpacked");
+    unpack(&wheel, &unpacked)?;
+    fs::rename(&unpacked, folder).map_err(host(folder))?;
+    fs::remove_dir_all(&partial).map_err(host(&partial))
+}
+
+fn download(pin: &Pin, into: &Path) -> Result<PathBuf, DownloadError> {
+    let mut said = String::new();
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            sleep(REST);
+        }
+        let done = pip(pin, into)?;
+        if done.status.success() {
+            return only_file(pin, into);
+        }
+        said = last_line(&done.stderr);
+    }
+    Err(DownloadError::Pip { what: pin.folder(), said })
+}
+
+fn pip(pin: &Pin, into: &Path) -> Result<Output, DownloadError> {
+    let requirement = format!("{}=={}", pin.package, pin.version);
+    python()
+        .args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"])
+        .args(["--only-binary", ":all:", "--python-version", "3.11", "--platform", pin.platform])
+        .args(["--retries", "2", "--timeout", "30", "--dest"])
+        .arg(into)
+        .arg(requirement)
+        .output()
+        .map_err(|reason| DownloadError::Host { what: "running python3 -m pip".to_owned(), reason })
+}
+
+fn only_file(pin: &Pin, folder: &Path) -> Result<PathBuf, DownloadError> {
+    let mut entries = fs::read_dir(folder).map_err(host(folder))?;
+    let none = || DownloadError::NoSuchFile { what: pin.folder(), file: "*.whl".to_owned() };
+    Ok(entries.next().ok_or_else(none)?.map_err(host(folder))?.path())
+}
+
+fn check_hash(pin: &Pin, wheel: &Path) -> Result<(), DownloadError> {
+    let bytes = fs::read(wheel).map_err(host(wheel))?;
+    let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    if found == pin.sha256 {
+        return Ok(());
+    }
+    Err(DownloadError::Hash { what: pin.folder(), found, wanted: pin.sha256.to_owned() })
+}
+
+/// A wheel is a zip archive. Python's own reader drops `..` and absolute paths.
+fn unpack(wheel: &Path, into: &Path) -> Result<(), DownloadError> {
+    let done = python()
+        .args(["-m", "zipfile", "-e"])
+        .arg(wheel)
+        .arg(into)
+        .output()
+        .map_err(|reason| DownloadError::Host { what: "running python3 -m zipfile".to_owned(), reason })?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let reason = io::Error::other(last_line(&done.stderr));
+    Err(DownloadError::Host { what: format!("unpacking {}", wheel.display()), reason })
+}
+
+fn python() -> Command {
+    Command::new("python3")
+}
+
+fn last_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned()
+}
+
+fn host(path: &Path) -> impl Fn(io::Error) -> DownloadError {
+    move |reason| DownloadError::Host { what: path.display().to_string(), reason }
+}

@@ -1,0 +1,187 @@
+//! Runs a program on an edition inside this process and keeps all that it said.
+
+use std::io::{self, Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use vadose_facts::ntdef::edition;
+use vadose_machine::host::{FolderHost, Streams};
+use vadose_machine::report::{AddressSpaceMap, RunReport};
+use vadose_machine::{Machine, MachineError, MachineOptions};
+use vadose_unicorn::{ProcessorPage, UnicornCpu};
+
+/// Guest RAM of a run: small, so that tests beside each other fit.
+pub const RAM_BYTES: u64 = 256 << 20;
+
+/// After this much of the host's time a run is stopped: nothing in the lab takes as long.
+pub const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+/// A program and the machine it gets. The folder that it is in is the guest's `C:\work`.
+#[derive(Clone, Debug)]
+pub struct Run {
+    options: MachineOptions,
+    input: Vec<u8>,
+    time_limit: Duration,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The machine's report.
+    pub report: RunReport,
+    /// What the program wrote to its standard output.
+    pub output: String,
+    /// What it wrote to its standard error.
+    pub error: String,
+}
+
+/// Path of a sample guest's binary: `bits` is `x64` or `x86`.
+pub fn sample(bits: &str, name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/bin").join(bits).join(format!("{name}.exe"))
+}
+
+impl Run {
+    /// A program of the host on an edition, with seed 0, no arguments and no input.
+    ///
+    /// # Panics
+    ///
+    /// If there is no edition of that name, or the path has no folder.
+    pub fn new(program: &Path, edition_name: &str) -> Self {
+        let options = MachineOptions {
+            edition: edition(edition_name).expect("an edition of the table"),
+            ram_bytes: RAM_BYTES,
+            page_file_bytes: 0,
+            seed: 0,
+            program: program.to_owned(),
+            arguments: Vec::new(),
+            folder: program.parent().expect("a program is in a folder").to_owned(),
+            writable: Vec::new(),
+        };
+        Self { options, input: Vec::new(), time_limit: TIME_LIMIT }
+    }
+
+    /// With these arguments.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.options.arguments = arguments.iter().map(|&one| one.to_owned()).collect();
+        self
+    }
+
+    /// With these bytes on standard input.
+    #[must_use]
+    pub fn input(mut self, input: &[u8]) -> Self {
+        self.input = input.to_vec();
+        self
+    }
+
+    /// With another seed.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = seed;
+        self
+    }
+
+    /// Stopped after this much of the host's time.
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Boots, loads, runs to the end; the records of the memory manager are audited before and after.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`] if the program cannot be loaded or the processor fails; what the program does is in the report.
+    ///
+    /// # Panics
+    ///
+    /// If the memory manager's records disagree.
+    pub fn finish(self) -> Result<Outcome, MachineError> {
+        self.start()?.finish()
+    }
+
+    /// Boots and loads, and runs no instruction yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Self::finish).
+    pub fn start(self) -> Result<Started, MachineError> {
+        let (output, error) = (Capture::default(), Capture::default());
+        let streams = Streams {
+            input: Box::new(Cursor::new(self.input)),
+            output: Box::new(output.clone()),
+            error: Box::new(error.clone()),
+        };
+        let machine = Machine::load(&self.options, FolderHost::new(&self.options, streams)?)?;
+        let (phys, va) = machine.processor_page();
+        let cpu = UnicornCpu::new(machine.cpu_mode(), machine.ram(), ProcessorPage { phys, va })?;
+        Ok(Started { machine, cpu, output, error, time_limit: self.time_limit })
+    }
+
+    /// The address space with the program and its DLLs in place; DLLs that are missing are listed.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`] if the program cannot be loaded.
+    pub fn list(self) -> Result<AddressSpaceMap, MachineError> {
+        let nowhere = || Box::new(io::sink());
+        let streams = Streams { input: Box::new(io::empty()), output: nowhere(), error: nowhere() };
+        let host = FolderHost::new(&self.options, streams)?;
+        Ok(Machine::load_for_listing(&self.options, host)?.map())
+    }
+}
+
+/// A machine with its program in place.
+pub struct Started {
+    machine: Machine,
+    cpu: UnicornCpu,
+    output: Capture,
+    error: Capture,
+    time_limit: Duration,
+}
+
+impl Started {
+    /// The machine.
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Runs the program to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`] if the processor fails.
+    ///
+    /// # Panics
+    ///
+    /// If the memory manager's records disagree.
+    pub fn finish(mut self) -> Result<Outcome, MachineError> {
+        self.machine.audit().expect("the records agree before the run");
+        let report = self.machine.run(&mut self.cpu, Some(self.time_limit))?;
+        self.machine.audit().expect("the records agree after the run");
+        Ok(Outcome { report, output: self.output.text(), error: self.error.text() })
+    }
+}
+
+/// A stream that keeps what is written to it.
+#[derive(Clone, Debug, Default)]
+struct Capture(Arc<Mutex<Vec<u8>>>);
+
+impl Capture {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Capture {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(from);
+        Ok(from.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
