@@ -3,7 +3,7 @@
 use super::filename::is_null_device;
 use super::text::Width;
 use crate::executive::{Handle, Object, OpenFile};
-use crate::host::{FileAccess, FileInfo, FileKind, HostFile, Wish};
+use crate::host::{Console, FileAccess, FileInfo, FileKind, HostFile, Wish};
 use crate::path::GuestPath;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
@@ -22,6 +22,8 @@ const ALWAYS_GRANTED: u32 = 0x10_0080;
 /// `FILE_WRITE_DATA | FILE_APPEND_DATA`.
 const WRITING: u32 = 0x6;
 const WRITE_DATA: u32 = 0x2;
+/// `FILE_WRITE_ATTRIBUTES`.
+const WRITE_ATTRIBUTES: u32 = 0x100;
 /// `DELETE`.
 const DELETE: u32 = 0x1_0000;
 /// `FILE_FLAG_BACKUP_SEMANTICS`: folders can be opened.
@@ -31,7 +33,7 @@ const DELETE_ON_CLOSE: u32 = 0x400_0000;
 /// `ERROR_NEGATIVE_SEEK`.
 const NEGATIVE_SEEK: Win32Error = Win32Error::new(131);
 /// Serial number of the drive.
-const VOLUME_SERIAL: u32 = 0x5644_5331;
+pub(super) const VOLUME_SERIAL: u32 = 0x5644_5331;
 
 /// The file functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -57,6 +59,7 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("UnlockFileEx", &[Word, U32, U32, U32, Word], lock_file).set("core-file"),
     Export::system("GetFileInformationByHandle", &[Word, Word], get_file_information).set("core-file"),
     Export::system("GetFileTime", &[Word, Word, Word, Word], get_file_time).set("core-file"),
+    Export::system("SetFileTime", &[Word, Word, Word, Word], set_file_time).set("core-file"),
     Export::system("SetFileInformationByHandle", &[Word, U32, Word, U32], set_file_information)
         .set("core-file"),
     Export::system("GetFinalPathNameByHandleA", &[Word, Word, U32, U32], final_path_a).set("core-file"),
@@ -89,7 +92,8 @@ fn create_file_w(call: &mut Call<'_>) -> Answer {
     create_file(call, Width::Wide)
 }
 
-/// `CreateFile(name, access, sharing, security, disposition, flags, template)`.
+/// `CreateFile(name, access, sharing, security, disposition, flags, template)`. Sharing modes are accepted and not
+/// enforced: an open file can be opened again, removed and renamed whatever they say.
 fn create_file(call: &mut Call<'_>, width: Width) -> Answer {
     let (name_at, wanted, disposition, flags) = (call.ptr(0), call.u32(1), call.u32(4), call.u32(5));
     let wish = wish_of(disposition)?;
@@ -107,18 +111,42 @@ fn create_file(call: &mut Call<'_>, width: Width) -> Answer {
         call.set_last_error(Win32Error::SUCCESS);
         return Ok(handle.raw());
     }
+    let inherit = inherits(call)?;
+    if let Some(stream) = console_device(&name, wanted) {
+        let handle = call.nt.process_mut().handles.insert(Object::Console(stream), access)?;
+        *call.nt.process_mut().handles.inherit(handle)? = inherit;
+        call.set_last_error(Win32Error::SUCCESS);
+        return Ok(handle.raw());
+    }
     let path = call.resolve(&name)?;
     let known = call.host.info(&path).ok();
     let file = match known {
         Some(FileInfo { kind: FileKind::Directory, .. }) => open_folder(path, wish, flags)?,
         _ => open_plain(call, path, access, wish, flags)?,
     };
-    let inherit = inherits(call)?;
-    let handle = call.nt.process_mut().handles.insert(Object::File(file), access)?;
+    let host_file = file.file;
+    let handle = call.nt.process_mut().handles.insert(Object::File(file), access).inspect_err(|_| {
+        if let Some(file) = host_file {
+            call.host.close(file);
+        }
+    })?;
     *call.nt.process_mut().handles.inherit(handle)? = inherit;
     let existed = known.is_some() && matches!(wish, Wish::CreateAlways | Wish::OpenAlways);
     call.set_last_error(if existed { Win32Error::ALREADY_EXISTS } else { Win32Error::SUCCESS });
     Ok(handle.raw())
+}
+
+/// The console's devices; `CON` is its input or its output, by the access that is wanted.
+fn console_device(name: &str, wanted: u32) -> Option<Console> {
+    let name = name.strip_prefix("\\\\.\\").unwrap_or(name);
+    let generic = wanted & (GENERIC[0].0 | GENERIC_WRITE);
+    match name.to_ascii_uppercase().as_str() {
+        "CONIN$" => Some(Console::Input),
+        "CONOUT$" => Some(Console::Output),
+        "CON" if generic == GENERIC[0].0 => Some(Console::Input),
+        "CON" if generic == GENERIC_WRITE => Some(Console::Output),
+        _other_names => None,
+    }
 }
 
 /// The third field of a `SECURITY_ATTRIBUTES`.
@@ -148,10 +176,11 @@ fn open_plain(
     flags: u32,
 ) -> Result<OpenFile, Failure> {
     let writes = access & WRITING != 0;
-    if writes && call.is_read_only(&path) {
+    let makes = matches!(wish, Wish::CreateNew | Wish::CreateAlways | Wish::TruncateExisting);
+    let changes_content = writes || makes && wish != Wish::CreateNew || flags & DELETE_ON_CLOSE != 0;
+    if changes_content && call.is_read_only(&path) {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
-    let makes = matches!(wish, Wish::CreateNew | Wish::CreateAlways | Wish::TruncateExisting);
     let missing = wish == Wish::OpenAlways && call.host.info(&path).is_err();
     let changes = writes || makes || missing || flags & DELETE_ON_CLOSE != 0;
     let kind = if changes { FileAccess::ReadWrite } else { FileAccess::Read };
@@ -233,8 +262,14 @@ fn get_file_size_ex(call: &mut Call<'_>) -> Answer {
     Ok(1)
 }
 
-/// Moves a file's position: 0 from its start, 1 from where it is, 2 from its end.
-fn seek(call: &mut Call<'_>, handle: Handle, distance: i64, method: u32) -> Result<u64, Failure> {
+/// Moves a file's position: 0 from its start, 1 from where it is, 2 from its end. A position that the caller could not
+/// be told is refused before anything moves.
+fn seek(
+    call: &mut Call<'_>,
+    handle: Handle,
+    (distance, method): (i64, u32),
+    limit: u64,
+) -> Result<u64, Failure> {
     let start = match method {
         0 => 0,
         1 => call.open_file(handle)?.position,
@@ -244,6 +279,9 @@ fn seek(call: &mut Call<'_>, handle: Handle, distance: i64, method: u32) -> Resu
     call.host_file(handle)?;
     let position = start.checked_add_signed(distance).filter(|position| *position <= i64::MAX as u64);
     let position = position.ok_or(Failure::Error(NEGATIVE_SEEK))?;
+    if position > limit {
+        return Err(Win32Error::INVALID_PARAMETER.into());
+    }
     if let Object::File(file) = call.nt.process_mut().handles.get_mut(handle)? {
         file.position = position;
     }
@@ -258,12 +296,9 @@ fn set_file_pointer(call: &mut Call<'_>) -> Answer {
     } else {
         (u64::from(call.read_u32(high_at)?) << 32 | u64::from(low)).cast_signed()
     };
-    let position = seek(call, handle, distance, method)?;
-    if high_at.is_null() {
-        if position > u64::from(u32::MAX) {
-            return Err(Win32Error::INVALID_PARAMETER.into());
-        }
-    } else {
+    let limit = if high_at.is_null() { u64::from(u32::MAX) } else { i64::MAX as u64 };
+    let position = seek(call, handle, (distance, method), limit)?;
+    if !high_at.is_null() {
         call.write_u32(high_at, (position >> 32) as u32)?;
     }
     call.set_last_error(Win32Error::SUCCESS);
@@ -273,7 +308,7 @@ fn set_file_pointer(call: &mut Call<'_>) -> Answer {
 /// `SetFilePointerEx(file, distance, *position, method)`.
 fn set_file_pointer_ex(call: &mut Call<'_>) -> Answer {
     let (handle, distance, to, method) = (call.handle(0), call.arg(1), call.ptr(2), call.u32(3));
-    let position = seek(call, handle, distance.cast_signed(), method)?;
+    let position = seek(call, handle, (distance.cast_signed(), method), i64::MAX as u64)?;
     if !to.is_null() {
         call.write_u64(to, position)?;
     }
@@ -333,8 +368,8 @@ fn get_file_information(call: &mut Call<'_>) -> Answer {
     let size = if info.kind == FileKind::File { call.file_size(handle)? } else { 0 };
     let attributes = call.attributes_of(&path, &info);
     call.write_u32(to, attributes)?;
-    for place in [4, 12, 20] {
-        call.write_u64(to.offset(place), info.modified.units())?;
+    for (place, time) in (4..).step_by(8).zip(call.times_of(&path, &info)) {
+        call.write_u64(to.offset(place), time)?;
     }
     let index = file_index(&path);
     let fields = [VOLUME_SERIAL, (size >> 32) as u32, size as u32, 1, (index >> 32) as u32, index as u32];
@@ -355,13 +390,36 @@ fn file_index(path: &GuestPath) -> u64 {
 /// `GetFileTime(file, *creation, *access, *write)`.
 fn get_file_time(call: &mut Call<'_>) -> Answer {
     let path = call.open_file(call.handle(0))?.path.clone();
-    let modified = call.host.info(&path)?.modified.units();
-    for index in 1..4 {
+    let info = call.host.info(&path)?;
+    for (index, time) in (1..).zip(call.times_of(&path, &info)) {
         let at = call.ptr(index);
         if !at.is_null() {
-            call.write_u64(at, modified)?;
+            call.write_u64(at, time)?;
         }
     }
+    Ok(1)
+}
+
+/// `SetFileTime(file, *creation, *access, *write)`: null pointers, 0 and -1 leave a time as it is.
+fn set_file_time(call: &mut Call<'_>) -> Answer {
+    let handle = call.handle(0);
+    let path = call.open_file(handle)?.path.clone();
+    require(call, handle, WRITE_ATTRIBUTES)?;
+    let mut times = [None; 3];
+    for (index, time) in (1..).zip(&mut times) {
+        let at = call.ptr(index);
+        let wanted = if at.is_null() { 0 } else { call.read_u64(at)? };
+        match wanted {
+            0 | u64::MAX => {}
+            wanted if wanted > i64::MAX as u64 => return Err(Win32Error::INVALID_PARAMETER.into()),
+            wanted => *time = Some(wanted),
+        }
+    }
+    let info = call.host.info(&path)?;
+    if info.access != FileAccess::ReadWrite {
+        return Err(NtStatus::ACCESS_DENIED.into());
+    }
+    call.note_times(&path, &info, times);
     Ok(1)
 }
 

@@ -1,8 +1,9 @@
 //! Files by name: attributes, deleting, moving, copying, folders.
 
+use super::file::VOLUME_SERIAL;
 use super::text::Width;
 use crate::UserPtr;
-use crate::host::{FileAccess, FileInfo, FileKind, Wish};
+use crate::host::{FileAccess, FileInfo, FileKind, HostFile, Moment, Wish};
 use crate::path::GuestPath;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use std::collections::BTreeMap;
@@ -24,6 +25,12 @@ const MAX_NOTES: usize = 1 << 16;
 const REPLACE_EXISTING: u32 = 0x1;
 /// `MOVEFILE_DELAY_UNTIL_REBOOT`: there is no reboot.
 const DELAY: u32 = 0x4;
+/// Names that are tried for a file that is put aside.
+const MAX_ASIDE: u32 = 1000;
+/// Units of a file's name at most.
+const MAX_COMPONENT: u32 = 255;
+/// `FILE_CASE_PRESERVED_NAMES | FILE_UNICODE_ON_DISK`.
+const VOLUME_FLAGS: u32 = 0x6;
 /// Bytes copied at a time.
 const COPY_PIECE_BYTES: usize = 1 << 16;
 
@@ -47,37 +54,69 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("MoveFileExW", &[Word, Word, U32], move_file_w).set("core-file"),
     Export::system("CopyFileA", &[Word, Word, U32], copy_file_a).only_in_kernel32(),
     Export::system("CopyFileW", &[Word, Word, U32], copy_file_w).set("core-file"),
+    Export::system("GetVolumeInformationA", &[Word, Word, U32, Word, Word, Word, Word, U32], get_volume_a)
+        .only_in_kernel32(),
+    Export::system("GetVolumeInformationW", &[Word, Word, U32, Word, Word, Word, Word, U32], get_volume_w)
+        .set("core-file"),
 ];
 
-/// Attributes that the program set, by path in lower case: the host keeps none, so they last as long as the process.
+/// Attributes and times that the program set, by path in lower case: the host keeps none, so they last as long as the
+/// process.
 #[derive(Debug, Default)]
-pub(crate) struct FileNotes(BTreeMap<String, u32>);
+pub(crate) struct FileNotes(BTreeMap<String, Note>);
+
+/// What the program set of one file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Note {
+    attributes: Option<u32>,
+    created: Option<u64>,
+    accessed: Option<u64>,
+    /// The time of the last write, and the host's time when it was set: a write since then counts instead.
+    written: Option<(u64, Moment)>,
+}
 
 impl FileNotes {
     fn key(path: &GuestPath) -> String {
         path.as_str().to_lowercase()
     }
 
-    fn get(&self, path: &GuestPath) -> Option<u32> {
-        self.0.get(&Self::key(path)).copied()
+    fn get(&self, path: &GuestPath) -> Note {
+        self.0.get(&Self::key(path)).copied().unwrap_or_default()
     }
 
-    fn set(&mut self, path: &GuestPath, attributes: u32) {
+    fn put(&mut self, path: &GuestPath, note: Note) {
         let key = Self::key(path);
         if self.0.len() < MAX_NOTES || self.0.contains_key(&key) {
-            self.0.insert(key, attributes & SETTABLE);
+            self.0.insert(key, note);
         }
     }
 
-    fn take(&mut self, path: &GuestPath) -> Option<u32> {
-        self.0.remove(&Self::key(path))
+    fn set(&mut self, path: &GuestPath, attributes: u32) {
+        let note = Note { attributes: Some(attributes & SETTABLE), ..self.get(path) };
+        self.put(path, note);
+    }
+
+    fn forget(&mut self, path: &GuestPath) {
+        self.0.remove(&Self::key(path));
+    }
+
+    /// A file or a folder has another path, and with a folder what is in it.
+    fn rename(&mut self, from: &GuestPath, to: &GuestPath) {
+        let (from, to) = (Self::key(from), Self::key(to));
+        let below = format!("{from}\\");
+        let moves = |key: &String| *key == from || key.starts_with(&below);
+        let old: Vec<String> = self.0.keys().filter(|key| moves(key)).cloned().collect();
+        for key in old {
+            let note = self.0.remove(&key).expect("its key was just listed");
+            self.0.insert(format!("{to}{}", &key[from.len()..]), note);
+        }
     }
 }
 
 impl Call<'_> {
     /// The `FILE_ATTRIBUTE_*` bits of a file. A file that the guest may not write is read-only.
     pub(super) fn attributes_of(&self, path: &GuestPath, info: &FileInfo) -> u32 {
-        let noted = self.nt.process().win32.file_notes.get(path);
+        let noted = self.nt.process().win32.file_notes.get(path).attributes;
         match info.kind {
             FileKind::Directory => DIRECTORY | noted.unwrap_or(0),
             FileKind::File => {
@@ -90,16 +129,51 @@ impl Call<'_> {
         }
     }
 
+    /// When a file was created, read and written.
+    pub(super) fn times_of(&self, path: &GuestPath, info: &FileInfo) -> [u64; 3] {
+        let note = self.nt.process().win32.file_notes.get(path);
+        let modified = info.modified.units();
+        let written = note.written.filter(|(_, host)| *host == info.modified).map(|(time, _)| time);
+        [note.created, note.accessed, written].map(|time| time.unwrap_or(modified))
+    }
+
+    /// Remembers times of a file; `None` leaves one as it is.
+    pub(super) fn note_times(&mut self, path: &GuestPath, info: &FileInfo, times: [Option<u64>; 3]) {
+        let notes = &mut self.nt.process_mut().win32.file_notes;
+        let old = notes.get(path);
+        let [created, accessed, written] = times;
+        let note = Note {
+            created: created.or(old.created),
+            accessed: accessed.or(old.accessed),
+            written: written.map(|time| (time, info.modified)).or(old.written),
+            ..old
+        };
+        notes.put(path, note);
+    }
+
     /// Whether the program made the file read-only.
     pub(super) fn is_read_only(&self, path: &GuestPath) -> bool {
-        self.nt.process().win32.file_notes.get(path).is_some_and(|noted| noted & READ_ONLY != 0)
+        let noted = self.nt.process().win32.file_notes.get(path).attributes;
+        noted.is_some_and(|noted| noted & READ_ONLY != 0)
+    }
+
+    /// What a `WIN32_FILE_ATTRIBUTE_DATA` is and a `WIN32_FIND_DATA` begins with.
+    pub(super) fn find_data_head(&self, path: &GuestPath, info: &FileInfo) -> [u8; 36] {
+        let mut head = [0; 36];
+        head[..4].copy_from_slice(&self.attributes_of(path, info).to_le_bytes());
+        for (place, time) in (4..).step_by(8).zip(self.times_of(path, info)) {
+            head[place..place + 8].copy_from_slice(&time.to_le_bytes());
+        }
+        head[28..32].copy_from_slice(&((info.size >> 32) as u32).to_le_bytes());
+        head[32..36].copy_from_slice(&(info.size as u32).to_le_bytes());
+        head
     }
 
     /// Remembers the attributes of a new file, the low bits of `CreateFile`'s flags.
     pub(super) fn note_attributes(&mut self, path: &GuestPath, flags: u32) {
         let attributes = flags & SETTABLE & !ARCHIVE;
         let notes = &mut self.nt.process_mut().win32.file_notes;
-        notes.take(path);
+        notes.forget(path);
         if attributes != 0 {
             notes.set(path, attributes | ARCHIVE);
         }
@@ -142,21 +216,9 @@ fn get_attributes_ex(call: &mut Call<'_>, width: Width) -> Answer {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
     let (path, info) = call.info_at(name, width)?;
-    let attributes = call.attributes_of(&path, &info);
-    call.write(to, &find_data_head(attributes, &info))?;
+    let data = call.find_data_head(&path, &info);
+    call.write(to, &data)?;
     Ok(1)
-}
-
-/// What a `WIN32_FILE_ATTRIBUTE_DATA` is and a `WIN32_FIND_DATA` begins with.
-pub(super) fn find_data_head(attributes: u32, info: &FileInfo) -> [u8; 36] {
-    let mut head = [0; 36];
-    head[..4].copy_from_slice(&attributes.to_le_bytes());
-    for place in [4, 12, 20] {
-        head[place..place + 8].copy_from_slice(&info.modified.units().to_le_bytes());
-    }
-    head[28..32].copy_from_slice(&((info.size >> 32) as u32).to_le_bytes());
-    head[32..36].copy_from_slice(&(info.size as u32).to_le_bytes());
-    head
 }
 
 fn set_attributes_a(call: &mut Call<'_>) -> Answer {
@@ -204,8 +266,12 @@ fn delete(call: &mut Call<'_>, width: Width, kind: FileKind) -> Answer {
     if call.is_read_only(&path) {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
+    // The process has its current folder open.
+    if kind == FileKind::Directory && path.same_file(&call.nt.process().current_directory) {
+        return Err(NtStatus::SHARING_VIOLATION.into());
+    }
     call.host.remove(&path, kind)?;
-    call.nt.process_mut().win32.file_notes.take(&path);
+    call.nt.process_mut().win32.file_notes.forget(&path);
     Ok(1)
 }
 
@@ -243,25 +309,53 @@ fn move_file(call: &mut Call<'_>, width: Width) -> Answer {
     if flags & DELAY != 0 {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
-    let (from, _) = call.info_at(from_at, width)?;
+    let (from, source) = call.info_at(from_at, width)?;
     let to = call.path(to_at, width)?;
-    let same = from.same_file(&to);
-    if let (Ok(target), false) = (call.host.info(&to), same) {
-        if flags & REPLACE_EXISTING == 0 {
+    match call.host.info(&to) {
+        Ok(_) if !from.same_file(&to) && flags & REPLACE_EXISTING == 0 => {
             return Err(Win32Error::ALREADY_EXISTS.into());
         }
-        if target.kind == FileKind::Directory || call.is_read_only(&to) {
-            return Err(NtStatus::ACCESS_DENIED.into());
+        Ok(target) if !from.same_file(&to) => {
+            let folder = [source.kind, target.kind].contains(&FileKind::Directory);
+            if folder || call.is_read_only(&to) {
+                return Err(NtStatus::ACCESS_DENIED.into());
+            }
+            replace(call, &from, &to)?;
         }
-        call.host.remove(&to, FileKind::File)?;
+        Ok(_) | Err(_) => call.host.rename(&from, &to)?,
     }
-    call.host.rename(&from, &to)?;
     let notes = &mut call.nt.process_mut().win32.file_notes;
-    notes.take(&to);
-    if let Some(attributes) = notes.take(&from) {
-        notes.set(&to, attributes);
+    if !from.same_file(&to) {
+        notes.forget(&to);
+        notes.rename(&from, &to);
     }
     Ok(1)
+}
+
+/// Puts a file in the place of another, which is put aside until that has worked.
+fn replace(call: &mut Call<'_>, from: &GuestPath, to: &GuestPath) -> Result<(), NtStatus> {
+    let aside = aside(call, to)?;
+    call.host.rename(to, &aside)?;
+    match call.host.rename(from, to) {
+        Ok(()) => call.host.remove(&aside, FileKind::File),
+        Err(status) => {
+            call.host.rename(&aside, to)?;
+            Err(status)
+        }
+    }
+}
+
+/// A name beside a file that nothing has.
+fn aside(call: &mut Call<'_>, path: &GuestPath) -> Result<GuestPath, NtStatus> {
+    for number in 0..MAX_ASIDE {
+        let candidate = path.parent().join(&format!("~replaced{number}.tmp"))?;
+        match call.host.info(&candidate) {
+            Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::NO_SUCH_FILE) => return Ok(candidate),
+            Ok(_) => {}
+            Err(status) => return Err(status),
+        }
+    }
+    Err(NtStatus::OBJECT_NAME_COLLISION)
 }
 
 fn copy_file_a(call: &mut Call<'_>) -> Answer {
@@ -295,14 +389,26 @@ fn copy_file(call: &mut Call<'_>, width: Width) -> Answer {
         Err(status) => Err(status.into()),
     };
     call.host.close(source);
-    copied.map(|()| 1)
+    copied?;
+    copy_note(call, (&from, &info), &to)?;
+    Ok(1)
 }
 
-fn copy_bytes(
+/// A copy has the attributes of its source and the time of its last write.
+fn copy_note(
     call: &mut Call<'_>,
-    source: crate::host::HostFile,
-    target: crate::host::HostFile,
-) -> Result<(), Failure> {
+    (from, info): (&GuestPath, &FileInfo),
+    to: &GuestPath,
+) -> Result<(), NtStatus> {
+    let [_, _, written] = call.times_of(from, info);
+    let made = call.host.info(to)?;
+    let notes = &mut call.nt.process_mut().win32.file_notes;
+    let attributes = notes.get(from).attributes;
+    notes.put(to, Note { attributes, written: Some((written, made.modified)), ..Note::default() });
+    Ok(())
+}
+
+fn copy_bytes(call: &mut Call<'_>, source: HostFile, target: HostFile) -> Result<(), Failure> {
     let mut piece = vec![0; COPY_PIECE_BYTES];
     let mut offset = 0;
     loop {
@@ -313,4 +419,40 @@ fn copy_bytes(
         call.host.write_at(target, offset, &piece[..read])?;
         offset += read as u64;
     }
+}
+
+fn get_volume_a(call: &mut Call<'_>) -> Answer {
+    get_volume(call, Width::Narrow)
+}
+
+fn get_volume_w(call: &mut Call<'_>) -> Answer {
+    get_volume(call, Width::Wide)
+}
+
+/// `GetVolumeInformation(root, *label, room, *serial, *longest name, *flags, *file system, room)`. The root is written
+/// with its backslash; a null one means the current drive.
+fn get_volume(call: &mut Call<'_>, width: Width) -> Answer {
+    let root_at = call.ptr(0);
+    let root = call.optional_text(root_at, width)?.unwrap_or_else(|| "C:\\".to_owned());
+    if !root.ends_with(['\\', '/']) || call.resolve(&root)? != GuestPath::root() {
+        return Err(Win32Error::INVALID_NAME.into());
+    }
+    let texts = [(call.ptr(1), call.u32(2), ""), (call.ptr(6), call.u32(7), "NTFS")];
+    for (to, room, text) in texts {
+        if !to.is_null() && u64::from(room) <= text.len() as u64 {
+            return Err(NtStatus::BUFFER_OVERFLOW.into());
+        }
+    }
+    let numbers = [(call.ptr(3), VOLUME_SERIAL), (call.ptr(4), MAX_COMPONENT), (call.ptr(5), VOLUME_FLAGS)];
+    for (to, number) in numbers {
+        if !to.is_null() {
+            call.write_u32(to, number)?;
+        }
+    }
+    for (to, room, text) in texts {
+        if !to.is_null() {
+            call.put_text(to, room, text, width)?;
+        }
+    }
+    Ok(1)
 }

@@ -1,6 +1,5 @@
 //! Searches for file names: `FindFirstFile` and `FindNextFile`.
 
-use super::fileattr::find_data_head;
 use super::text::Width;
 use crate::UserPtr;
 use crate::executive::{Handle, Object, Search};
@@ -16,6 +15,8 @@ const NAME_ROOM: u32 = 260;
 const SHORT_NAME_ROOM: u64 = 14;
 /// Where the name is.
 const NAME_AT: u64 = 44;
+/// Units of a pattern at most, as of a file's name.
+const MAX_PATTERN: usize = 255;
 /// Names in one folder at most.
 const MAX_NAMES: usize = 1 << 20;
 
@@ -85,15 +86,24 @@ fn folder_of<'n>(call: &Call<'_>, name: &'n str) -> Result<(GuestPath, &'n str),
 
 /// The entries that match, next one last.
 fn search(call: &mut Call<'_>, name: &str) -> Result<Vec<DirectoryEntry>, Failure> {
+    if name.is_empty() {
+        return Err(Win32Error::PATH_NOT_FOUND.into());
+    }
     let (folder, pattern) = folder_of(call, name)?;
     if pattern.is_empty() {
         return Err(Win32Error::FILE_NOT_FOUND.into());
+    }
+    if pattern.encode_utf16().count() > MAX_PATTERN {
+        return Err(Win32Error::INVALID_NAME.into());
     }
     if !pattern.contains(['*', '?']) {
         let path = call.resolve(name)?;
         let info = call.host.info(&path)?;
         let name = path.file_name().ok_or(Failure::Error(Win32Error::FILE_NOT_FOUND))?.to_owned();
-        return Ok(vec![DirectoryEntry { name, info }]);
+        // The folder knows how its name is spelled; a file that it does not list is there all the same.
+        let same = |entry: &DirectoryEntry| entry.name.to_lowercase() == name.to_lowercase();
+        let listed = call.host.list(&path.parent()).unwrap_or_default().into_iter().find(same);
+        return Ok(vec![listed.unwrap_or(DirectoryEntry { name, info })]);
     }
     let listed = call.host.list(&folder).map_err(|status| match status {
         NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::NO_SUCH_FILE => NtStatus::OBJECT_PATH_NOT_FOUND,
@@ -111,49 +121,76 @@ fn search(call: &mut Call<'_>, name: &str) -> Result<Vec<DirectoryEntry>, Failur
     Ok(entries)
 }
 
-/// Whether a name fits a pattern: `*` any run, `?` any one character; letters without case. `*.*` is everything, and a
-/// final dot of a pattern means a name without an extension.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut pattern = pattern.to_lowercase();
-    if pattern == "*.*" {
-        return true;
-    }
-    if pattern.len() > 1 && pattern.ends_with('.') {
-        if name.contains('.') && name != "." && name != ".." {
-            return false;
-        }
-        pattern.pop();
-    }
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.to_lowercase().chars().collect();
-    fits(&pattern, &name)
+/// One element of a pattern, as the Win32 functions hand it to a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Element {
+    /// This letter.
+    Letter(char),
+    /// `*`: any run.
+    Run,
+    /// `*` before a dot that ends the pattern: any run without the name's last dot.
+    RunToLastDot,
+    /// `?`: one character other than a dot, or nothing before a dot or at the end.
+    Place,
+    /// A dot before a wildcard: a dot, or nothing at the end.
+    Dot,
 }
 
-/// Greedy with one point to come back to: linear in memory, quadratic in time at worst.
-fn fits(pattern: &[char], name: &[char]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut back: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                back = Some((p + 1, n));
-                p += 1;
-            }
-            Some(letter) if *letter == '?' || *letter == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            Some(_) | None => match back {
-                Some((after, from)) => {
-                    back = Some((after, from + 1));
-                    p = after;
-                    n = from + 1;
-                }
-                None => return false,
-            },
+/// Whether a name fits a pattern; letters without case. `*.*` is everything, dots at the end of a pattern mean nothing
+/// but behind a star, where they mean a name without an extension.
+fn matches(pattern: &str, name: &str) -> bool {
+    let elements = elements(&pattern.to_lowercase());
+    let name: Vec<char> = name.to_lowercase().chars().collect();
+    // The dots are names without an extension.
+    let is_dots = name == ['.'] || name == ['.', '.'];
+    fits(&elements, &name) || is_dots && elements.contains(&Element::RunToLastDot) && fits(&elements, &[])
+}
+
+fn elements(pattern: &str) -> Vec<Element> {
+    let pattern = if pattern == "*.*" { "*" } else { pattern };
+    let short = pattern.trim_end_matches('.');
+    let kept = if short.is_empty() { pattern } else { short };
+    let letters: Vec<char> = kept.chars().collect();
+    let element = |index: usize| match letters[index] {
+        '*' if index + 1 == letters.len() && kept.len() < pattern.len() => Element::RunToLastDot,
+        '*' => Element::Run,
+        '?' => Element::Place,
+        '.' if matches!(letters.get(index + 1), Some('*' | '?')) => Element::Dot,
+        letter => Element::Letter(letter),
+    };
+    (0..letters.len()).map(element).collect()
+}
+
+/// The elements against the name from behind: whether what follows element `e` fits what follows letter `n`, one row
+/// for each element. The work is the product of the two lengths.
+fn fits(elements: &[Element], name: &[char]) -> bool {
+    let last_dot = name.iter().rposition(|letter| *letter == '.');
+    let mut below = vec![false; name.len() + 1];
+    below[name.len()] = true;
+    for element in elements.iter().rev() {
+        let mut row = vec![false; name.len() + 1];
+        for at in (0..=name.len()).rev() {
+            let letter = name.get(at).copied();
+            let step = letter.is_some() && below[at + 1];
+            let stay = letter.is_some() && row[at + 1];
+            row[at] = match element {
+                Element::Letter(wanted) => letter == Some(*wanted) && step,
+                Element::Run => below[at] || stay,
+                Element::RunToLastDot => below[at] || last_dot != Some(at) && stay,
+                Element::Place => match letter {
+                    Some('.') | None => below[at],
+                    Some(_) => step,
+                },
+                Element::Dot => match letter {
+                    Some('.') => step,
+                    Some(_) => false,
+                    None => below[at],
+                },
+            };
         }
+        below = row;
     }
-    pattern[p..].iter().all(|letter| matches!(letter, '*' | '?'))
+    below[0]
 }
 
 /// A `WIN32_FIND_DATA`. Files have no short names.
@@ -164,13 +201,15 @@ fn write_entry(
     entry: &DirectoryEntry,
     width: Width,
 ) -> Result<(), Failure> {
-    let attributes = match folder.join(&entry.name) {
-        Ok(path) => call.attributes_of(&path, &entry.info),
-        // The dots are folders.
-        Err(_) => call.attributes_of(folder, &entry.info),
+    let path = match entry.name.as_str() {
+        "." => folder.clone(),
+        ".." => folder.parent(),
+        // A name that a guest cannot write is shown as a name in the folder, and has no notes.
+        name => folder.join(name).unwrap_or_else(|_| folder.clone()),
     };
     debug_assert!(entry.info.kind == FileKind::File || entry.info.size == 0, "folders have no size");
-    call.write(to, &find_data_head(attributes, &entry.info))?;
+    let head = call.find_data_head(&path, &entry.info);
+    call.write(to, &head)?;
     call.write_u64(to.offset(36), 0)?;
     let name_at = to.offset(NAME_AT);
     call.put_text(name_at, NAME_ROOM, &entry.name, width)?;
@@ -190,9 +229,10 @@ fn find_next_w(call: &mut Call<'_>) -> Answer {
 fn find_next(call: &mut Call<'_>, width: Width) -> Answer {
     let (handle, to) = (call.handle(0), call.ptr(1));
     let search = search_of(call, handle)?;
-    let entry = search.left.pop().ok_or(Failure::Status(NtStatus::NO_MORE_FILES))?;
+    let entry = search.left.last().cloned().ok_or(Failure::Status(NtStatus::NO_MORE_FILES))?;
     let folder = search.folder.clone();
     write_entry(call, to, &folder, &entry, width)?;
+    search_of(call, handle)?.left.pop();
     Ok(1)
 }
 
@@ -235,6 +275,15 @@ mod tests {
             ("ab??", "ab", true),
             ("*.", "noext", true),
             ("*.", "a.b", false),
+            ("*.", ".", true),
+            ("a.b.", "a.b", true),
+            ("foo.*", "foo", true),
+            ("foo.*", "foo.c", true),
+            ("foo.*", "food", false),
+            ("a*.*", "abc", true),
+            ("??.c", "a.c", true),
+            ("a?c", "a.c", false),
+            ("a?.txt", "a.txt", true),
             ("", "a", false),
             ("Ä*", "ärger", true),
         ] {
