@@ -4,7 +4,9 @@ use crate::id::ProcessId;
 use crate::pfn::{ListName, PageLocation, PfnFlags};
 use crate::process::Process;
 use crate::pte::{PrototypeState, PteState};
+use crate::section::Section;
 use crate::state::Mm;
+use crate::tables::Leaf;
 use crate::vad::VadKind;
 use std::collections::BTreeMap;
 use vadose_facts::addr::{PageRange, Pfn, Vpn};
@@ -37,7 +39,9 @@ impl<R: PhysicalMemory> Mm<R> {
     pub fn audit(&self) -> Result<(), AuditError> {
         self.audit_lists()?;
         let mut shares = Shares::new();
-        let mut charged = self.sections.iter().map(|(_, section)| section.pool_pages()).sum::<u64>();
+        let promised = |section: &Section| section.pool_pages() + section.shared_pages();
+        let mut charged = self.sections.iter().map(|(_, section)| promised(section)).sum::<u64>();
+        charged += self.pool.table_pages;
         for (id, process) in self.processes.iter() {
             self.audit_process(id, process, &mut shares)?;
             charged += process.commit_pages + process.table_pages;
@@ -80,6 +84,14 @@ impl<R: PhysicalMemory> Mm<R> {
         let mut resident = 0;
         let mut tables: BTreeMap<Pfn, (u16, u32)> = BTreeMap::new();
         let mut strays = Vec::new();
+        for (_, vad) in process.vads.iter().filter(|(_, vad)| vad.holds_tables()) {
+            for vpn in self.table_starts(vad.range) {
+                let Leaf::At(at) = self.leaf(process.root, vpn) else {
+                    return Err(AuditError(format!("{id:?} has no table at {vpn:?} in {:?}", vad.range)));
+                };
+                tables.entry(at.pfn()).or_default().0 += 1;
+            }
+        }
         self.each_table_entry(process, user, |vpn, at, pte| {
             let counts = tables.entry(at.pfn()).or_default();
             counts.0 += u16::from(pte != PteState::Zero);

@@ -75,7 +75,8 @@ impl<R: PhysicalMemory> Mm<R> {
         for (_, vad) in owner.vads.iter() {
             let mut at = vad.range.start();
             while at < vad.range.end() {
-                let (view, end) = self.page_run(owner, vad, at);
+                let rest = PageRange::inclusive(at, vad.range.last());
+                let (view, end) = self.page_run(owner, vad, rest);
                 let range = PageRange::new(at, end.raw() - at.raw()).expect("a run has a page");
                 regions.push(Region {
                     range,
@@ -129,6 +130,31 @@ impl<R: PhysicalMemory> Mm<R> {
         let at = self.entry_of(self.process(process).root, address.vpn())?;
         let raw = self.read(at);
         Some((at, raw, self.format.decode(raw)))
+    }
+
+    /// Whether the next touch of a page hits its guard, so that its fault needs to know the thread's stack (SPEC E17).
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn is_guarded(&self, process: ProcessId, address: VirtAddr) -> bool {
+        let (owner, vpn) = (self.process(process), address.vpn());
+        let Some(vad) = owner.vads.find(vpn).map(|vad| owner.vads.get(vad)) else {
+            return false;
+        };
+        let view = self.page_view(owner, vad, vpn, self.pte(owner.root, vpn));
+        view.protection.is_some_and(Protection::is_guard)
+    }
+
+    /// Every entry of a process's page tables that says something, lowest page first: what it holds, page for page.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn page_entries(&self, process: ProcessId) -> Vec<(Vpn, u64)> {
+        let owner = self.process(process);
+        let user = PageRange::inclusive(Vpn::new(0), owner.max_user.vpn());
+        self.entries_in(owner, user).into_iter().map(|(vpn, at)| (vpn, self.read(at))).collect()
     }
 
     /// Counts of the whole machine.

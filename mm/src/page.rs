@@ -87,20 +87,18 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    /// What a page says, and the first page after it that says something else or lies in another VAD (SPEC D4, D8).
-    pub(crate) fn page_run(&self, process: &Process, vad: &Vad, vpn: Vpn) -> (PageView, Vpn) {
-        let mut seen = None;
-        let mut at = vpn;
-        while at < vad.range.end() {
+    /// What the first page of a range inside a VAD says, and the first page after it that says something else, or the
+    /// range's end (SPEC D4, D8).
+    pub(crate) fn page_run(&self, process: &Process, vad: &Vad, range: PageRange) -> (PageView, Vpn) {
+        let (first, mut at) = self.uniform_span(process, vad, range.start());
+        while at < range.end() {
             let (view, until) = self.uniform_span(process, vad, at);
-            match seen {
-                None => seen = Some(view),
-                Some(first) if first != view => break,
-                Some(_) => {}
+            if view != first {
+                break;
             }
-            at = until.min(vad.range.end());
+            at = until;
         }
-        (seen.expect("the page is in the VAD"), at)
+        (first, at.min(range.end()))
     }
 
     /// What a page says, and how far that is sure without looking further.
@@ -204,8 +202,8 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Every page of a range of a process that has an entry that is not zero.
-    pub(crate) fn entries_in(&self, id: ProcessId, range: PageRange) -> Vec<(Vpn, PhysAddr)> {
-        let root = self.process(id).root;
+    pub(crate) fn entries_in(&self, process: &Process, range: PageRange) -> Vec<(Vpn, PhysAddr)> {
+        let root = process.root;
         let mut found = Vec::new();
         let mut at = range.start();
         while at < range.end() {
@@ -224,7 +222,8 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Empties a range: contents go, entries become zero, empty tables are freed. Charges are the caller's.
     pub(crate) fn clear_range(&mut self, id: ProcessId, range: PageRange, stale: &mut Stale) {
-        for (vpn, at) in self.entries_in(id, range) {
+        self.forget_failures(id, range);
+        for (vpn, at) in self.entries_in(self.process(id), range) {
             let pte = self.format.decode(self.read(at));
             self.drop_content(id, vpn, pte, stale);
             self.set_leaf(id, at, 0);
@@ -234,9 +233,8 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Takes a VAD away with everything in it, and gives its charge back.
     pub(crate) fn delete_vad(&mut self, id: ProcessId, vad: VadId, stale: &mut Stale) -> Vad {
-        let range = self.process(id).vads.get(vad).range;
-        self.clear_range(id, range, stale);
         let vad = self.remove_vad(id, vad);
+        self.clear_range(id, vad.range, stale);
         self.give_back(id, vad.commit_pages);
         if let VadKind::Image { section } = vad.kind {
             self.sections.get_mut(section).expect("a view keeps its section alive").views -= 1;

@@ -1,12 +1,13 @@
 //! One process's address space: its top table, its VADs and its counts.
 
 use crate::id::ProcessId;
+use crate::pfn::ListName;
 use crate::request::FaultKind;
 use crate::state::Mm;
 use crate::system::{copy_kernel_half, directory, new_root};
 use crate::vad::{Vad, VadId, VadKind, VadTree};
 use std::collections::BTreeMap;
-use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, Pfn, PhysAddr, VirtAddr, Vpn};
+use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::ntdef::{BaseProtection, Edition, LargeAddressAware, NtStatus, Protection, PteProtection};
 use vadose_facts::x86::{Access, PagingMode, PhysicalMemory, Stale};
 
@@ -66,8 +67,11 @@ impl<R: PhysicalMemory> Mm<R> {
     pub fn create_process(&mut self, awareness: LargeAddressAware) -> Result<ProcessId, NtStatus> {
         let mode = self.edition.paging;
         let own = root_frames(mode);
-        self.need_frames(own + mode.levels().len() as u64)?;
-        self.commit.charge(own)?;
+        let most = own + mode.levels().len() as u64;
+        self.need_frames(most)?;
+        let mut trial = self.commit;
+        trial.charge(most)?;
+        self.commit.charge(own).expect("less than what was tried");
         let mut frames = Vec::new();
         for _ in 0..own {
             frames.push(self.take_table(PhysAddr::new(0)));
@@ -77,7 +81,7 @@ impl<R: PhysicalMemory> Mm<R> {
         copy_kernel_half(&self.ram, mode, &self.system, root);
         let max_user = self.edition.max_user_address(awareness);
         let id = self.processes.insert(Process::new(root, max_user, own));
-        self.map_shared_user_data(id)?;
+        self.map_shared_user_data(id);
         Ok(id)
     }
 
@@ -112,17 +116,17 @@ impl<R: PhysicalMemory> Mm<R> {
         if self.edition.paging == PagingMode::Pae {
             for number in 0..4 {
                 let table = directory(&self.ram, PagingMode::Pae, root, number);
-                self.free_table(table.pfn());
+                self.free_table(table.pfn(), ListName::Free);
             }
         }
-        self.free_table(root.pfn());
+        self.free_table(root.pfn(), ListName::Free);
     }
 
-    fn map_shared_user_data(&mut self, id: ProcessId) -> Result<(), NtStatus> {
+    fn map_shared_user_data(&mut self, id: ProcessId) {
         let vpn = Edition::SHARED_USER_DATA.vpn();
         let read_only = Protection::plain(BaseProtection::ReadOnly);
         let range = PageRange::inclusive(vpn, vpn);
-        let at = self.ensure_leaf(id, vpn)?;
+        let at = self.make_leaf(id, vpn);
         let bits = self.rights.user_bits(read_only, Access::Read);
         self.set_leaf(id, at, self.system.shared_data.base().raw() | bits);
         self.pfn.share(self.system.shared_data);
@@ -130,19 +134,26 @@ impl<R: PhysicalMemory> Mm<R> {
             id,
             Vad { range, kind: VadKind::SharedUserData, protection: read_only, commit_pages: 0 },
         );
-        Ok(())
     }
 
+    /// Adds a region, with the tables that it holds: there is room for them, as [`room_for`](Self::room_for) said.
     pub(crate) fn insert_vad(&mut self, id: ProcessId, vad: Vad) -> VadId {
+        if vad.holds_tables() {
+            self.hold_tables(id, vad.range);
+        }
         let process = self.process_mut(id);
         process.virtual_pages += vad.range.pages();
         process.vads.insert(vad)
     }
 
+    /// Takes a region away; its content is the caller's, and its range is to be tidied.
     pub(crate) fn remove_vad(&mut self, id: ProcessId, vad: VadId) -> Vad {
         let process = self.process_mut(id);
         let vad = process.vads.remove(vad);
         process.virtual_pages -= vad.range.pages();
+        if vad.holds_tables() {
+            self.let_tables_go(id, vad.range);
+        }
         vad
     }
 
@@ -160,17 +171,6 @@ impl<R: PhysicalMemory> Mm<R> {
         let process = self.process_mut(id);
         assert!(pages <= process.commit_pages, "no more is given back than was charged");
         process.commit_pages -= pages;
-    }
-
-    /// Takes a frame for a page table, zeroed and active.
-    ///
-    /// # Panics
-    ///
-    /// If there is none: callers look first.
-    pub(crate) fn take_table(&mut self, parent: PhysAddr) -> Pfn {
-        let pfn = self.take_zeroed(&mut Stale::none()).expect("the caller made sure of a frame");
-        self.pfn.activate(pfn, parent, 0, crate::pfn::PfnFlags::PAGE_TABLE);
-        pfn
     }
 }
 

@@ -93,7 +93,7 @@ impl<R: PhysicalMemory> Mm<R> {
             pfn,
             commit: Commit::new(limit_pages),
             system,
-            pool: Pool::new(edition.system.pool, edition.system.pool_bytes),
+            pool: Pool::new(edition.system.pool, edition.system.pool_bytes.min(format.subsection_reach())),
             processes: Arena::default(),
             sections: Arena::default(),
             transfers: Arena::default(),

@@ -60,33 +60,43 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
+    /// The entry of a page whose tables exist: every committed page's do (see [`hold_tables`](Self::hold_tables)).
+    ///
+    /// # Panics
+    ///
+    /// If there is no table for the page.
+    pub(crate) fn entry_at(&self, id: ProcessId, vpn: Vpn) -> PhysAddr {
+        match self.leaf(self.process(id).root, vpn) {
+            Leaf::At(at) => at,
+            Leaf::Absent { .. } => panic!("a committed page has its tables: {vpn:?}"),
+        }
+    }
+
     /// Finds the entry of a page, making the tables above it. Each new table is charged (SPEC J12).
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// `STATUS_COMMITMENT_LIMIT` or `STATUS_NO_MEMORY`; tables made before the failure stay until their range is
-    /// tidied.
-    pub(crate) fn ensure_leaf(&mut self, id: ProcessId, vpn: Vpn) -> Result<PhysAddr, NtStatus> {
+    /// If there is no charge or frame for a table: callers ask [`room_for`](Self::room_for) first.
+    pub(crate) fn make_leaf(&mut self, id: ProcessId, vpn: Vpn) -> PhysAddr {
         let mode = self.edition.paging;
         let mut table = self.process(id).root;
         for level in mode.levels() {
             let at = table.offset(level.index(vpn.base()) * mode.entry_bytes());
             if level.shift == 12 {
-                return Ok(at);
+                return at;
             }
             let mut entry = self.read(at);
             if entry & 1 == 0 {
-                entry = self.add_table(id, at, *level)?;
+                entry = self.add_table(id, at, *level);
             }
             table = frame_base(entry);
         }
         unreachable!("the last level ends at bit 12")
     }
 
-    fn add_table(&mut self, id: ProcessId, at: PhysAddr, level: Level) -> Result<u64, NtStatus> {
+    fn add_table(&mut self, id: ProcessId, at: PhysAddr, level: Level) -> u64 {
         assert!(level.rights == EntryRights::Checked, "PAE page directories exist from the start");
-        self.need_frames(1)?;
-        self.commit.charge(1)?;
+        self.commit.charge(1).expect("room for the table was made sure of");
         let pfn = self.take_table(at);
         let entry = pfn.base().raw() | USER_TABLE;
         self.write(at, entry);
@@ -94,10 +104,53 @@ impl<R: PhysicalMemory> Mm<R> {
         parent.used_entries += 1;
         parent.share_count += 1;
         self.process_mut(id).table_pages += 1;
-        Ok(entry)
+        entry
     }
 
-    /// How many tables must be made before every page of the range has an entry.
+    /// Makes sure that a number of pages, and the tables that a range lacks, can be charged and given frames. Nothing
+    /// is taken yet.
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_COMMITMENT_LIMIT`, or `STATUS_NO_MEMORY` if the tables find no frames.
+    pub(crate) fn room_for(&self, root: PhysAddr, range: PageRange, pages: u64) -> Result<(), NtStatus> {
+        let tables = self.missing_tables(root, range);
+        let mut trial = self.commit;
+        trial.charge(tables.saturating_add(pages))?;
+        self.need_frames(tables)
+    }
+
+    /// Makes the tables of a range, and keeps each last-level one until [`let_tables_go`](Self::let_tables_go), even
+    /// while it is empty. A region whose pages are committed without an entry of their own holds its tables, so that a
+    /// touch never lacks one: their charge is part of the promise (SPEC J12).
+    ///
+    /// # Panics
+    ///
+    /// If there is no charge or frame for a table: callers ask [`room_for`](Self::room_for) first.
+    pub(crate) fn hold_tables(&mut self, id: ProcessId, range: PageRange) {
+        for vpn in self.table_starts(range) {
+            let table = self.make_leaf(id, vpn).pfn();
+            self.pfn.get_mut(table).used_entries += 1;
+        }
+    }
+
+    /// Ends [`hold_tables`](Self::hold_tables). Tables that are empty now go when the range is tidied.
+    pub(crate) fn let_tables_go(&mut self, id: ProcessId, range: PageRange) {
+        for vpn in self.table_starts(range) {
+            let table = self.entry_at(id, vpn).pfn();
+            self.pfn.get_mut(table).used_entries -= 1;
+        }
+    }
+
+    /// The first page of the range in each last-level table.
+    pub(crate) fn table_starts(&self, range: PageRange) -> impl Iterator<Item = Vpn> + use<R> {
+        let span = self.edition.paging.entries_per_page();
+        let (first, last) = (range.start().raw() / span, range.last().raw() / span);
+        (first..=last).map(move |table| Vpn::new((table * span).max(range.start().raw())))
+    }
+
+    /// How many tables must be made before every page of the range has an entry. Costs what the tables that exist are,
+    /// not what the range is.
     pub(crate) fn missing_tables(&self, root: PhysAddr, range: PageRange) -> u64 {
         self.missing_below(Some(root), self.edition.paging.levels(), range)
     }
@@ -109,12 +162,13 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         let span = level.span_bytes() >> 12;
         let (first, last) = (range.start().raw() / span, range.last().raw() / span);
+        let Some(table) = table else {
+            return last - first + 1 + self.missing_below(None, below, range);
+        };
         (first..=last)
             .map(|slot| {
-                let start = Vpn::new((slot * span).max(range.start().raw()));
-                let end = ((slot + 1) * span - 1).min(range.last().raw());
-                let part = PageRange::inclusive(start, Vpn::new(end));
-                let child = table.and_then(|table| self.child(table, *level, start));
+                let part = part_in(range, slot, span);
+                let child = self.child(table, *level, part.start());
                 u64::from(child.is_none()) + self.missing_below(child, below, part)
             })
             .sum()
@@ -162,12 +216,11 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         let span = level.span_bytes() >> 12;
         for slot in range.start().raw() / span..=range.last().raw() / span {
-            let start = Vpn::new((slot * span).max(range.start().raw()));
-            let Some(child) = self.child(table, *level, start) else { continue };
-            let end = ((slot + 1) * span - 1).min(range.last().raw());
-            self.tidy_below(id, child, below, PageRange::inclusive(start, Vpn::new(end)));
+            let part = part_in(range, slot, span);
+            let Some(child) = self.child(table, *level, part.start()) else { continue };
+            self.tidy_below(id, child, below, part);
             if self.pfn.get(child.pfn()).used_entries == 0 && level.rights == EntryRights::Checked {
-                self.drop_table(id, table, *level, start, child.pfn());
+                self.drop_table(id, table, *level, part.start(), child.pfn());
             }
         }
     }
@@ -177,15 +230,30 @@ impl<R: PhysicalMemory> Mm<R> {
         let entry = self.pfn.get_mut(parent.pfn());
         entry.used_entries -= 1;
         entry.share_count -= 1;
-        self.free_table(table);
+        self.free_table(table, ListName::Zeroed);
         self.process_mut(id).table_pages -= 1;
         self.commit.give_back(1);
     }
 
-    pub(crate) fn free_table(&mut self, table: Pfn) {
+    /// Frees a table's frame: an empty table is a frame of zeros.
+    pub(crate) fn free_table(&mut self, table: Pfn, list: ListName) {
         assert!(self.pfn.get(table).flags.contains(PfnFlags::PAGE_TABLE), "a page table's frame");
         assert!(self.pfn.unshare(table) == LastShare::Yes, "an empty table has one user, its parent");
-        self.pfn.enter(table, ListName::Free);
+        self.pfn.enter(table, list);
+    }
+
+    /// Takes a frame for a page table, zeroed and active. What the processor remembers of the frame's old bytes is
+    /// noted on the frame, for whoever gets it next: nobody runs a table's bytes.
+    ///
+    /// # Panics
+    ///
+    /// If there is none: callers look first.
+    pub(crate) fn take_table(&mut self, parent: PhysAddr) -> Pfn {
+        let mut stale = Stale::none();
+        let pfn = self.take_zeroed(&mut stale).expect("the caller made sure of a frame");
+        let old = if stale.frames().is_empty() { PfnFlags::empty() } else { PfnFlags::REWRITTEN };
+        self.pfn.activate(pfn, parent, 0, PfnFlags::PAGE_TABLE | old);
+        pfn
     }
 
     /// Makes sure that `count` frames can be taken in a row.
@@ -200,7 +268,12 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Takes a frame and fills it with zeros.
     pub(crate) fn take_zeroed(&mut self, stale: &mut Stale) -> Option<Pfn> {
         match self.pfn.take()? {
-            Taken::Zeroed(pfn) => Some(pfn),
+            Taken::Zeroed(pfn) => {
+                if self.pfn.get(pfn).flags.contains(PfnFlags::REWRITTEN) {
+                    stale.add_frame(pfn);
+                }
+                Some(pfn)
+            }
             Taken::Dirty(pfn) => {
                 self.ram.zero_frame(pfn);
                 stale.add_frame(pfn);
@@ -240,4 +313,11 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn set_prototype(&self, at: PhysAddr, raw: u64) {
         self.write(at, raw);
     }
+}
+
+/// The part of a range that lies in one slot of `span` pages.
+fn part_in(range: PageRange, slot: u64, span: u64) -> PageRange {
+    let start = (slot * span).max(range.start().raw());
+    let end = ((slot + 1) * span - 1).min(range.last().raw());
+    PageRange::inclusive(Vpn::new(start), Vpn::new(end))
 }

@@ -8,7 +8,7 @@ mod door;
 use builder::{EXECUTE, READ, SHARED, Sample, WRITE, Width};
 use door::World;
 use vadose_facts::ntdef::{Bitness, LargeAddressAware, NtStatus, editions};
-use vadose_mm::{FaultKind, ProcessId};
+use vadose_mm::FaultKind;
 
 /// Headers, code, read-only data, two pages of data and one of zeros, and shared data.
 fn sample(width: Width) -> Vec<u8> {
@@ -129,10 +129,6 @@ fn a_failed_read_is_an_in_page_error() {
     }
 }
 
-fn second_process(world: &mut World) -> ProcessId {
-    world.mm.create_process(LargeAddressAware::Yes).expect("room for a process")
-}
-
 /// SPEC G21 G24 D33 I24: two processes share clean pages and shared sections, and nothing that one has copied.
 #[test]
 fn two_processes_share_what_neither_wrote() {
@@ -143,7 +139,7 @@ fn two_processes_share_what_neither_wrote() {
         assert_eq!(world.step("read 3p"), "=11");
         assert_eq!(world.step("write 4000 1"), "ok");
         assert_eq!(world.step("write 7000 5"), "ok");
-        world.process = second_process(&mut world);
+        world.start_process(LargeAddressAware::Yes);
         assert_eq!(world.step("map"), "ok");
         for (step, answer) in
             [("read 3p", "=11"), ("read 4000", "=22"), ("read 7000", "=5"), ("write 7001 6", "ok")]
@@ -153,7 +149,7 @@ fn two_processes_share_what_neither_wrote() {
         let faults = world.mm.process_counters(world.process).faults;
         assert_eq!(faults.of(FaultKind::ImagePageRead), 0, "every page but the copied one was in a frame");
         assert_eq!(faults.of(FaultKind::ImagePageShared), 3, "page 4 went to standby when it was copied");
-        world.mm.delete_process(world.process).nothing_cached();
+        world.end_process();
         world.process = first;
         assert_eq!(world.step("read 7001"), "=6");
         assert_eq!(world.step("read 4000"), "=1");

@@ -282,7 +282,7 @@ fn a_query_reports_one_run() {
 fn the_shared_page_is_there_and_fixed() {
     check(
         "query @7ffe0000; owner @7ffe0000; base @7ffe0000; read 0; write 0; release 0 0; protect 0 1p rw",
-        "commit/r/1p +7ffe0000/r/private ok =0 access-violation(1)+0 unable-to-delete-section invalid-page-protection",
+        "commit/r/1p +7ffe0000/r/private ok =0 access-violation(1)+0 invalid-page-protection invalid-page-protection",
     );
     check_on("win7-x86", "reserve 1p at @7ffe0000", "invalid-parameter-2");
     check_on("win10-x64", "reserve 1p at @7ffe0000; reserve 1p at @7fff0000", "conflicting-addresses ok");

@@ -73,8 +73,8 @@ fn run(edition: &str, seed: u64, steps: usize) {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.step(&next)));
         assert!(outcome.is_ok(), "seed {seed} on {edition}: {}", done.join("; "));
         if random.below(64) == 0 {
-            world.mm.delete_process(world.process).nothing_cached();
-            world.process = world.mm.create_process(LargeAddressAware::Yes).expect("room for a process");
+            world.end_process();
+            world.start_process(LargeAddressAware::Yes);
         }
     }
 }

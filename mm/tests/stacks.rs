@@ -4,7 +4,7 @@ mod door;
 
 use door::World;
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::editions;
+use vadose_facts::ntdef::{Bitness, editions};
 use vadose_mm::ThreadStack;
 
 const STACK: u64 = 0x5000_0000;
@@ -35,13 +35,30 @@ fn check(scenario: &str, answers: &str) {
     }
 }
 
-/// SPEC E17: the guard page becomes plain and the next one guards.
+/// SPEC E17 E22: the guard page becomes plain and the next one guards; 64-bit kernels guard two more below it.
 #[test]
 fn the_guard_moves_down_with_the_stack() {
-    check(
-        "query 0; query 13p; write d004; query 0; query 12p; query 13p; read d004; write c000; query 11p",
-        "reserve/13p commit/rw+g/1p ok reserve/12p commit/rw+g/1p commit/rw/3p =41 ok commit/rw+g/1p",
-    );
+    for edition in editions() {
+        let (reserved, guard) = match edition.bitness {
+            Bitness::Bits32 => ("reserve/12p", "commit/rw+g/1p"),
+            Bitness::Bits64 => ("reserve/10p", "commit/rw+g/3p"),
+        };
+        let lowest = if edition.bitness == Bitness::Bits32 { 12 } else { 10 };
+        let mut world = with_stack(edition.name, 0);
+        for (step, answer) in [
+            ("query 0", "reserve/13p"),
+            ("query 13p", "commit/rw+g/1p"),
+            ("write d004", "ok"),
+            ("query 0", reserved),
+            (&format!("query {lowest}p"), guard),
+            ("query 13p", "commit/rw/3p"),
+            ("read d004", "=41"),
+            ("write c000", "ok"),
+            (&format!("query {}p", lowest - 1), guard),
+        ] {
+            assert_eq!(world.step(step), answer, "{step} on {}", edition.name);
+        }
+    }
 }
 
 /// SPEC E17: the new stack limit is the page that was touched.
@@ -63,11 +80,13 @@ fn skipping_the_guard_is_a_violation() {
 fn the_bottom_raises_the_overflow_once() {
     for edition in editions() {
         let mut world = with_stack(edition.name, 0);
-        for page in (3..14).rev() {
+        let last = if edition.bitness == Bitness::Bits32 { 2 } else { 4 };
+        for page in (last + 1..14).rev() {
             assert_eq!(world.step(&format!("write {page}p")), "ok", "page {page} on {}", edition.name);
         }
-        assert_eq!(world.step("query 2p"), "commit/rw+g/1p");
-        assert_eq!(world.step("write 2008"), "stack-overflow(1)+2008");
+        assert_eq!(world.step("query 2p"), format!("commit/rw+g/{}p", last - 1));
+        let touch = format!("{last}008");
+        assert_eq!(world.step(&format!("write {touch}")), format!("stack-overflow(1)+{touch}"));
         assert_eq!(world.stack_limit, Some(VirtAddr::new(STACK + 0x1000)));
         for (step, answer) in [
             ("query 0", "reserve/1p"),
@@ -92,7 +111,29 @@ fn another_threads_guard_is_an_ordinary_one() {
 /// SPEC E22: a guarantee makes the guard region larger.
 #[test]
 fn a_guarantee_guards_several_pages() {
-    let mut world = with_stack("win10-x64", 0x2000);
-    assert_eq!(world.step("write d000"), "ok");
-    assert_eq!(world.step("query 10p"), "commit/rw+g/3p");
+    for edition in editions() {
+        let mut world = with_stack(edition.name, 0x2800);
+        assert_eq!(world.step("write d000"), "ok");
+        assert_eq!(world.step("query 9p"), "commit/rw+g/4p");
+    }
+}
+
+/// SPEC E20: a reservation made with a guard guards nothing until it is committed.
+#[test]
+fn a_reserved_page_is_no_guard() {
+    let mut world = World::new("win10-x64");
+    assert_eq!(world.step("reserve 64K rw+g at @50000000"), "ok");
+    assert!(!world.mm.is_guarded(world.process, VirtAddr::new(STACK)));
+    assert_eq!(world.step("read 0"), "access-violation(0)+0");
+}
+
+/// SPEC E17: whoever raises a fault can tell beforehand whether a guard will be hit.
+#[test]
+fn a_guard_can_be_foreseen() {
+    for edition in editions() {
+        let world = with_stack(edition.name, 0);
+        let guarded = |offset| world.mm.is_guarded(world.process, VirtAddr::new(STACK + offset));
+        let seen = [guarded(0xd004), guarded(0xc000), guarded(0xe000), guarded(0x1_0000)];
+        assert_eq!(seen, [true, false, false, false], "on {}", edition.name);
+    }
 }

@@ -138,7 +138,7 @@ fn a_process_leaves_nothing_behind() {
         let mut world = World::new(edition.name);
         let before = world.mm.counters();
         let first = world.process;
-        world.process = world.mm.create_process(LargeAddressAware::Yes).expect("room for a process");
+        world.start_process(LargeAddressAware::Yes);
         for step in ["alloc 1M", "write 0", "write ff000", "reserve 64K top", "commit 0 1p", "write 0"] {
             assert_eq!(world.step(step), "ok");
         }
@@ -148,7 +148,7 @@ fn a_process_leaves_nothing_behind() {
             (257, 4),
             "three touched pages and the shared one"
         );
-        world.mm.delete_process(world.process).nothing_cached();
+        world.end_process();
         world.process = first;
         world.mm.audit().expect("agreement");
         let after = world.mm.counters();

@@ -6,8 +6,8 @@ use crate::pfn::PfnFlags;
 use crate::pte::ValidPte;
 use crate::request::{FaultKind, FaultOutcome, FaultRequest, Resume};
 use crate::state::Mm;
-use vadose_facts::addr::{Pfn, PhysAddr};
-use vadose_facts::ntdef::{NtStatus, Protection};
+use vadose_facts::addr::{PageRange, Pfn, PhysAddr};
+use vadose_facts::ntdef::Protection;
 use vadose_facts::x86::{Access, EntryBits, PhysicalMemory, Stale};
 
 impl<R: PhysicalMemory> Mm<R> {
@@ -17,7 +17,7 @@ impl<R: PhysicalMemory> Mm<R> {
             Plan::Violation => self.violation(request),
             Plan::Failed { cause } => {
                 let vpn = request.address.vpn();
-                self.failed_reads.retain(|read| read.process != id || read.vpn != vpn);
+                self.forget_failures(id, PageRange::inclusive(vpn, vpn));
                 self.in_page_error(request, cause)
             }
             Plan::Guard { protection } => self.hit_guard(id, request, protection),
@@ -29,30 +29,17 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    /// The entry of the faulting page, with its tables; `None` if there is no frame for a table.
-    pub(super) fn fault_leaf(&mut self, id: ProcessId, request: &FaultRequest) -> Option<PhysAddr> {
-        self.ensure_leaf(id, request.address.vpn()).ok()
-    }
-
     /// A first touch gets a zeroed frame (SPEC E26).
     fn demand_zero(&mut self, id: ProcessId, request: &FaultRequest, protection: Protection) -> FaultOutcome {
         let mut stale = Stale::none();
-        let Some(at) = self.fault_leaf(id, request) else {
-            return self.out_of_frames(request);
-        };
+        let at = self.entry_at(id, request.address.vpn());
         let Some(pfn) = self.take_zeroed(&mut stale) else {
-            self.tidy_page(id, request);
             return self.out_of_frames(request);
         };
         let original = self.format.demand_zero(protection.to_pte());
         self.pfn.activate(pfn, at, original, PfnFlags::empty());
         self.make_valid(id, at, pfn, protection, request.access);
         resume(FaultKind::DemandZero, stale)
-    }
-
-    pub(super) fn tidy_page(&mut self, id: ProcessId, request: &FaultRequest) {
-        let vpn = request.address.vpn();
-        self.tidy_tables(id, vadose_facts::addr::PageRange::inclusive(vpn, vpn));
     }
 
     /// A private page comes back from its frame (SPEC I35).
@@ -63,7 +50,7 @@ impl<R: PhysicalMemory> Mm<R> {
         pfn: Pfn,
         protection: Protection,
     ) -> FaultOutcome {
-        let at = self.fault_leaf(id, request).expect("a transition entry lies in a table");
+        let at = self.entry_at(id, request.address.vpn());
         self.pfn.leave_list(pfn);
         self.pfn.reactivate(pfn);
         let entry = self.pfn.get_mut(pfn);
@@ -78,7 +65,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// The first store to a clean writable page: hardware write and Dirty go on together (SPEC I5).
     fn first_store(&mut self, id: ProcessId, request: &FaultRequest, valid: ValidPte) -> FaultOutcome {
-        let at = self.fault_leaf(id, request).expect("a valid entry lies in a table");
+        let at = self.entry_at(id, request.address.vpn());
         assert!(valid.write && !valid.copy_on_write, "only a writable page gets a first store");
         let raw = self.read(at) | (EntryBits::WRITABLE | EntryBits::DIRTY | EntryBits::ACCESSED).bits();
         self.set_leaf(id, at, raw);
@@ -94,7 +81,7 @@ impl<R: PhysicalMemory> Mm<R> {
         protection: Protection,
     ) -> FaultOutcome {
         let vpn = request.address.vpn();
-        let at = self.fault_leaf(id, request).expect("a valid entry lies in a table");
+        let at = self.entry_at(id, vpn);
         let mut stale = Stale::page(vpn);
         let Some(copy) = self.take_any(&mut stale) else {
             return self.out_of_frames(request);
@@ -134,6 +121,3 @@ impl<R: PhysicalMemory> Mm<R> {
 pub(super) fn resume(kind: FaultKind, stale: Stale) -> FaultOutcome {
     FaultOutcome::Resume(Resume { kind, stack_limit: None, stale })
 }
-
-/// The cause given for a page that belongs to no part of the file.
-pub(super) const NO_CONTENT: NtStatus = NtStatus::END_OF_FILE;

@@ -48,12 +48,12 @@ impl<R: PhysicalMemory> Mm<R> {
         if request.address > process.max_user {
             return Plan::Violation;
         }
-        if let Some(failed) = self.failed_read(id, vpn) {
-            return Plan::Failed { cause: failed };
-        }
         let pte = self.pte(process.root, vpn);
         if let PteState::Valid(valid) = pte {
             return self.decide_valid(id, vpn, valid, request.access);
+        }
+        if let Some(failed) = self.failed_read(id, vpn) {
+            return Plan::Failed { cause: failed };
         }
         let Some(vad) = process.vads.find(vpn).map(|vad| *process.vads.get(vad)) else {
             return Plan::Violation;

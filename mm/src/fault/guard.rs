@@ -1,14 +1,13 @@
 //! Guard pages: an exception that disarms itself, or the growth of the thread's own stack (SPEC E11 to E21).
 
 use crate::id::ProcessId;
-use crate::pte::PteState;
 use crate::request::{
     ExceptionParameters, FaultKind, FaultOutcome, FaultRequest, Raise, Resume, ThreadStack,
 };
 use crate::state::Mm;
 use crate::vad::VadKind;
 use vadose_facts::addr::{PageRange, VirtAddr, Vpn, pages_for};
-use vadose_facts::ntdef::{BaseProtection, NtStatus, Protection};
+use vadose_facts::ntdef::{BaseProtection, Bitness, NtStatus, Protection};
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
 impl<R: PhysicalMemory> Mm<R> {
@@ -18,9 +17,7 @@ impl<R: PhysicalMemory> Mm<R> {
         request: &FaultRequest,
         protection: Protection,
     ) -> FaultOutcome {
-        if self.disarm(id, request.address.vpn(), protection).is_err() {
-            return self.out_of_frames(request);
-        }
+        self.disarm(id, request.address.vpn(), protection);
         match request.stack {
             Some(stack) if stack.holds(request.address) => self.grow_stack(id, request, stack),
             Some(_) | None => self.raise_access(NtStatus::GUARD_PAGE_VIOLATION, request),
@@ -28,33 +25,19 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Takes the guard off one page, whatever form its entry has (SPEC E12).
-    fn disarm(&mut self, id: ProcessId, vpn: Vpn, protection: Protection) -> Result<(), NtStatus> {
-        let at = self.ensure_leaf(id, vpn)?;
-        let plain = protection.without_guard().to_pte();
-        let raw = self.read(at);
-        let disarmed = match (self.format.decode(raw), self.is_image(id, vpn)) {
-            (PteState::Zero, Backing::Image) => self.format.prototype_through_vad(plain),
-            (PteState::Zero, Backing::Private) => self.format.demand_zero(plain),
-            _ => self.format.with_protection(raw, plain),
-        };
-        self.set_leaf(id, at, disarmed);
-        Ok(())
-    }
-
-    fn is_image(&self, id: ProcessId, vpn: Vpn) -> Backing {
+    fn disarm(&mut self, id: ProcessId, vpn: Vpn, protection: Protection) {
         let process = self.process(id);
-        let vad = process.vads.find(vpn).expect("a guarded page has a VAD");
-        match process.vads.get(vad).kind {
-            VadKind::Image { .. } => Backing::Image,
-            VadKind::Private { .. } | VadKind::SharedUserData => Backing::Private,
-        }
+        let vad = *process.vads.get(process.vads.find(vpn).expect("a guarded page has a VAD"));
+        let plain = self.scoped(&vad, protection.without_guard());
+        let at = self.entry_at(id, vpn);
+        self.protect_page(id, &vad, vpn, at, plain, &mut Stale::none());
     }
 
     /// The guard moves down; at the bottom the last usable page is committed and the overflow raised (SPEC E17, E18).
     fn grow_stack(&mut self, id: ProcessId, request: &FaultRequest, stack: ThreadStack) -> FaultOutcome {
         let hit = request.address.vpn();
         let bottom = stack.reserve_base.vpn();
-        let guard_pages = 1 + pages_for(stack.guarantee_bytes);
+        let guard_pages = 1 + self.guaranteed_pages(stack);
         let lowest_guard = bottom.raw() + 2;
         let next = hit.raw().checked_sub(guard_pages).filter(|next| *next >= lowest_guard);
         let mut stale = Stale::none();
@@ -71,6 +54,15 @@ impl<R: PhysicalMemory> Mm<R> {
         let parameters = ExceptionParameters::access(self.access_code(request.access), request.address);
         let status = NtStatus::STACK_OVERFLOW;
         FaultOutcome::Raise(Raise { status, parameters, stack_limit: Some(limit), stale })
+    }
+
+    /// Pages that a handler of a stack overflow is sure of (SPEC E22).
+    fn guaranteed_pages(&self, stack: ThreadStack) -> u64 {
+        let least = match self.edition.bitness {
+            Bitness::Bits32 => 0,
+            Bitness::Bits64 => LEAST_GUARANTEE_64,
+        };
+        pages_for(stack.guarantee_bytes).max(least)
     }
 
     /// Commits what is left above the lowest page, without a guard. The new stack limit comes back.
@@ -103,12 +95,8 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 }
 
-/// What backs a page that is not valid.
-#[derive(Clone, Copy)]
-enum Backing {
-    Image,
-    Private,
-}
+/// Pages that a 64-bit thread is guaranteed when it asked for none.
+const LEAST_GUARANTEE_64: u64 = 2;
 
 /// `PAGE_READWRITE | PAGE_GUARD`.
 const GUARDED: Protection = Protection::guarded(BaseProtection::ReadWrite);

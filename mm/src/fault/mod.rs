@@ -8,7 +8,7 @@ mod shared;
 use crate::id::ProcessId;
 use crate::request::{ExceptionParameters, FaultOutcome, FaultRequest, Raise};
 use crate::state::Mm;
-use vadose_facts::addr::Vpn;
+use vadose_facts::addr::{PageRange, Vpn};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::{Access, NoExecute, PhysicalMemory, Stale};
 
@@ -50,6 +50,11 @@ impl<R: PhysicalMemory> Mm<R> {
 
     pub(crate) fn remember_failure(&mut self, process: ProcessId, vpn: Vpn, cause: NtStatus) {
         self.failed_reads.push(FailedRead { process, vpn, cause });
+    }
+
+    /// Failures of pages that are raised now, or that are no longer there.
+    pub(crate) fn forget_failures(&mut self, process: ProcessId, range: PageRange) {
+        self.failed_reads.retain(|read| read.process != process || !range.contains(read.vpn));
     }
 
     fn violation(&self, request: &FaultRequest) -> FaultOutcome {

@@ -1,6 +1,6 @@
 //! Pages of images: the prototype entry says whether the page is in a frame, in its file, or zeros (SPEC I32).
 
-use super::answer::{NO_CONTENT, resume};
+use super::answer::resume;
 use super::decide::SharedPage;
 use crate::id::{ProcessId, TransferId};
 use crate::pfn::PfnFlags;
@@ -35,7 +35,7 @@ impl<R: PhysicalMemory> Mm<R> {
             PrototypeState::DemandZero { protection: own } => {
                 self.zero_prototype(id, request, page, protection, own)
             }
-            PrototypeState::Absent => self.in_page_error(request, NO_CONTENT),
+            PrototypeState::Absent => self.violation(request),
             PrototypeState::PageFile { .. } => unreachable!("no section page is written to a page file"),
         }
     }
@@ -98,15 +98,9 @@ impl<R: PhysicalMemory> Mm<R> {
         kind: FaultKind,
         stale: Stale,
     ) -> FaultOutcome {
-        let Some(at) = self.fault_leaf(id, request) else {
-            let raw = pfn.base().raw() | self.rights.user_bits(protection, request.access);
-            if let crate::pte::PteState::Valid(valid) = self.format.decode(raw) {
-                self.unmap_frame(valid);
-            }
-            return self.out_of_frames(request);
-        };
+        let vpn = request.address.vpn();
+        let at = self.entry_at(id, vpn);
         if protection != self.section(page.section).protection(page.number) {
-            let vpn = request.address.vpn();
             self.process_mut(id).view_protections.insert(vpn, protection.to_pte());
         }
         self.make_valid(id, at, pfn, protection, request.access);

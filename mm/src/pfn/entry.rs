@@ -43,6 +43,8 @@ bitflags! {
         const JUST_READ = 1 << 5;
         /// A page table: `share_count` counts valid and transition entries in it (SPEC I24).
         const PAGE_TABLE = 1 << 6;
+        /// The bytes were replaced since the processor last learned of it: told when the frame is next taken.
+        const REWRITTEN = 1 << 7;
     }
 }
 
@@ -60,7 +62,7 @@ pub struct PfnEntry {
     pub share_count: u32,
     /// Users, the share count together being one: at zero the frame goes to a list (SPEC I24).
     pub reference_count: u16,
-    /// For a page table: entries in it that are not zero, so that an empty table can go.
+    /// For a page table: entries in it that are not zero, and regions that hold it, so that an empty table can go.
     pub used_entries: u16,
     /// Where the frame is.
     pub location: PageLocation,

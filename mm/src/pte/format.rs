@@ -11,6 +11,8 @@ const PROTOTYPE: u64 = 1 << 10;
 const TRANSITION: u64 = 1 << 11;
 /// "The stored frame or offset is used as it is" (SPEC I13).
 const SWIZZLE: u64 = 1 << 4;
+/// How many eights a 4-byte subsection entry can count.
+const SHORT_SUBSECTION_UNITS: u64 = 1 << 24;
 const FRAME_MASK_64: u64 = 0x000f_ffff_ffff_f000;
 const FRAME_MASK_32: u64 = 0xffff_f000;
 
@@ -114,7 +116,7 @@ impl PteFormat {
         let pointer = match self.layout {
             SoftwarePteFormat::X86 => {
                 let eights = address.bytes_above(self.pool).expect("a subsection is in the pool") / 8;
-                assert!(eights < 1 << 24, "24 bits of eights");
+                assert!(eights < SHORT_SUBSECTION_UNITS, "the pool ends where entries no longer reach");
                 (eights & 0xf) << 1 | (eights >> 4) << 12
             }
             SoftwarePteFormat::Wide if self.is_32_bit() => address.raw() << 32,
@@ -126,6 +128,14 @@ impl PteFormat {
     /// A section's page in a frame and mapped: the form of a prototype entry while some process uses the page.
     pub fn active_prototype(self, pfn: Pfn) -> u64 {
         pfn.base().raw() | (EntryBits::PRESENT | EntryBits::ACCESSED).bits()
+    }
+
+    /// Bytes of the pool that a prototype entry can name a subsection in: a 4-byte entry counts eights in 24 bits.
+    pub(crate) const fn subsection_reach(self) -> u64 {
+        match self.layout {
+            SoftwarePteFormat::X86 => SHORT_SUBSECTION_UNITS * 8,
+            SoftwarePteFormat::Wide | SoftwarePteFormat::Wide1803 => u64::MAX,
+        }
     }
 
     /// The five bits of protection in an invalid entry (SPEC I9).

@@ -7,7 +7,7 @@ use crate::pte::PrototypeState;
 use crate::state::Mm;
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr, pages_for};
 use vadose_facts::ntdef::{NtStatus, Protection, PteProtection};
-use vadose_facts::pe::{Layout, PageSource, PeImage, Sharing, Subsection};
+use vadose_facts::pe::{Layout, Machine, PageSource, PeImage, Sharing, Subsection};
 use vadose_facts::x86::PhysicalMemory;
 
 /// Bytes of a subsection's record in the pool, behind the prototype entries.
@@ -22,6 +22,7 @@ pub(crate) struct Section {
     pub(crate) file: FileId,
     pub(crate) layout: Layout,
     pub(crate) preferred_base: VirtAddr,
+    pub(crate) machine: Machine,
     pub(crate) views: u64,
     /// Whether the creator still holds it.
     pub(crate) held: Held,
@@ -86,6 +87,12 @@ impl Section {
         VirtAddr::new(self.run.base.raw() + self.records + index as u64 * RECORD_BYTES)
     }
 
+    /// Pages that all processes write in place: promised when the section is made, for they never go back to the file
+    /// (SPEC G21, G24, J12).
+    pub(crate) fn shared_pages(&self) -> u64 {
+        shared_pages(&self.layout)
+    }
+
     /// Pages whose stores are private to a process: charged when the image is mapped (SPEC E31).
     pub(crate) fn write_copy_pages(&self) -> u64 {
         let charged = |run: &&Subsection| run.protection.is_write_copy() && run.sharing == Sharing::Private;
@@ -104,11 +111,14 @@ impl<R: PhysicalMemory> Mm<R> {
         let entry_bytes = self.edition.paging.entry_bytes();
         let records = (u64::from(layout.pages()) * entry_bytes).next_multiple_of(RECORD_BYTES);
         let bytes = records + layout.subsections().len() as u64 * RECORD_BYTES;
-        let run = self.take_pool(pages_for(bytes))?;
+        let shared = shared_pages(&layout);
+        self.commit.charge(shared)?;
+        let run = self.take_pool(pages_for(bytes)).inspect_err(|_| self.commit.give_back(shared))?;
         let section = Section {
             file,
             layout,
             preferred_base: VirtAddr::new(image.image_base()),
+            machine: image.machine(),
             views: 0,
             held: Held::Yes,
             run,
@@ -176,12 +186,18 @@ impl<R: PhysicalMemory> Mm<R> {
                 | PrototypeState::PageFile { .. } => {}
             }
         }
+        self.commit.give_back(section.shared_pages());
         self.free_pool(section.run);
     }
 
     fn reads_into(&self, id: SectionId) -> bool {
         self.transfers.iter().any(|(_, transfer)| transfer.section == id)
     }
+}
+
+fn shared_pages(layout: &Layout) -> u64 {
+    let shared = layout.subsections().iter().filter(|run| run.sharing == Sharing::Shared);
+    shared.map(|run| u64::from(run.pages)).sum()
 }
 
 const _: () = assert!(PAGE_BYTES.is_multiple_of(RECORD_BYTES), "a record lies in one page");

@@ -4,7 +4,7 @@ use crate::pfn::{LastShare, ListName, PfnFlags};
 use crate::state::Mm;
 use crate::system::{directory, write_entry};
 use std::collections::BTreeMap;
-use vadose_facts::addr::{PAGE_BYTES, Pfn, PhysAddr, VirtAddr};
+use vadose_facts::addr::{PAGE_BYTES, PageRange, Pfn, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::{EntryBits, NoExecute, PhysicalMemory, Stale};
 
@@ -15,6 +15,8 @@ pub(crate) struct Pool {
     pages: u64,
     /// First page and length of each run.
     runs: BTreeMap<u64, u64>,
+    /// Frames of kernel page tables that map it: they stay.
+    pub(crate) table_pages: u64,
 }
 
 /// A run of pool pages and the frames behind it.
@@ -26,7 +28,7 @@ pub(crate) struct PoolRun {
 
 impl Pool {
     pub(crate) fn new(base: VirtAddr, bytes: u64) -> Self {
-        Self { base, pages: bytes / PAGE_BYTES, runs: BTreeMap::new() }
+        Self { base, pages: bytes / PAGE_BYTES, runs: BTreeMap::new(), table_pages: 0 }
     }
 
     fn find(&self, pages: u64) -> Option<u64> {
@@ -54,50 +56,53 @@ impl PoolRun {
 }
 
 impl<R: PhysicalMemory> Mm<R> {
-    /// Takes zeroed pool pages and maps them in every address space. They are charged (SPEC J12).
+    /// Takes zeroed pool pages and maps them in every address space. They are charged, and kernel tables that they need
+    /// as well (SPEC J12).
     ///
     /// # Errors
     ///
     /// `STATUS_INSUFFICIENT_RESOURCES` without address range or frames, `STATUS_COMMITMENT_LIMIT` without charge.
     pub(crate) fn take_pool(&mut self, pages: u64) -> Result<PoolRun, NtStatus> {
         let start = self.pool.find(pages).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
-        let tables = pages / self.edition.paging.entries_per_page() + 4;
-        self.need_frames(pages + tables).map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-        self.commit.charge(pages)?;
-        self.pool.runs.insert(start, pages);
         let base = VirtAddr::new(self.pool.base.raw() + start * PAGE_BYTES);
-        let frames = (0..pages).map(|page| self.take_pool_page(base, page)).collect();
+        let range = PageRange::new(base.vpn(), pages).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+        let tables = self.missing_tables(self.system.root, range);
+        self.need_frames(pages + tables).map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+        self.commit.charge(pages + tables)?;
+        self.pool.table_pages += tables;
+        self.pool.runs.insert(start, pages);
+        let mut spare: Vec<Pfn> = (0..tables).map(|_| self.take_kernel_frame()).collect();
+        let frames = (0..pages).map(|page| self.take_pool_page(base, page, &mut spare)).collect();
+        assert!(spare.is_empty(), "as many tables as were missing");
         Ok(PoolRun { base, frames })
     }
 
-    fn take_pool_page(&mut self, base: VirtAddr, page: u64) -> Pfn {
-        let pfn = self.take_zeroed(&mut Stale::none()).expect("the caller made sure of frames");
+    /// A zeroed frame that is the kernel's own. Nobody runs its bytes, so nothing needs to be told of it.
+    fn take_kernel_frame(&mut self) -> Pfn {
+        let mut stale = Stale::none();
+        let pfn = self.take_zeroed(&mut stale).expect("the caller made sure of frames");
+        stale.nothing_cached();
+        self.pfn.activate(pfn, PhysAddr::new(0), 0, PfnFlags::empty());
+        pfn
+    }
+
+    fn take_pool_page(&mut self, base: VirtAddr, page: u64, spare: &mut Vec<Pfn>) -> Pfn {
+        let pfn = self.take_kernel_frame();
         let no_execute = match self.edition.no_execute {
             NoExecute::Enforced => EntryBits::NO_EXECUTE,
             NoExecute::Off => EntryBits::empty(),
         };
         let data =
             EntryBits::PRESENT | EntryBits::WRITABLE | EntryBits::ACCESSED | EntryBits::DIRTY | no_execute;
-        self.pfn.activate(pfn, PhysAddr::new(0), 0, PfnFlags::empty());
-        self.map_kernel(VirtAddr::new(base.raw() + page * PAGE_BYTES), pfn.base().raw() | data.bits());
+        let va = VirtAddr::new(base.raw() + page * PAGE_BYTES);
+        self.map_kernel(va, pfn.base().raw() | data.bits(), spare);
         pfn
     }
 
-    fn map_kernel(&mut self, va: VirtAddr, leaf: u64) {
+    fn map_kernel(&mut self, va: VirtAddr, leaf: u64, spare: &mut Vec<Pfn>) {
         let mode = self.edition.paging;
-        let (pfn, ram) = (&mut self.pfn, &self.ram);
-        let copied = self.system.map(ram, mode, va, leaf, &mut || {
-            let frame = match pfn.take().expect("the caller made sure of frames") {
-                crate::pfn::Taken::Zeroed(frame) => frame,
-                crate::pfn::Taken::Dirty(frame) => {
-                    ram.zero_frame(frame);
-                    frame
-                }
-                crate::pfn::Taken::Standby(_) => panic!("kernel tables are made while frames are free"),
-            };
-            pfn.activate(frame, PhysAddr::new(0), 0, PfnFlags::empty());
-            frame
-        });
+        let mut take = || spare.pop().expect("as many tables as were missing");
+        let copied = self.system.map(&self.ram, mode, va, leaf, &mut take);
         let Some(copied) = copied else { return };
         for (_, process) in self.processes.iter() {
             let table = directory(&self.ram, mode, process.root, copied.directory);

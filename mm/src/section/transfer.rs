@@ -3,6 +3,7 @@
 use crate::id::{ProcessId, SectionId, TransferId};
 use crate::pfn::{ListName, PfnFlags};
 use crate::state::Mm;
+use crate::vad::VadKind;
 use vadose_facts::addr::{Pfn, Vpn};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::{PhysicalMemory, Stale};
@@ -38,12 +39,22 @@ impl<R: PhysicalMemory> Mm<R> {
                 let (at, original) = (entry.pte, entry.original_pte);
                 self.set_prototype(at, original);
                 self.pfn.enter(transfer.frame, ListName::Free);
-                self.remember_failure(transfer.process, transfer.vpn, cause);
+                if self.maps(transfer) {
+                    self.remember_failure(transfer.process, transfer.vpn, cause);
+                }
             }
         }
         if self.sections.get(transfer.section).is_some() {
             self.delete_section_if_unused(transfer.section);
         }
         Stale::frame(transfer.frame)
+    }
+
+    /// Whether the process that asked for a page still has the section there.
+    fn maps(&self, transfer: PendingTransfer) -> bool {
+        self.processes.get(transfer.process).is_some_and(|process| {
+            let vad = process.vads.find(transfer.vpn);
+            vad.is_some_and(|vad| process.vads.get(vad).kind == VadKind::Image { section: transfer.section })
+        })
     }
 }

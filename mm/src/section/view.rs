@@ -6,12 +6,14 @@ use crate::request::MappedView;
 use crate::state::Mm;
 use crate::vad::{Placement, Vad, VadKind};
 use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, VirtAddr, Vpn};
-use vadose_facts::ntdef::{BaseProtection, Edition, NtStatus, Protection};
+use vadose_facts::ntdef::{BaseProtection, Bitness, Edition, NtStatus, Protection};
+use vadose_facts::pe::Machine;
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
 impl<R: PhysicalMemory> Mm<R> {
     /// Maps all of an image: at `base`, or at the base it prefers, or, where that is taken, at the lowest place that is
-    /// free (SPEC G13, G25, G26). Pages that a store makes private are charged now (SPEC E31).
+    /// free (SPEC G13, G25, G26). An image for another processor is mapped all the same, and the status says so
+    /// (SPEC G27). Pages that a store makes private are charged now (SPEC E31).
     ///
     /// # Errors
     ///
@@ -30,13 +32,13 @@ impl<R: PhysicalMemory> Mm<R> {
             Some(base) => self.exact_place(process, image, base)?,
             None => self.any_place(process, image)?,
         };
-        let status = if range.base() == image.preferred_base {
-            NtStatus::SUCCESS
-        } else {
-            NtStatus::IMAGE_NOT_AT_BASE
+        let status = match (image.machine, self.edition.bitness) {
+            (Machine::Amd64, Bitness::Bits64) | (Machine::I386, Bitness::Bits32) => at_base(image, range),
+            (_, Bitness::Bits64 | Bitness::Bits32) => NtStatus::IMAGE_MACHINE_TYPE_MISMATCH,
         };
         let commit_pages = image.write_copy_pages();
-        self.charge(process, commit_pages)?;
+        self.room_for(self.process(process).root, range, commit_pages)?;
+        self.charge(process, commit_pages).expect("room for the pages was made sure of");
         let protection = Protection::plain(BaseProtection::ExecuteWriteCopy);
         self.insert_vad(process, Vad { range, kind: VadKind::Image { section }, protection, commit_pages });
         self.sections.get_mut(section).expect("the section was found").views += 1;
@@ -98,4 +100,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let page = vpn.pages_above(vad.range.start()).expect("the page is in the view");
         u32::try_from(page).expect("an image has less than 2^32 pages")
     }
+}
+
+fn at_base(image: &Section, range: PageRange) -> NtStatus {
+    if range.base() == image.preferred_base { NtStatus::SUCCESS } else { NtStatus::IMAGE_NOT_AT_BASE }
 }

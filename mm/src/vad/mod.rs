@@ -49,6 +49,14 @@ pub enum PageDefault {
 }
 
 impl Vad {
+    /// Whether pages of it are committed without an entry of their own: then its page tables exist as long as it does.
+    pub(crate) const fn holds_tables(&self) -> bool {
+        match self.kind {
+            VadKind::Private { default: PageDefault::Committed } | VadKind::Image { .. } => true,
+            VadKind::Private { default: PageDefault::Reserved } | VadKind::SharedUserData => false,
+        }
+    }
+
     /// The type that a query reports (SPEC D10, D16).
     pub const fn memory_type(&self) -> MemoryType {
         match self.kind {

@@ -1,7 +1,7 @@
 //! The tree of one process's VADs: ordered by address, without overlap, and with the largest free gap known in every
 //! subtree, so that placing a region costs the logarithm of their number.
 
-use super::Vad;
+use super::{Vad, VadKind};
 use vadose_facts::addr::{GRANULARITY_PAGES, PageRange, Vpn};
 
 /// Names one VAD of one process; reused after the VAD is gone.
@@ -97,6 +97,11 @@ impl VadTree {
     /// Changes the charge of a VAD.
     pub(crate) fn set_commit_pages(&mut self, id: VadId, pages: u64) {
         self.nodes[id.0 as usize].vad.commit_pages = pages;
+    }
+
+    /// Changes what a VAD is.
+    pub(crate) fn set_kind(&mut self, id: VadId, kind: VadKind) {
+        self.nodes[id.0 as usize].vad.kind = kind;
     }
 
     /// The VAD that holds a page.

@@ -148,8 +148,12 @@ impl<R: PhysicalMemory> Mm<R> {
         } else {
             (PageDefault::Reserved, 0)
         };
-        self.charge(process, commit_pages)?;
-        self.insert_vad(process, Vad { range, kind: VadKind::Private { default }, protection, commit_pages });
+        let vad = Vad { range, kind: VadKind::Private { default }, protection, commit_pages };
+        if vad.holds_tables() {
+            self.room_for(self.process(process).root, range, commit_pages)?;
+        }
+        self.charge(process, commit_pages).expect("room for the pages was made sure of");
+        self.insert_vad(process, vad);
         Ok(Allocated { base: range.base(), size: range.bytes(), stale: Stale::none() })
     }
 
@@ -215,9 +219,14 @@ impl<R: PhysicalMemory> Mm<R> {
         Ok((vad, range))
     }
 
-    /// The content may be thrown away, and is kept (SPEC A47, A48, A50).
+    /// The content may be thrown away, and is kept (SPEC A47, A48, A50). A file's pages are not the caller's to throw
+    /// away (SPEC A49).
     fn reset(&self, process: ProcessId, request: &AllocateRequest) -> Result<Allocated, NtStatus> {
-        let (_, range) = self.range_in_one_vad(process, request)?;
+        let (vad, range) = self.range_in_one_vad(process, request)?;
+        match self.process(process).vads.get(vad).kind {
+            VadKind::Private { .. } | VadKind::SharedUserData => {}
+            VadKind::Image { .. } => return Err(NtStatus::USER_MAPPED_FILE),
+        }
         Ok(Allocated { base: range.base(), size: range.bytes(), stale: Stale::none() })
     }
 }

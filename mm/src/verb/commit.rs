@@ -2,9 +2,9 @@
 
 use crate::id::ProcessId;
 use crate::state::Mm;
-use crate::vad::VadId;
+use crate::vad::{Vad, VadId};
 use vadose_facts::addr::PageRange;
-use vadose_facts::ntdef::{MemoryState, NtStatus, Protection};
+use vadose_facts::ntdef::{BaseProtection, MemoryState, NoCacheScope, NtStatus, PageModifier, Protection};
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
 impl<R: PhysicalMemory> Mm<R> {
@@ -23,11 +23,12 @@ impl<R: PhysicalMemory> Mm<R> {
     ) -> Result<(), NtStatus> {
         let process = self.process(id);
         let whole = *process.vads.get(vad);
+        let protection = self.scoped(&whole, protection);
         let new_pages = range.pages() - self.charged_in(process, &whole, range);
-        self.room_for_tables(id, range, new_pages)?;
-        self.charge(id, new_pages)?;
+        self.room_for(process.root, range, new_pages)?;
+        self.charge(id, new_pages).expect("room for the pages was made sure of");
         for vpn in range.iter() {
-            let at = self.ensure_leaf(id, vpn).expect("room for the tables was made sure of");
+            let at = self.make_leaf(id, vpn);
             let raw = self.read(at);
             let pte = self.format.decode(raw);
             let view = self.page_view(self.process(id), &whole, vpn, pte);
@@ -43,16 +44,20 @@ impl<R: PhysicalMemory> Mm<R> {
         Ok(())
     }
 
-    /// Makes sure that the tables of a range, and a number of pages besides, can be charged and given frames.
-    pub(crate) fn room_for_tables(
-        &self,
-        id: ProcessId,
-        range: PageRange,
-        pages: u64,
-    ) -> Result<(), NtStatus> {
-        let tables = self.missing_tables(self.process(id).root, range);
-        self.need_frames(tables)?;
-        let mut trial = self.commit;
-        trial.charge(tables.saturating_add(pages))
+    /// The protection that pages of a region get when this one is asked for: where caching belongs to the allocation,
+    /// `PAGE_NOCACHE` can be neither added nor taken away (SPEC A41).
+    pub(crate) fn scoped(&self, vad: &Vad, asked: Protection) -> Protection {
+        let plain = asked.modifier() == PageModifier::Plain && asked.base() != BaseProtection::NoAccess;
+        let no_cache = |protection: Protection| protection.modifier() == PageModifier::NoCache;
+        match self.edition.no_cache_scope {
+            NoCacheScope::Page => asked,
+            NoCacheScope::Allocation if no_cache(vad.protection) && plain => {
+                vad.protection.with_base(asked.base())
+            }
+            NoCacheScope::Allocation if no_cache(asked) && !no_cache(vad.protection) => {
+                Protection::plain(asked.base())
+            }
+            NoCacheScope::Allocation => asked,
+        }
     }
 }

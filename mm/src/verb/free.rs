@@ -1,6 +1,5 @@
 //! Free: decommit pages, or release a region or a part of it (SPEC B).
 
-use super::allocate::bad_parameter;
 use crate::id::ProcessId;
 use crate::request::Freed;
 use crate::state::Mm;
@@ -44,10 +43,10 @@ pub(super) fn check_free(
 ) -> Result<(), NtStatus> {
     check_type(kind)?;
     if base > edition.max_user_address {
-        return Err(bad_parameter(edition, 2));
+        return Err(NtStatus::invalid_parameter(2));
     }
     if size > edition.max_user_address.raw() - base.raw() {
-        return Err(bad_parameter(edition, 3));
+        return Err(NtStatus::invalid_parameter(3));
     }
     Ok(())
 }
@@ -70,14 +69,11 @@ impl<R: PhysicalMemory> Mm<R> {
         let owner = self.live(process)?;
         let id = owner.vads.find(base.vpn()).ok_or(NtStatus::MEMORY_NOT_ALLOCATED)?;
         let vad = *owner.vads.get(id);
-        let range = range_to_free(&vad, base, size)?;
-        let VadKind::Private { default } = vad.kind else {
-            return Err(NtStatus::UNABLE_TO_DELETE_SECTION);
-        };
+        let (range, default) = what_to_free(&vad, base, size)?;
         let mut stale = Stale::none();
         match verb {
-            Verb::Release => self.release(process, id, range, &mut stale)?,
-            Verb::Decommit => self.decommit(process, id, range, default, &mut stale)?,
+            Verb::Release => self.release(process, id, range, &mut stale),
+            Verb::Decommit => self.decommit(process, id, range, default, &mut stale),
         }
         let size = match (verb, size, self.edition.decommit_zero_size) {
             (Verb::Decommit, 0, DecommitZeroSize::Zero) => 0,
@@ -93,44 +89,35 @@ impl<R: PhysicalMemory> Mm<R> {
         range: PageRange,
         default: PageDefault,
         stale: &mut Stale,
-    ) -> Result<(), NtStatus> {
+    ) {
         let whole = *self.process(id).vads.get(vad);
         let charged = self.charged_in(self.process(id), &whole, range);
         match default {
             PageDefault::Reserved => self.clear_range(id, range, stale),
-            PageDefault::Committed => self.mark_decommitted(id, range, stale)?,
+            PageDefault::Committed if range == whole.range => {
+                self.process_mut(id).vads.set_kind(vad, VadKind::Private { default: PageDefault::Reserved });
+                self.let_tables_go(id, range);
+                self.clear_range(id, range, stale);
+            }
+            PageDefault::Committed => self.mark_decommitted(id, range, stale),
         }
         self.give_back(id, charged);
         self.process_mut(id).vads.set_commit_pages(vad, whole.commit_pages - charged);
-        Ok(())
     }
 
     /// In a region that is committed by default, every decommitted page must say so (SPEC I18, I31).
-    fn mark_decommitted(
-        &mut self,
-        id: ProcessId,
-        range: PageRange,
-        stale: &mut Stale,
-    ) -> Result<(), NtStatus> {
-        self.room_for_tables(id, range, 0)?;
+    fn mark_decommitted(&mut self, id: ProcessId, range: PageRange, stale: &mut Stale) {
         for vpn in range.iter() {
-            let at = self.ensure_leaf(id, vpn).expect("room for the tables was made sure of");
+            let at = self.entry_at(id, vpn);
             let pte = self.format.decode(self.read(at));
             self.drop_content(id, vpn, pte, stale);
             self.set_leaf(id, at, self.format.decommitted());
         }
-        Ok(())
     }
 
     /// Takes a range out of a VAD: what is left below and above keeps its state and becomes a region of its own
     /// (SPEC B7, B8, B9).
-    fn release(
-        &mut self,
-        id: ProcessId,
-        vad: VadId,
-        range: PageRange,
-        stale: &mut Stale,
-    ) -> Result<(), NtStatus> {
+    fn release(&mut self, id: ProcessId, vad: VadId, range: PageRange, stale: &mut Stale) {
         let whole = *self.process(id).vads.get(vad);
         let rest = [
             part(&whole, whole.range.start().raw(), range.start().raw()),
@@ -141,14 +128,13 @@ impl<R: PhysicalMemory> Mm<R> {
             .flatten()
             .map(|rest| Vad { commit_pages: self.charged_in(self.process(id), &whole, rest.range), ..rest })
             .collect();
-        self.clear_range(id, range, stale);
         self.remove_vad(id, vad);
         let still_charged: u64 = kept.iter().map(|rest| rest.commit_pages).sum();
         self.give_back(id, whole.commit_pages - still_charged);
         for rest in kept {
             self.insert_vad(id, rest);
         }
-        Ok(())
+        self.clear_range(id, range, stale);
     }
 }
 
@@ -157,15 +143,21 @@ fn part(whole: &Vad, start: u64, end: u64) -> Option<Vad> {
     Some(Vad { range, ..*whole })
 }
 
-/// The pages to free: all of the region for size 0, else what base and size touch (SPEC B4, B6, B7, B13, B14).
-fn range_to_free(vad: &Vad, base: VirtAddr, size: u64) -> Result<PageRange, NtStatus> {
-    if size == 0 {
-        return if base.vpn() == vad.range.start() {
-            Ok(vad.range)
-        } else {
-            Err(NtStatus::FREE_VM_NOT_AT_BASE)
-        };
+/// The pages to free: all of the region for size 0, else what base and size touch (SPEC B4, B6, B7, B13, B14). A range
+/// that leaves the region is refused first, then the kind of region (SPEC B5), then a base that is not its first page.
+fn what_to_free(vad: &Vad, base: VirtAddr, size: u64) -> Result<(PageRange, PageDefault), NtStatus> {
+    let touched = PageRange::touching(base, size);
+    if size != 0 && !touched.is_some_and(|range| vad.range.covers(range)) {
+        return Err(NtStatus::UNABLE_TO_FREE_VM);
     }
-    let range = PageRange::touching(base, size).ok_or(NtStatus::UNABLE_TO_FREE_VM)?;
-    if vad.range.covers(range) { Ok(range) } else { Err(NtStatus::UNABLE_TO_FREE_VM) }
+    let default = match vad.kind {
+        VadKind::Private { default } => default,
+        VadKind::Image { .. } => return Err(NtStatus::UNABLE_TO_DELETE_SECTION),
+        VadKind::SharedUserData => return Err(NtStatus::INVALID_PAGE_PROTECTION),
+    };
+    match touched {
+        Some(range) => Ok((range, default)),
+        None if base.vpn() == vad.range.start() => Ok((vad.range, default)),
+        None => Err(NtStatus::FREE_VM_NOT_AT_BASE),
+    }
 }

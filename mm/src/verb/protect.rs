@@ -1,6 +1,5 @@
 //! Protect: check that every page is committed, then change them all (SPEC C).
 
-use super::allocate::bad_parameter;
 use crate::id::ProcessId;
 use crate::pfn::{LastShare, PfnFlags};
 use crate::pte::{PrototypeLink, PteState, ValidPte};
@@ -20,10 +19,10 @@ use vadose_facts::x86::{EntryBits, PhysicalMemory, Stale};
 /// `STATUS_INVALID_PARAMETER_2` or `_3`.
 pub(super) fn check_protect(edition: &Edition, base: VirtAddr, size: u64) -> Result<(), NtStatus> {
     if base > edition.max_user_address {
-        return Err(bad_parameter(edition, 2));
+        return Err(NtStatus::invalid_parameter(2));
     }
-    if size == 0 || size > edition.max_user_address.raw() + 1 - base.raw() {
-        return Err(bad_parameter(edition, 3));
+    if size == 0 || size > edition.max_user_address.raw() - base.raw() {
+        return Err(NtStatus::invalid_parameter(3));
     }
     Ok(())
 }
@@ -44,18 +43,19 @@ impl<R: PhysicalMemory> Mm<R> {
         let new = Protection::parse(protection)?;
         check_protect(self.edition, base, size)?;
         let owner = self.live(process)?;
-        let range = PageRange::touching(base, size).ok_or(bad_parameter(self.edition, 3))?;
+        let range = PageRange::touching(base, size).ok_or(NtStatus::invalid_parameter(3))?;
         let id = owner.vads.find(range.start()).ok_or(NtStatus::CONFLICTING_ADDRESSES)?;
         let vad = *owner.vads.get(id);
         if !vad.range.covers(range) {
             return Err(NtStatus::CONFLICTING_ADDRESSES);
         }
         check_kind(&vad, new)?;
+        let new = self.scoped(&vad, new);
         let old = self.first_protection(process, &vad, range)?;
-        self.prepare(process, id, &vad, range, new)?;
+        self.charge_copies(process, id, &vad, range, new)?;
         let mut stale = Stale::none();
         for vpn in range.iter() {
-            let at = self.ensure_leaf(process, vpn).expect("room for the tables was made sure of");
+            let at = self.entry_at(process, vpn);
             self.protect_page(process, &vad, vpn, at, new, &mut stale);
         }
         Ok(Protected { base: range.base(), size: range.bytes(), old, stale })
@@ -69,22 +69,21 @@ impl<R: PhysicalMemory> Mm<R> {
         range: PageRange,
     ) -> Result<Protection, NtStatus> {
         let owner = self.process(process);
-        let (first, mut at) = self.page_run(owner, vad, range.start());
-        let mut view = first;
-        loop {
+        let mut old = None;
+        let mut at = range.start();
+        while at < range.end() {
+            let (view, end) = self.page_run(owner, vad, PageRange::inclusive(at, range.last()));
             if view.state != MemoryState::Committed {
                 return Err(NtStatus::NOT_COMMITTED);
             }
-            if at >= range.end() {
-                return first.protection.ok_or(NtStatus::NOT_COMMITTED);
-            }
-            (view, at) = self.page_run(owner, vad, at);
+            old = old.or(view.protection);
+            at = end;
         }
+        Ok(old.expect("a committed page has a protection"))
     }
 
-    /// Room for tables, and in an image the charge for pages that may become private, or that no longer may
-    /// (SPEC C21, J13).
-    fn prepare(
+    /// In an image, charges pages that may become private, and gives back for those that no longer may (SPEC C21, J13).
+    fn charge_copies(
         &mut self,
         process: ProcessId,
         id: VadId,
@@ -92,14 +91,12 @@ impl<R: PhysicalMemory> Mm<R> {
         range: PageRange,
         new: Protection,
     ) -> Result<(), NtStatus> {
-        self.room_for_tables(process, range, 0)?;
         let VadKind::Image { .. } = vad.kind else {
             return Ok(());
         };
         let before = self.charged_in(self.process(process), vad, range);
         let after = range.iter().filter(|vpn| self.charged_after(process, vad, *vpn, new)).count() as u64;
         if after > before {
-            self.room_for_tables(process, range, after - before)?;
             self.charge(process, after - before)?;
         } else {
             self.give_back(process, before - after);

@@ -3,7 +3,7 @@
 use crate::id::ProcessId;
 use crate::request::BasicInformation;
 use crate::state::Mm;
-use vadose_facts::addr::{PAGE_BYTES, VirtAddr, Vpn};
+use vadose_facts::addr::{PAGE_BYTES, PageRange, VirtAddr, Vpn};
 use vadose_facts::ntdef::{BaseProtection, Bitness, Edition, MemoryState, MemoryType, NtStatus, Protection};
 use vadose_facts::x86::PhysicalMemory;
 
@@ -19,14 +19,15 @@ impl<R: PhysicalMemory> Mm<R> {
             return Err(NtStatus::INVALID_PARAMETER);
         }
         let vpn = address.vpn();
-        if let Some(info) = self.query_reserved_tail(vpn) {
+        if let Some(info) = self.query_reserved_tail(owner.vad_end(), vpn) {
             return Ok(info);
         }
         let Some(id) = owner.vads.find(vpn) else {
             return Ok(self.free_information(process, vpn));
         };
         let vad = owner.vads.get(id);
-        let (view, end) = self.page_run(owner, vad, vpn);
+        let rest = PageRange::inclusive(vpn, vad.range.last());
+        let (view, end) = self.page_run(owner, vad, rest);
         Ok(BasicInformation {
             base: vpn.base(),
             allocation_base: Some(vad.range.base()),
@@ -55,11 +56,13 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    /// On x86 the rest of the allocation unit of the shared page reads as reserved (SPEC D17).
-    fn query_reserved_tail(&self, vpn: Vpn) -> Option<BasicInformation> {
+    /// On x86 the rest of the allocation unit of the shared page, which no region may hold, reads as reserved
+    /// (SPEC D17).
+    fn query_reserved_tail(&self, vad_end: Vpn, vpn: Vpn) -> Option<BasicInformation> {
         let shared = Edition::SHARED_USER_DATA.vpn();
         let end = self.edition.max_user_address.vpn().next();
-        if self.edition.bitness == Bitness::Bits64 || vpn <= shared || vpn >= end {
+        let tail = vpn >= vad_end && vpn > shared && vpn < end;
+        if self.edition.bitness == Bitness::Bits64 || !tail {
             return None;
         }
         Some(BasicInformation {

@@ -9,6 +9,8 @@
 //! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE (a call with any bits)      base OFF (moves the origin)
 //! ```
 //!
+//! After every step the audit runs, and a step that was refused must have left everything as it was.
+//!
 //! Answers: `ok`, a status in lower case with dashes, what a read found (`=41`), a query's words
 //! (`commit/rw/3p`), the old protection (`was-rw`), a fault (`access-violation(1)+1fff`).
 
@@ -16,6 +18,7 @@
 
 mod parse;
 mod show;
+mod snapshot;
 mod world;
 
 pub(crate) use world::World;

@@ -1,5 +1,6 @@
 //! One process on one edition, driven by the steps of a scenario through the public calls only.
 
+use super::snapshot::Snapshot;
 use super::{parse, show};
 use std::rc::Rc;
 use vadose_facts::addr::{PhysAddr, VirtAddr};
@@ -43,6 +44,8 @@ impl PhysicalMemory for SharedRam {
 pub(crate) struct World {
     pub(crate) mm: Mm<SharedRam>,
     pub(crate) process: ProcessId,
+    /// Every process that lives.
+    pub(crate) processes: Vec<ProcessId>,
     pub(crate) origin: VirtAddr,
     /// The current thread's stack, for guard pages.
     pub(crate) stack: Option<ThreadStack>,
@@ -52,6 +55,12 @@ pub(crate) struct World {
     /// What the next file reads answer instead of bytes.
     pub(crate) failing_reads: Option<NtStatus>,
 }
+
+/// Steps that are calls: refused or done.
+const CALLS: [&str; 10] =
+    ["reserve", "alloc", "commit", "raw", "decommit", "release", "free", "protect", "map", "unmap"];
+/// Answers of calls that were done, besides an old protection.
+const SUCCESSES: [&str; 3] = ["ok", "image-not-at-base", "image-machine-type-mismatch"];
 
 /// RAM of a test machine: 16 MiB.
 const FRAMES: u64 = 4096;
@@ -65,7 +74,17 @@ impl World {
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
         mm.audit().expect("a new machine agrees with itself");
         let origin = VirtAddr::new(0);
-        Self { mm, process, origin, stack: None, stack_limit: None, image: None, failing_reads: None }
+        let processes = vec![process];
+        Self {
+            mm,
+            process,
+            processes,
+            origin,
+            stack: None,
+            stack_limit: None,
+            image: None,
+            failing_reads: None,
+        }
     }
 
     /// Gives the world a file that `map` maps.
@@ -76,9 +95,34 @@ impl World {
         self
     }
 
+    /// One more process, which the next steps are about.
+    pub(crate) fn start_process(&mut self, awareness: LargeAddressAware) {
+        self.process = self.mm.create_process(awareness).expect("room for a process");
+        self.processes.push(self.process);
+    }
+
+    /// Ends the process that the steps are about.
+    pub(crate) fn end_process(&mut self) {
+        self.mm.delete_process(self.process).nothing_cached();
+        self.processes.retain(|id| *id != self.process);
+    }
+
+    /// A step without the checks around it, for the many steps that lead to what is tested.
+    pub(crate) fn quietly(&mut self, step: &str) -> String {
+        let words: Vec<&str> = step.split_whitespace().collect();
+        self.run(&words)
+    }
+
     pub(crate) fn step(&mut self, step: &str) -> String {
         let words: Vec<&str> = step.split_whitespace().collect();
+        let calls = CALLS.contains(&words[0]);
+        let before = calls.then(|| Snapshot::of(&self.mm, &self.processes));
         let answer = self.run(&words);
+        let refused = !SUCCESSES.contains(&answer.as_str()) && !answer.starts_with("was-");
+        if let Some(before) = before.filter(|_| refused) {
+            let after = Snapshot::of(&self.mm, &self.processes);
+            assert_eq!(before, after, "{step} was refused with {answer} and changed something");
+        }
         if let Err(error) = self.mm.audit() {
             panic!("after {step}: {error}");
         }
