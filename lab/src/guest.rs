@@ -16,7 +16,7 @@ pub const RAM_BYTES: u64 = 256 << 20;
 /// After this much of the host's time a run is stopped: nothing in the lab takes as long.
 pub const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-/// A program and the machine it gets. The folder that it is in is the guest's `C:\work`.
+/// A program and the machine it gets. Unless said otherwise, the folder that it is in is the guest's `C:\work`.
 #[derive(Clone, Debug)]
 pub struct Run {
     options: MachineOptions,
@@ -71,6 +71,13 @@ impl Run {
     #[must_use]
     pub fn input(mut self, input: &[u8]) -> Self {
         self.input = input.to_vec();
+        self
+    }
+
+    /// Started in this folder of the host, which is its `C:\work`.
+    #[must_use]
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.options.folder = folder.to_owned();
         self
     }
 

@@ -162,12 +162,10 @@ fn check_hash(pin: &Pin, wheel: &Path) -> Result<(), DownloadError> {
 
 /// A wheel is a zip archive. Python's own reader drops `..` and absolute paths.
 fn unpack(wheel: &Path, into: &Path) -> Result<(), DownloadError> {
-    let done = python()
-        .args(["-m", "zipfile", "-e"])
-        .arg(wheel)
-        .arg(into)
-        .output()
-        .map_err(|reason| DownloadError::Host { what: "running python3 -m zipfile".to_owned(), reason })?;
+    let done =
+        python().args(["-m", "zipfile", "-e"]).arg(wheel).arg(into).output().map_err(|reason| {
+            DownloadError::Host { what: "running python3 -m zipfile".to_owned(), reason }
+        })?;
     if done.status.success() {
         return Ok(());
     }

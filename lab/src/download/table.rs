@@ -41,7 +41,12 @@ pub struct Pin {
     pub role: Role,
 }
 
-const fn pinned(package: &'static str, version: &'static str, platform: &'static str, sha256: &'static str) -> Pin {
+const fn pinned(
+    package: &'static str,
+    version: &'static str,
+    platform: &'static str,
+    sha256: &'static str,
+) -> Pin {
     Pin { package, version, platform, sha256, file: "", language: Language::C, role: Role::Library }
 }
 
