@@ -12,7 +12,7 @@ use vadose_facts::pe::{Magic, PeImage};
 use world::World;
 
 /// Images with more pages than this are made into a section and not mapped: their records alone would fill the RAM.
-const MAX_PAGES: u32 = 1 << 14;
+const MAX_PAGES: u32 = 1 << 11;
 
 /// Steps between two audits.
 const AUDIT_EVERY: usize = 8;
