@@ -229,7 +229,7 @@ fn file_time_to_dos(call: &mut Call<'_>) -> Answer {
         return Err(bad_date());
     }
     call.write_u16(date_at, (year - 1980) << 9 | month << 5 | day)?;
-    call.write_u16(time_at, hour << 11 | minute << 5 | second / 2)?;
+    call.write_u16(time_at, hour << 11 | minute << 5 | (second / 2))?;
     Ok(1)
 }
 
