@@ -40,7 +40,7 @@ pub enum MachineError {
     #[error(transparent)]
     Ram(#[from] vadose_mm::StartError),
     /// The host does not give the guest's RAM.
-    #[error("the host gives no {} MiB for guest RAM: {reason}; take less with --ram", .bytes >> 20)]
+    #[error("{reason}; take less with --ram")]
     HostMemory {
         /// What was asked for.
         bytes: u64,
