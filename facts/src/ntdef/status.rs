@@ -236,6 +236,12 @@ statuses! {
     CONTROL_C_EXIT = 0xc000_013a;
     /// No translation for a character.
     UNMAPPABLE_CHARACTER = 0xc000_0162;
+    /// A wait that nothing can end.
+    POSSIBLE_DEADLOCK = 0xc000_0194;
+    /// A lock is not held by whoever leaves it.
+    RESOURCE_NOT_OWNED = 0xc000_0264;
+    /// A heap was given what is no block of it.
+    HEAP_CORRUPTION = 0xc000_0374;
     /// The stack ran out (SPEC E18).
     STACK_OVERFLOW = 0xc000_00fd;
     /// A base or offset is not on its unit (SPEC F27).

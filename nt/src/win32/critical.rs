@@ -26,8 +26,6 @@ const SECTION64: Layout = Layout { lock_count: 8, recursion: 0xc, owner: 0x10, s
 /// Nobody is in: the count before Vista counts up from here; later ones have bit 0 clear when somebody is in.
 const UNLOCKED: u32 = u32::MAX;
 const LOCKED_SINCE_VISTA: u32 = 0xffff_fffe;
-/// `STATUS_RESOURCE_NOT_OWNED`.
-const RESOURCE_NOT_OWNED: NtStatus = NtStatus::new(0xc000_0264);
 /// `ERROR_TIMEOUT`.
 const TIMEOUT: Win32Error = Win32Error::new(1460);
 /// A slim lock that is held exclusively; a shared one counts from bit 4.
@@ -198,7 +196,7 @@ fn try_acquire_shared(call: &mut Call<'_>) -> Answer {
 fn release_exclusive(call: &mut Call<'_>) -> Answer {
     let at = call.ptr(0);
     if call.read_word(at)? & HELD == 0 {
-        super::heap::raise(call, RESOURCE_NOT_OWNED, 1);
+        super::heap::raise(call, NtStatus::RESOURCE_NOT_OWNED, 1);
         return Ok(0);
     }
     call.write_word(at, 0)?;
@@ -209,7 +207,7 @@ fn release_shared(call: &mut Call<'_>) -> Answer {
     let at = call.ptr(0);
     let value = call.read_word(at)?;
     if value & HELD == 0 {
-        super::heap::raise(call, RESOURCE_NOT_OWNED, 1);
+        super::heap::raise(call, NtStatus::RESOURCE_NOT_OWNED, 1);
         return Ok(0);
     }
     let left = value.saturating_sub(ONE_SHARER);

@@ -36,8 +36,6 @@ const COMMIT_STEP_BYTES: u64 = 2 * PAGE_BYTES;
 const ZERO_PIECE_BYTES: u64 = 0x1_0000;
 /// `ERROR_GEN_FAILURE`.
 const GENERAL_FAILURE: Win32Error = Win32Error::new(31);
-/// `STATUS_HEAP_CORRUPTION`.
-const HEAP_CORRUPTION: NtStatus = NtStatus::new(0xc000_0374);
 /// An exception that cannot be continued from.
 const NONCONTINUABLE: u32 = 1;
 /// Low-fragmentation heap: what `HeapQueryInformation` tells of a growable heap.
@@ -464,7 +462,7 @@ fn not_a_block(call: &mut Call<'_>) -> Answer {
     match call.nt.edition.bitness {
         Bitness::Bits32 => Err(Win32Error::INVALID_PARAMETER.into()),
         Bitness::Bits64 => {
-            raise(call, HEAP_CORRUPTION, NONCONTINUABLE);
+            raise(call, NtStatus::HEAP_CORRUPTION, NONCONTINUABLE);
             Ok(0)
         }
     }

@@ -1,5 +1,6 @@
 //! Modules as programs ask for them: handles by name, functions by name, file names, loading and unloading.
 
+use super::codepage::{ansi_to_text, text_to_ansi};
 use crate::UserPtr;
 use crate::builtin::call_then_initialise;
 use crate::executive::ModuleKind;
@@ -78,12 +79,12 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("VdsFreeLibraryDone", &[Word], free_library_done).hidden(),
 ];
 
-/// Text of an argument in either width. ANSI text is taken as UTF-8, the code page of this system.
+/// Text of an argument in either width.
 fn text(call: &mut Call<'_>, at: UserPtr, width: Width) -> Result<String, Failure> {
     match width {
         Width::Narrow => {
             let bytes = call.read_c_string(at)?;
-            String::from_utf8(bytes).map_err(|_| Win32Error::NO_UNICODE_TRANSLATION.into())
+            Ok(ansi_to_text(&bytes))
         }
         Width::Wide => {
             let units = call.read_wide_string(at)?;
@@ -194,7 +195,7 @@ fn get_proc_address(call: &mut Call<'_>) -> Answer {
 fn get_module_file_name_a(call: &mut Call<'_>) -> Answer {
     let name = module_file_name(call)?;
     let (to, room) = (call.ptr(1), call.u32(2) as usize);
-    let bytes = name.into_bytes();
+    let bytes = text_to_ansi(&name);
     let (length, cut) = fit(bytes.len(), room)?;
     call.write(to, &bytes[..length])?;
     call.write(to.offset(length as u64), &[0])?;

@@ -1,5 +1,6 @@
 //! The process as programs ask for it: ids, pseudo handles, command line, start-up information, and its end.
 
+use super::codepage::text_to_ansi;
 use crate::UserPtr;
 use crate::builtin::EXIT_PROCESS;
 use crate::executive::{Ending, Handle, Object};
@@ -99,7 +100,7 @@ fn get_command_line_a(call: &mut Call<'_>) -> Answer {
     if let Some(made) = call.nt.process().win32.command_line_ansi {
         return Ok(made.raw());
     }
-    let mut bytes = call.nt.process().command_line.clone().into_bytes();
+    let mut bytes = text_to_ansi(&call.nt.process().command_line);
     bytes.push(0);
     let at = call.pool(bytes.len() as u64)?;
     call.write(at, &bytes)?;

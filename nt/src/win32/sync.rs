@@ -26,8 +26,6 @@ const MODIFY_STATE: u32 = 0x2;
 const ALL_ACCESS: u32 = 0x1f_0003;
 /// `MUTEX_ALL_ACCESS`.
 const MUTEX_ALL_ACCESS: u32 = 0x1f_0001;
-/// `STATUS_POSSIBLE_DEADLOCK`: what Windows raises when it gives up a critical section that nobody will ever leave.
-const POSSIBLE_DEADLOCK: NtStatus = NtStatus::new(0xc000_0194);
 /// An exception that cannot be continued from.
 const NONCONTINUABLE: u32 = 1;
 /// `ERROR_FILENAME_EXCED_RANGE`.
@@ -80,9 +78,10 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("SwitchToThread", &[], switch_to_thread).set("core-processthreads"),
 ];
 
-/// Ends a wait that nothing can end: there is no second thread to do it.
+/// Ends a wait that nothing can end: there is no second thread to do it. The exception is the one with which Windows
+/// gives up a critical section that nobody leaves.
 pub(super) fn deadlock(call: &mut Call<'_>) -> Answer {
-    raise(call, POSSIBLE_DEADLOCK, NONCONTINUABLE);
+    raise(call, NtStatus::POSSIBLE_DEADLOCK, NONCONTINUABLE);
     Ok(0)
 }
 

@@ -1,11 +1,13 @@
 //! Dynamic thread-local and fiber-local storage: slots that a program asks for while it runs.
 
 use crate::UserPtr;
-use crate::builtin::call_then_initialise;
+use crate::builtin::Assembler;
 use crate::executive::Initialiser;
 use crate::service::{Answer, Arg, Call, CodeBody, Export, Failure};
+use iced_x86::IcedError;
+use iced_x86::code_asm::{dword_ptr, eax, ebp, esp, qword_ptr, rax, rcx, rdx, rsp};
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::Win32Error;
+use vadose_facts::ntdef::{Bitness, Win32Error};
 
 use Arg::{U32, Word};
 
@@ -20,10 +22,7 @@ const OLD_FIBER_SLOTS: usize = 128;
 const OUT_OF_INDEXES: u64 = 0xffff_ffff;
 
 /// `FlsFree` calls the slot's callback in the guest.
-const FREE_FIBER_SLOT: CodeBody = CodeBody {
-    emit: |a| call_then_initialise(a, 1, "VdsFlsFree", "VdsFlsFreeDone"),
-    calls: &["VdsFlsFree", "VdsFlsFreeDone", "VdsNextInitialiser", "VdsInitialiserDone"],
-};
+const FREE_FIBER_SLOT: CodeBody = CodeBody { emit: free_fiber_slot, calls: &["VdsFlsFree"] };
 
 /// The storage functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -36,8 +35,7 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("FlsGetValue", &[U32], fls_get_value).set("core-fibers"),
     Export::library("FlsSetValue", &[U32, Word], fls_set_value).set("core-fibers"),
     Export::library("IsThreadAFiber", &[], is_thread_a_fiber).set("core-fibers"),
-    Export::library("VdsFlsFree", &[U32], fls_free).hidden(),
-    Export::library("VdsFlsFreeDone", &[U32], fls_free_done).hidden(),
+    Export::library("VdsFlsFree", &[U32, Word], fls_free).hidden(),
 ];
 
 /// Which slots are taken, and what fiber-local ones hold.
@@ -170,19 +168,65 @@ fn fls_set_value(call: &mut Call<'_>) -> Answer {
     Ok(1)
 }
 
-/// Frees a slot and queues its callback; the guest code around this calls it.
+/// Frees a slot; its callback and value are stored for the guest code around this, the callback null if it is not to
+/// be called.
 fn fls_free(call: &mut Call<'_>) -> Answer {
-    let index = call.u32(0);
+    let (index, to) = (call.u32(0), call.ptr(1));
     let slot = *fiber_slot(call, index)?;
     call.nt.process_mut().win32.storage.fiber[index as usize] = None;
-    if let Some(callback) = callback_of(slot) {
-        call.nt.process_mut().initialisers.push_front(callback);
-    }
+    let callback = callback_of(slot).map_or(0, |callback| callback.function.raw());
+    let width = call.pointer_bytes();
+    call.write_word(to, callback)?;
+    call.write_word(to.offset(width), slot.value)?;
     Ok(1)
 }
 
-fn fls_free_done(call: &mut Call<'_>) -> Answer {
-    Ok(u64::from(call.u32(0)))
+/// `FlsFree(index)`: callback and value are at RSP+20h, or at EBP-8.
+fn free_fiber_slot(a: &mut Assembler) -> Result<(), IcedError> {
+    let mut done = a.code.create_label();
+    let mut out = a.code.create_label();
+    match a.bitness() {
+        Bitness::Bits64 => {
+            a.code.sub(rsp, 0x38)?;
+            a.code.lea(rdx, rsp + 0x20)?;
+            a.call_service("VdsFlsFree")?;
+            a.code.test(eax, eax)?;
+            a.code.je(out)?;
+            a.code.mov(rax, qword_ptr(rsp + 0x20))?;
+            a.code.test(rax, rax)?;
+            a.code.je(done)?;
+            a.code.mov(rcx, qword_ptr(rsp + 0x28))?;
+            a.code.call(rax)?;
+            a.code.set_label(&mut done)?;
+            a.code.mov(eax, 1)?;
+            a.code.set_label(&mut out)?;
+            a.code.add(rsp, 0x38)?;
+            a.code.ret()
+        }
+        Bitness::Bits32 => {
+            a.code.push(ebp)?;
+            a.code.mov(ebp, esp)?;
+            a.code.push(0)?;
+            a.code.push(0)?;
+            a.code.mov(eax, esp)?;
+            a.code.push(eax)?;
+            a.code.push(dword_ptr(ebp + 8))?;
+            a.call_service("VdsFlsFree")?;
+            a.code.test(eax, eax)?;
+            a.code.je(out)?;
+            a.code.mov(eax, dword_ptr(ebp - 8))?;
+            a.code.test(eax, eax)?;
+            a.code.je(done)?;
+            a.code.push(dword_ptr(ebp - 4))?;
+            a.code.call(eax)?;
+            a.code.set_label(&mut done)?;
+            a.code.mov(eax, 1)?;
+            a.code.set_label(&mut out)?;
+            a.code.mov(esp, ebp)?;
+            a.code.pop(ebp)?;
+            a.code.ret_1(4)
+        }
+    }
 }
 
 /// A callback gets the slot's value, and is called only if there is one.

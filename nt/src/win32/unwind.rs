@@ -8,8 +8,9 @@ use vadose_facts::ntdef::Bitness;
 
 use Arg::Word;
 
-/// Stack pointer.
+/// Stack and frame pointer.
 const SP: usize = 4;
+const FRAME: usize = 5;
 
 /// The functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -25,18 +26,25 @@ fn pc_to_file_header(call: &mut Call<'_>) -> Answer {
     Ok(base)
 }
 
-/// `RtlCaptureContext(*context)`: the registers that the caller has when the function returns.
+/// `RtlCaptureContext(*context)`. x64: the registers that the caller has when the function returns. x86: instruction,
+/// stack and frame are those of the caller's own caller, found through the frame in EBP, as in Windows.
 fn capture_context(call: &mut Call<'_>) -> Answer {
     let at = call.ptr(0);
-    let return_address = call.return_address()?;
     let bitness = call.nt.edition.bitness;
     let mut registers = call.cpu.registers();
-    registers.ip = return_address;
-    registers.gpr[SP] = match bitness {
-        // The caller's stack pointer, before it pushed the argument's slot.
-        Bitness::Bits32 => registers.gpr[SP] + 8,
-        Bitness::Bits64 => registers.gpr[SP] + 8,
-    };
-    call.write(UserPtr::new(at.raw()), &context_bytes(&registers, bitness))?;
+    match bitness {
+        Bitness::Bits64 => {
+            registers.ip = call.return_address()?;
+            registers.gpr[SP] = registers.gpr[SP].wrapping_add(8);
+        }
+        Bitness::Bits32 => {
+            let frame = UserPtr::new(registers.gpr[FRAME]);
+            registers.ip = call.read_word(frame.offset(4))?;
+            registers.gpr[SP] = frame.offset(8).raw() & u64::from(u32::MAX);
+            registers.gpr[FRAME] = call.read_word(frame)?;
+        }
+    }
+    let bytes = context_bytes(&registers, bitness);
+    call.write(at, &bytes)?;
     Ok(0)
 }
