@@ -156,6 +156,36 @@ fn two_processes_share_what_neither_wrote() {
     }
 }
 
+/// SPEC G21 G24 I24: what was stored into a shared section outlives its views, also when frames are taken for other
+/// things, and dies with the section.
+#[test]
+fn a_store_to_a_shared_section_survives_its_views() {
+    for edition in editions() {
+        let mut world = world(edition.name);
+        for (step, answer) in [("map", "ok"), ("write 7001 6", "ok"), ("read 3p", "=11"), ("unmap 0", "ok")] {
+            assert_eq!(world.step(step), answer);
+        }
+        assert_eq!((world.mm.frame_counts().modified, world.mm.frame_counts().standby), (1, 1));
+        use_all_frames(&mut world);
+        assert_eq!(world.mm.frame_counts().standby, 0, "the clean page was taken");
+        for (step, answer) in [("map", "ok"), ("read 7001", "=6"), ("read 7000", "=33"), ("read 3p", "=11")] {
+            assert_eq!(world.step(step), answer, "on {}", edition.name);
+        }
+    }
+}
+
+/// Commits and touches as much as there is, then gives it back.
+fn use_all_frames(world: &mut World) {
+    let most = world.mm.counters().commit.limit_pages();
+    let fits = |pages: &u64| world.quietly(&format!("alloc {pages}p at @50000000")) == "ok";
+    let pages = (0..most).rev().find(fits).expect("something fits");
+    for page in 0..pages {
+        assert_eq!(world.quietly(&format!("write {page}p")), "ok");
+    }
+    assert_eq!(world.step("query 0"), format!("commit/rw/{pages}p"));
+    world.quietly("release 0 0");
+}
+
 /// SPEC E31 J13: what may become private is charged when the image is mapped, and given back with it.
 #[test]
 fn writable_pages_of_an_image_are_charged() {

@@ -6,7 +6,8 @@
 //! ```text
 //! reserve SIZE [PROT] [at ADDR] [top] [zero N]     commit OFF SIZE [PROT]     alloc SIZE [PROT] [at ADDR] [top] [zero N]
 //! decommit OFF SIZE   release OFF SIZE   protect OFF SIZE PROT   query OFF   read OFF   write OFF [BYTE]   exec OFF
-//! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE (a call with any bits)      base OFF (moves the origin)
+//! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE [zero N] (a call with any bits; OFF - is anywhere)
+//! base OFF (moves the origin)
 //! ```
 //!
 //! After every step the audit runs, and a step that was refused must have left everything as it was.
@@ -17,6 +18,7 @@
 #![allow(dead_code, reason = "each test file uses a part of the door")]
 
 mod parse;
+mod processor;
 mod show;
 mod snapshot;
 mod world;

@@ -1,12 +1,13 @@
 //! One process on one edition, driven by the steps of a scenario through the public calls only.
 
+use super::processor::Processor;
 use super::snapshot::Snapshot;
 use super::{parse, show};
 use std::rc::Rc;
 use vadose_facts::addr::{PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus, edition};
 use vadose_facts::pe::PeImage;
-use vadose_facts::x86::{Access, HeapRam, Miss, PhysicalMemory, Privilege, Stale, walk};
+use vadose_facts::x86::{Access, HeapRam, Miss, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, Mm, MmConfig, ProcessId,
     SectionId, ThreadStack,
@@ -51,6 +52,7 @@ pub(crate) struct World {
     pub(crate) stack: Option<ThreadStack>,
     /// New stack limit of the last fault.
     pub(crate) stack_limit: Option<VirtAddr>,
+    processor: Processor,
     image: Option<(Vec<u8>, SectionId)>,
     /// What the next file reads answer instead of bytes.
     pub(crate) failing_reads: Option<NtStatus>,
@@ -82,6 +84,7 @@ impl World {
             origin,
             stack: None,
             stack_limit: None,
+            processor: Processor::default(),
             image: None,
             failing_reads: None,
         }
@@ -95,6 +98,24 @@ impl World {
         self
     }
 
+    /// The steps are about another process from now on.
+    pub(crate) fn enter_process(&mut self, number: usize) {
+        while self.processes.len() <= number {
+            self.start_process(LargeAddressAware::Yes);
+        }
+        self.process = self.processes[number];
+    }
+
+    /// Ends the process that the steps are about, and puts a new one in its place.
+    pub(crate) fn restart_process(&mut self) {
+        let old = self.process;
+        self.mm.delete_process(old).nothing_cached();
+        self.processor.forget_process(old);
+        self.process = self.mm.create_process(LargeAddressAware::Yes).expect("room for a process");
+        let place = self.processes.iter_mut().find(|id| **id == old).expect("a process that lives");
+        *place = self.process;
+    }
+
     /// One more process, which the next steps are about.
     pub(crate) fn start_process(&mut self, awareness: LargeAddressAware) {
         self.process = self.mm.create_process(awareness).expect("room for a process");
@@ -104,6 +125,7 @@ impl World {
     /// Ends the process that the steps are about.
     pub(crate) fn end_process(&mut self) {
         self.mm.delete_process(self.process).nothing_cached();
+        self.processor.forget_process(self.process);
         self.processes.retain(|id| *id != self.process);
     }
 
@@ -137,9 +159,9 @@ impl World {
             ["commit", offset, size, protection] => {
                 self.call(0x1000, parse::protection(protection), offset, size)
             }
-            ["raw", kind, protection, offset, size] => {
-                let kind = u32::from_str_radix(kind, 16).expect("type bits in hex");
-                self.call(kind, parse::protection(protection), offset, size)
+            ["raw", kind, protection, offset, size] => self.raw(kind, protection, offset, size, "0"),
+            ["raw", kind, protection, offset, size, "zero", zero_bits] => {
+                self.raw(kind, protection, offset, size, zero_bits)
             }
             ["decommit", offset, size] => self.free(FreeType::DECOMMIT, offset, size),
             ["release", offset, size] => self.free(FreeType::RELEASE, offset, size),
@@ -158,7 +180,8 @@ impl World {
             ["map", "at", address] => self.map(Some(self.address(address))),
             ["unmap", offset] => {
                 let address = self.address(offset);
-                self.mm.unmap_view(self.process, address).map_or_else(show::status, done)
+                let unmapped = self.mm.unmap_view(self.process, address);
+                unmapped.map_or_else(show::status, |stale| self.done(stale))
             }
             ["base", offset] => {
                 self.origin = self.address(offset);
@@ -196,7 +219,7 @@ impl World {
         match self.mm.allocate(self.process, request) {
             Ok(made) => {
                 self.origin = made.base;
-                done(made.stale)
+                self.done(made.stale)
             }
             Err(status) => show::status(status),
         }
@@ -210,14 +233,35 @@ impl World {
             kind: AllocationType::from_bits_retain(kind),
             protection,
         };
-        self.mm.allocate(self.process, request).map_or_else(show::status, |made| done(made.stale))
+        let made = self.mm.allocate(self.process, request);
+        made.map_or_else(show::status, |made| self.done(made.stale))
+    }
+
+    /// A call with any bits. It moves the origin when it reserves.
+    fn raw(&mut self, kind: &str, protection: &str, offset: &str, size: &str, zero_bits: &str) -> String {
+        let base = (offset != "-").then(|| self.address(offset));
+        let kind = AllocationType::from_bits_retain(u32::from_str_radix(kind, 16).expect("bits in hex"));
+        let request = AllocateRequest {
+            base,
+            size: parse::number(size),
+            zero_bits: parse::number(zero_bits),
+            kind,
+            protection: parse::protection(protection),
+        };
+        let reserves = base.is_none() || kind.contains(AllocationType::RESERVE);
+        match self.mm.allocate(self.process, request) {
+            Ok(made) => {
+                self.origin = if reserves { made.base } else { self.origin };
+                self.done(made.stale)
+            }
+            Err(status) => show::status(status),
+        }
     }
 
     fn free(&mut self, kind: FreeType, offset: &str, size: &str) -> String {
         let base = self.address(offset);
-        self.mm
-            .free(self.process, base, parse::number(size), kind)
-            .map_or_else(show::status, |freed| done(freed.stale))
+        let freed = self.mm.free(self.process, base, parse::number(size), kind);
+        freed.map_or_else(show::status, |freed| self.done(freed.stale))
     }
 
     fn protect(&mut self, offset: &str, size: &str, protection: &str) -> String {
@@ -225,7 +269,7 @@ impl World {
         let (size, protection) = (parse::number(size), parse::protection(protection));
         match self.mm.protect(self.process, base, size, protection) {
             Ok(changed) => {
-                changed.stale.nothing_cached();
+                self.done(changed.stale);
                 format!("was-{}", show::protection(changed.old))
             }
             Err(status) => show::status(status),
@@ -273,8 +317,9 @@ impl World {
         let address = self.address(offset);
         for _ in 0..ATTEMPTS {
             let space = self.mm.translation(self.process);
-            match walk(self.mm.ram(), space, address, access, Privilege::User) {
-                Ok(found) => return self.use_byte(found.phys, access, byte),
+            let ram = self.mm.ram().clone();
+            match self.processor.translate(&ram, self.process, space, address, access) {
+                Ok(found) => return self.use_byte(found, access, byte),
                 Err(Miss::NotCanonical) => return "general-protection".to_owned(),
                 Err(Miss::PageFault(_)) => {}
             }
@@ -285,38 +330,38 @@ impl World {
         panic!("a fault that never ends at {address:?}");
     }
 
-    fn use_byte(&self, at: PhysAddr, access: Access, byte: u8) -> String {
-        let mut found = [0];
-        self.mm.ram().read_bytes(at, &mut found);
-        match access {
-            Access::Read => format!("={:x}", found[0]),
-            Access::Execute => "ok".to_owned(),
-            Access::Write => {
-                self.mm.ram().write_bytes(at, &[byte]);
-                "ok".to_owned()
-            }
-        }
+    fn use_byte(&mut self, at: PhysAddr, access: Access, byte: u8) -> String {
+        let stored = (access == Access::Write).then_some(byte);
+        let found = self.processor.byte(self.mm.ram(), at, stored);
+        if access == Access::Read { format!("={found:x}") } else { "ok".to_owned() }
     }
 
     fn fault(&mut self, address: VirtAddr, access: Access) -> Option<String> {
         let request = FaultRequest { address, access, stack: self.stack };
         match self.mm.fault(self.process, request) {
             FaultOutcome::Resume(resume) => {
-                resume.stale.nothing_cached();
+                self.done(resume.stale);
                 self.stack_limit = resume.stack_limit.or(self.stack_limit);
                 None
             }
             FaultOutcome::Raise(raise) => {
-                raise.stale.nothing_cached();
+                self.done(raise.stale);
                 self.stack_limit = raise.stack_limit.or(self.stack_limit);
                 Some(self.raised(raise.status, raise.parameters))
             }
             FaultOutcome::Wait(transfer) => {
                 let result = self.read_file(transfer.frame.base(), transfer.offset, transfer.bytes);
-                self.mm.complete_transfer(transfer.id, result).nothing_cached();
+                let stale = self.mm.complete_transfer(transfer.id, result);
+                self.done(stale);
                 None
             }
         }
+    }
+
+    /// Tells the processor what a call or a fault made stale.
+    fn done(&mut self, stale: Stale) -> String {
+        self.processor.drop_stale(self.process, stale);
+        "ok".to_owned()
     }
 
     fn raised(&self, status: NtStatus, parameters: ExceptionParameters) -> String {
@@ -337,9 +382,4 @@ impl World {
         self.mm.ram().write_bytes(to, page);
         Ok(())
     }
-}
-
-fn done(stale: Stale) -> String {
-    stale.nothing_cached();
-    "ok".to_owned()
 }

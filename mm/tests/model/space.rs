@@ -1,0 +1,177 @@
+//! One address space of the model: what is allocated, which pages are committed, which bytes were stored.
+
+use super::{Image, WRITECOPY, word};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use vadose_facts::ntdef::Edition;
+
+pub(super) const PAGE: u64 = 0x1000;
+
+/// What an allocation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Private,
+    Image,
+    /// The page at 7FFE0000.
+    Fixed,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allocation {
+    pub(super) pages: u64,
+    pub(super) protection: u32,
+    pub(super) kind: Kind,
+}
+
+/// A committed page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    pub(super) protection: u32,
+    /// Whether an image's page was copied.
+    pub(super) private: bool,
+}
+
+/// One address space.
+#[derive(Clone, Debug)]
+pub(crate) struct Space {
+    /// By first page.
+    pub(super) allocations: BTreeMap<u64, Allocation>,
+    /// By page number.
+    pub(super) committed: BTreeMap<u64, Page>,
+    /// Stored bytes by address: what is not here is zero, or the image's.
+    pub(super) bytes: BTreeMap<u64, u8>,
+    /// First page that no allocation may hold.
+    pub(super) end: u64,
+}
+
+/// Pages that a query tells as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) pages: u64,
+    /// `None` while reserved.
+    pub(crate) protection: Option<u32>,
+    pub(crate) allocation: u64,
+    pub(crate) allocation_protection: u32,
+    pub(crate) kind: Kind,
+}
+
+impl Space {
+    pub(super) fn new(edition: &Edition) -> Self {
+        let shared = 0x7ffe_0000 / PAGE;
+        let fixed = Allocation { pages: 1, protection: 0x02, kind: Kind::Fixed };
+        Self {
+            allocations: BTreeMap::from([(shared, fixed)]),
+            committed: BTreeMap::from([(shared, Page { protection: 0x02, private: false })]),
+            bytes: BTreeMap::new(),
+            end: (edition.max_user_address.raw() - 0xffff) / PAGE,
+        }
+    }
+
+    /// The allocation that holds a page, with its first page.
+    pub(super) fn owner(&self, page: u64) -> Option<(u64, Allocation)> {
+        let (first, allocation) = self.allocations.range(..=page).next_back()?;
+        (page < first + allocation.pages).then_some((*first, *allocation))
+    }
+
+    /// The pages that a range touches, if one allocation holds them all.
+    pub(super) fn inside(&self, at: u64, size: u64) -> Option<(u64, Allocation, Range<u64>)> {
+        let range = at / PAGE..at.checked_add(size.checked_sub(1)?)? / PAGE + 1;
+        let (first, allocation) = self.owner(range.start)?;
+        (range.end <= first + allocation.pages).then_some((first, allocation, range))
+    }
+
+    pub(super) fn commit(&mut self, range: Range<u64>, protection: u32) {
+        for page in range {
+            self.committed.insert(page, Page { protection, private: false });
+        }
+    }
+
+    pub(super) fn decommit(&mut self, range: Range<u64>) {
+        for page in range.clone() {
+            self.committed.remove(&page);
+        }
+        self.bytes.retain(|address, _| !range.contains(&(address / PAGE)));
+    }
+
+    /// SPEC B7 B8 B9: what is left below and above becomes an allocation of its own.
+    pub(super) fn cut(&mut self, first: u64, allocation: &Allocation, range: Range<u64>) {
+        self.allocations.remove(&first);
+        let end = first + allocation.pages;
+        for (start, stop) in [(first, range.start), (range.end, end)] {
+            if start < stop {
+                self.allocations.insert(start, Allocation { pages: stop - start, ..*allocation });
+            }
+        }
+    }
+
+    /// All runs, lowest first (SPEC D4 D8).
+    pub(crate) fn runs(&self) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for (&first, allocation) in &self.allocations {
+            let mut committed = self.committed.range(first..first + allocation.pages).peekable();
+            let mut page = first;
+            while page < first + allocation.pages {
+                let (protection, next) = match committed.next_if(|(number, _)| **number == page) {
+                    Some((_, seen)) => (Some(seen.protection), page + 1),
+                    None => (None, committed.peek().map_or(first + allocation.pages, |(number, _)| **number)),
+                };
+                match runs.last_mut() {
+                    Some(last) if last.allocation == first && last.protection == protection => {
+                        last.pages += next - page;
+                    }
+                    Some(_) | None => runs.push(Run {
+                        first: page,
+                        pages: next - page,
+                        protection,
+                        allocation: first,
+                        allocation_protection: allocation.protection,
+                        kind: allocation.kind,
+                    }),
+                }
+                page = next;
+            }
+        }
+        runs
+    }
+}
+
+impl super::Model {
+    /// SPEC D2 D3 D4 D17.
+    pub(super) fn query(&mut self, at: u64) -> String {
+        let max = self.edition.max_user_address.raw();
+        if at > max {
+            return "invalid-parameter".to_owned();
+        }
+        let page = at / PAGE;
+        let tail = self.edition.pointer_bytes() == 4 && (0x7_ffe1..0x7_fff0).contains(&page);
+        if tail {
+            return format!("reserve/{}p", 0x7_fff0 - page);
+        }
+        let runs = self.space().runs();
+        let Some(run) = runs.iter().find(|run| (run.first..run.first + run.pages).contains(&page)) else {
+            return "free".to_owned();
+        };
+        let pages = run.first + run.pages - page;
+        match run.protection {
+            Some(protection) => format!("commit/{}/{pages}p", word(protection)),
+            None => format!("reserve/{pages}p"),
+        }
+    }
+}
+
+impl Image {
+    /// What a page of an image gets when a protection is asked for (SPEC C17 C18 C19).
+    pub(super) fn effective(&self, number: u64, private: bool, asked: u32) -> u32 {
+        let copies = usize::try_from(number).is_ok_and(|number| !self.pages[number].shared) && !private;
+        let (base, modifier) = (asked & 0xff, asked & !0xff);
+        let base = match (base, copies) {
+            (super::READWRITE, true) => WRITECOPY,
+            (super::EXECUTE_READWRITE, true) => super::EXECUTE_WRITECOPY,
+            (WRITECOPY, false) => super::READWRITE,
+            (super::EXECUTE_WRITECOPY, false) => super::EXECUTE_READWRITE,
+            (other, _) => other,
+        };
+        base | modifier
+    }
+}
