@@ -259,3 +259,19 @@ fn loading_and_unloading_leaves_no_file_open_and_no_memory_behind() {
         world.mm.audit().expect("the records agree");
     }
 }
+
+/// An initialiser may load a DLL itself: what is handed out inside is the next in the queue, never the one that runs.
+#[test]
+fn an_initialiser_that_is_running_is_not_handed_out_again() {
+    each("tls_callbacks", |world, edition| {
+        let place = world.scratch(0x800);
+        let first = world.call("VdsNextInitialiser", &[place]);
+        let inner = world.call("VdsNextInitialiser", &[place]);
+        assert!(first != 0 && inner != 0 && first != inner, "two callbacks on {edition}");
+        assert_eq!(world.call("VdsNextInitialiser", &[place]), 0, "{edition}");
+        for _ in 0..3 {
+            world.call("VdsInitialiserDone", &[1]);
+        }
+        assert_eq!(world.call("VdsNextInitialiser", &[place]), 0, "{edition}");
+    });
+}

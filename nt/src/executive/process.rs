@@ -43,6 +43,8 @@ pub struct Process {
     pub missing: Vec<Missing>,
     /// Initialisers and terminators that guest code has yet to call.
     pub initialisers: VecDeque<Initialiser>,
+    /// Initialisers that were handed out and have not returned, the innermost last.
+    pub running_initialisers: Vec<Initialiser>,
     /// A DLL whose entry point refused while the process ran on: its load has failed.
     pub failed_initialiser: Option<VirtAddr>,
     /// `KiUserExceptionDispatcher` in ntdll, once it is loaded.

@@ -96,6 +96,10 @@ fn next_initialiser(call: &mut Call<'_>) -> Answer {
     call.write_word(to, next.module.raw())?;
     call.write_word(to.offset(width), u64::from(next.reason))?;
     call.write_word(to.offset(2 * width), next.reserved)?;
+    // It leaves the queue now: an initialiser may load a DLL, whose own are then the next.
+    let process = call.nt.process_mut();
+    process.initialisers.pop_front();
+    process.running_initialisers.push(next);
     Ok(next.function.raw())
 }
 
@@ -103,7 +107,7 @@ fn next_initialiser(call: &mut Call<'_>) -> Answer {
 fn initialiser_done(call: &mut Call<'_>) -> Answer {
     // A BOOL of a DLL entry point counts by its low byte: compilers return it in AL.
     let result = call.u32(0) & 0xff;
-    let Some(done) = call.nt.process_mut().initialisers.pop_front() else { return Ok(0) };
+    let Some(done) = call.nt.process_mut().running_initialisers.pop() else { return Ok(0) };
     let attaching = done.reason == 1 && done.must_succeed;
     if attaching && result == 0 {
         if done.reserved != 0 {

@@ -144,6 +144,7 @@ fn new_process(id: vadose_mm::ProcessId, options: &StartOptions) -> Process {
         uses: Vec::new(),
         missing: Vec::new(),
         initialisers: VecDeque::new(),
+        running_initialisers: Vec::new(),
         failed_initialiser: None,
         dispatcher: None,
         tls_modules: Vec::new(),
