@@ -1,0 +1,188 @@
+//! The memory manager as a library, beside what Linux does for the same request.
+
+use crate::report::{Goal, Row, in_turns, nanoseconds_each};
+use memmap2::{Advice, MmapMut};
+use std::sync::Arc;
+use vadose_cpu::{GuestRam, Refusal, SoftMmu};
+use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
+use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, edition};
+use vadose_facts::x86::Privilege;
+use vadose_mm::{AllocateRequest, FaultOutcome, FaultRequest, Mm, MmConfig, ProcessId};
+
+/// Calls in a round.
+const CALLS: u64 = 20_000;
+
+/// Pages of an arena that is touched.
+const PAGES: u64 = 8192;
+
+/// Frames of RAM.
+const FRAMES: u64 = 32768;
+
+/// Allocation unit, which is also what is allocated.
+const UNIT: u64 = 0x1_0000;
+
+const READ_ONLY: u32 = 0x02;
+const READ_WRITE: u32 = 0x04;
+
+/// Every verb that has a peer.
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = vec![allocate_and_free(), protect_flip(), first_touch()];
+    rows.push(query());
+    rows
+}
+
+struct Library {
+    mm: Mm<Arc<GuestRam>>,
+    mmu: SoftMmu<Arc<GuestRam>>,
+    process: ProcessId,
+}
+
+impl Library {
+    fn new() -> Self {
+        let ram = Arc::new(GuestRam::new(FRAMES).expect("RAM for a bench"));
+        let edition = edition("win10-x64").expect("an edition of the table");
+        let config = MmConfig { edition, page_file_bytes: 1 << 40, seed: 0 };
+        let mut mm = Mm::new(config, Arc::clone(&ram)).expect("RAM enough");
+        let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
+        let mmu = SoftMmu::new(ram, mm.translation(process));
+        Self { mm, mmu, process }
+    }
+
+    fn allocate(&mut self, size: u64, kind: AllocationType) -> VirtAddr {
+        let request = AllocateRequest { base: None, size, zero_bits: 0, kind, protection: READ_WRITE };
+        let made = self.mm.allocate(self.process, request).expect("there is room");
+        self.mmu.drop_stale(&made.stale);
+        made.base
+    }
+
+    fn release(&mut self, base: VirtAddr) {
+        let freed = self.mm.free(self.process, base, 0, FreeType::RELEASE).expect("it was allocated");
+        self.mmu.drop_stale(&freed.stale);
+    }
+
+    fn protect(&mut self, at: VirtAddr, protection: u32) {
+        let changed = self.mm.protect(self.process, at, PAGE_BYTES, protection).expect("it is committed");
+        self.mmu.drop_stale(&changed.stale);
+    }
+
+    /// A store of one byte, and the fault that it takes.
+    fn store(&mut self, at: VirtAddr) {
+        while let Err(stopped) = self.mmu.write(at, &[1], Privilege::User) {
+            let Refusal::Fault(fault) = stopped.cause else { panic!("{stopped:?}") };
+            let request = FaultRequest { address: fault.address, access: fault.access, stack: None };
+            match self.mm.fault(self.process, request) {
+                FaultOutcome::Resume(resume) => self.mmu.drop_stale(&resume.stale),
+                other => panic!("a committed page comes in: {other:?}"),
+            }
+        }
+    }
+}
+
+const COMMITTED: AllocationType = AllocationType::RESERVE.union(AllocationType::COMMIT);
+
+fn allocate_and_free() -> Row {
+    let mut library = Library::new();
+    let ours = || {
+        nanoseconds_each(CALLS, |_| {
+            let base = library.allocate(UNIT, COMMITTED);
+            library.release(base);
+        })
+    };
+    let theirs = || nanoseconds_each(CALLS, |_| drop(map_anonymous(UNIT)));
+    let (ours, theirs) = in_turns(ours, theirs);
+    Row::new("allocate 64 KiB and free it", "ns", ours, "Linux mmap and munmap", theirs, Goal::AtMost(0.1))
+}
+
+fn map_anonymous(bytes: u64) -> MmapMut {
+    MmapMut::map_anon(usize::try_from(bytes).expect("it fits the host")).expect("the host has memory")
+}
+
+/// One touched page between read-only and read-write; a flip is one call.
+fn protect_flip() -> Row {
+    let mut library = Library::new();
+    let at = library.allocate(UNIT, COMMITTED);
+    library.store(at);
+    let ours = || {
+        nanoseconds_each(CALLS, |call| {
+            library.protect(at, if call % 2 == 0 { READ_ONLY } else { READ_WRITE });
+        })
+    };
+    let mut held = Some(map_anonymous(PAGE_BYTES));
+    let theirs = || {
+        nanoseconds_each(CALLS / 2, |_| {
+            let mut page = held.take().expect("the page is put back");
+            page[0] = 1;
+            let fixed = page.make_read_only().expect("the host protects");
+            held = Some(fixed.make_mut().expect("the host protects"));
+        }) / 2.0
+    };
+    let (ours, theirs) = in_turns(ours, theirs);
+    Row::new(
+        "protection of a touched page, one flip",
+        "ns",
+        ours,
+        "Linux mprotect",
+        theirs,
+        Goal::AtMost(0.1),
+    )
+}
+
+/// Stores to pages never touched. The guest's RAM itself has been touched before.
+fn first_touch() -> Row {
+    let mut library = Library::new();
+    let mut ours = || {
+        let base = library.allocate(PAGES * PAGE_BYTES, COMMITTED);
+        let each = nanoseconds_each(PAGES, |page| {
+            library.store(base.checked_add(page * PAGE_BYTES).expect("in the arena"));
+        });
+        library.release(base);
+        each
+    };
+    // The host gives the guest's RAM out on its own first touch, which is not ours to measure.
+    for _ in 0..FRAMES / PAGES {
+        ours();
+    }
+    let theirs = || {
+        let mut pages = map_anonymous(PAGES * PAGE_BYTES);
+        pages.advise(Advice::NoHugePage).expect("the host takes advice");
+        nanoseconds_each(PAGES, |page| pages[usize::try_from(page * PAGE_BYTES).expect("in the map")] = 1)
+    };
+    let (ours, theirs) = in_turns(ours, theirs);
+    Row::new(
+        "first store to a page, by the software MMU, zeroed",
+        "ns",
+        ours,
+        "Linux first store, 4 KiB pages",
+        theirs,
+        Goal::AtMost(0.25),
+    )
+}
+
+/// Random addresses in many regions, and in a hundred times as many.
+fn query() -> Row {
+    let few = with_regions(10_000);
+    let many = with_regions(1_000_000);
+    let (ours, theirs) = in_turns(|| random_queries(&many), || random_queries(&few));
+    let work = "query, 1,000,000 regions, random address";
+    Row::new(work, "ns", ours, "the same, 10,000 regions", theirs, Goal::AtMost(2.0))
+}
+
+/// Regions side by side, and the first address.
+fn with_regions(count: u64) -> (Library, VirtAddr, u64) {
+    let mut library = Library::new();
+    let mut lowest = VirtAddr::new(u64::MAX);
+    for _ in 0..count {
+        lowest = lowest.min(library.allocate(UNIT, AllocationType::RESERVE));
+    }
+    (library, lowest, count)
+}
+
+fn random_queries((library, lowest, count): &(Library, VirtAddr, u64)) -> f64 {
+    let mut state = 1_u64;
+    nanoseconds_each(CALLS, |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let offset = (state >> 20) % (count * UNIT);
+        let at = lowest.checked_add(offset).expect("among the regions");
+        std::hint::black_box(library.mm.query(library.process, at).expect("a user address"));
+    })
+}
