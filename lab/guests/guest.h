@@ -127,6 +127,36 @@ IMPORT i32 CALL VirtualFree(void *base, usize bytes, u32 type);
 IMPORT i32 CALL VirtualProtect(void *base, usize bytes, u32 protect, u32 *old_protect);
 IMPORT usize CALL VirtualQuery(const void *address, Region *region, usize region_bytes);
 
+IMPORT i32 CALL FreeLibrary(Handle module);
+IMPORT u32 CALL GetModuleFileNameA(Handle module, char *path, u32 room);
+IMPORT Handle CALL GetModuleHandleA(const char *name);
+IMPORT void *CALL GetProcAddress(Handle module, const char *name);
+IMPORT Handle CALL LoadLibraryA(const char *name);
+
+typedef i32 CALL OnceCallback(void **state, void *parameter, void **context);
+typedef void CALL FiberSlotCallback(void *value);
+typedef i32 CALL LocaleCallback(const u16 *number);
+
+IMPORT i32 CALL EnumSystemLocalesW(LocaleCallback *callback, u32 flags);
+IMPORT u32 CALL FlsAlloc(FiberSlotCallback *callback);
+IMPORT i32 CALL FlsFree(u32 slot);
+IMPORT void *CALL FlsGetValue(u32 slot);
+IMPORT i32 CALL FlsSetValue(u32 slot, void *value);
+IMPORT i32 CALL InitOnceExecuteOnce(void **state, OnceCallback *callback, void *parameter, void **context);
+IMPORT void CALL RaiseException(u32 code, u32 flags, u32 count, const usize *parameters);
+IMPORT void CALL RtlCaptureContext(void *context);
+IMPORT void *CALL SetUnhandledExceptionFilter(ExceptionHandler *filter);
+IMPORT u32 CALL TlsAlloc(void);
+IMPORT i32 CALL TlsFree(u32 slot);
+IMPORT void *CALL TlsGetValue(u32 slot);
+IMPORT i32 CALL TlsSetValue(u32 slot, void *value);
+
+IMPORT Handle CALL GetProcessHeap(void);
+IMPORT void *CALL HeapAlloc(Handle heap, u32 flags, usize bytes);
+IMPORT i32 CALL HeapFree(Handle heap, u32 flags, void *block);
+IMPORT void *CALL HeapReAlloc(Handle heap, u32 flags, void *block, usize bytes);
+IMPORT usize CALL HeapSize(Handle heap, u32 flags, const void *block);
+
 void start(void);
 
 // Output is gathered into one line and written with one call at its end.

@@ -99,7 +99,7 @@ fn committed_binaries(folder: &Path) -> Result<Vec<String>> {
     for architecture in recipe::ARCHITECTURES {
         let place = folder.join("bin").join(architecture);
         if place.is_dir() {
-            let own = recipe::names_with_extensions(&place, &["exe"])?;
+            let own = recipe::names_with_extensions(&place, &["dll", "exe"])?;
             names.extend(own.iter().map(|name| format!("bin/{architecture}/{name}")));
         }
     }

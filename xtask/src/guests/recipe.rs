@@ -28,8 +28,32 @@ struct Line {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
+    /// Once for the architecture.
     Once,
+    /// For each program.
     Each,
+    /// For each library.
+    Dll,
+}
+
+impl When {
+    /// Whether a guest is built by a line for this time.
+    fn covers(self, guest: &str) -> bool {
+        match self {
+            Self::Once => false,
+            Self::Each => !is_library(guest),
+            Self::Dll => is_library(guest),
+        }
+    }
+}
+
+/// `NAME.dll.c` is the source of a library, whose guest name has the extension already.
+fn is_library(guest: &str) -> bool {
+    guest.ends_with(".dll")
+}
+
+fn binary_name(guest: &str) -> String {
+    if is_library(guest) { guest.to_owned() } else { format!("{guest}.exe") }
 }
 
 impl Recipe {
@@ -54,7 +78,7 @@ impl Recipe {
         let mut names: Vec<String> = ARCHITECTURES
             .iter()
             .flat_map(|architecture| {
-                self.guests.iter().map(move |guest| format!("bin/{architecture}/{guest}.exe"))
+                self.guests.iter().map(move |guest| format!("bin/{architecture}/{}", binary_name(guest)))
             })
             .collect();
         names.sort();
@@ -87,8 +111,8 @@ impl Recipe {
             for line in self.lines.iter().filter(|line| line.architecture == architecture) {
                 match line.when {
                     When::Once => self.run(line, "", &place)?,
-                    When::Each => {
-                        for guest in &self.guests {
+                    When::Each | When::Dll => {
+                        for guest in self.guests.iter().filter(|guest| line.when.covers(guest)) {
                             self.run(line, guest, &place)?;
                         }
                     }
@@ -120,7 +144,8 @@ fn parse(text: &str) -> Result<Vec<Line>> {
         let when = match words.next().as_deref() {
             Some("once") => When::Once,
             Some("each") => When::Each,
-            _ => bail!("line {}: the second word is `once` or `each`", index + 1),
+            Some("dll") => When::Dll,
+            _ => bail!("line {}: the second word is `once`, `each` or `dll`", index + 1),
         };
         let words: Vec<String> = words.collect();
         if words.is_empty() {
@@ -148,7 +173,7 @@ pub(super) fn names_with_extensions(folder: &Path, extensions: &[&str]) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::{When, parse};
+    use super::{When, binary_name, parse};
 
     /// Comments and blank lines are passed over; the rest is architecture, time, program.
     #[test]
@@ -157,6 +182,17 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert!(lines[0].when == When::Each && lines[1].when == When::Once);
         assert_eq!(lines[0].words, ["gcc", "-o", "{out}/{name}"]);
+    }
+
+    /// Programs and libraries have lines of their own, and names of their own.
+    #[test]
+    fn libraries_are_told_from_programs() {
+        assert!(When::Each.covers("plugin") && When::Dll.covers("plugin.dll"));
+        assert!(!When::Each.covers("plugin.dll") && !When::Dll.covers("plugin"));
+        assert_eq!(
+            (binary_name("plugin"), binary_name("plugin.dll")),
+            ("plugin.exe".into(), "plugin.dll".into())
+        );
     }
 
     /// A wrong line is refused with its number.
