@@ -8,6 +8,7 @@ mod library;
 mod machine;
 mod memory;
 mod report;
+mod service;
 
 use report::Row;
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let show: fn(&[Row]) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => report::text,
         ["--json"] => report::json,
+        [memory::PEAK, vadose] => return peak_of(vadose),
         _ => {
             eprintln!("usage: bench [--json]");
             return ExitCode::FAILURE;
@@ -26,10 +28,19 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Every row. The child processes come first: what this process has touched until then counts as theirs.
+fn peak_of(vadose: &str) -> ExitCode {
+    match memory::peak_of(vadose) {
+        Ok(mib) => println!("{mib}"),
+        Err(reason) => eprintln!("{reason}"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Every row.
 fn measure() -> Vec<Row> {
     let mut rows = memory::rows();
     rows.extend(machine::rows());
+    rows.push(service::row());
     rows.extend(engine::rows());
     rows.extend(library::rows());
     rows

@@ -2,6 +2,7 @@
 
 use crate::report::{Goal, ROUNDS, Row};
 use nix::sys::resource::{UsageWho, getrusage};
+use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use vadose_lab::guest::sample;
@@ -22,26 +23,39 @@ pub(crate) fn rows() -> Vec<Row> {
     rows
 }
 
+/// Peak memory by a process of its own, whose only children are the runs: a compiler would count as one too.
 fn hello_peak_mib() -> Result<f64, String> {
     let vadose = vadose_binary()?;
+    let own = env::current_exe().map_err(|error| error.to_string())?;
+    let run = Command::new(own).arg(PEAK).arg(vadose).output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&run.stdout);
+    said.trim().parse().map_err(|_| String::from_utf8_lossy(&run.stderr).into_owned())
+}
+
+/// The argument of that process.
+pub(crate) const PEAK: &str = "--peak-of";
+
+/// What that process does: runs hello some times and answers the largest peak in MiB.
+pub(crate) fn peak_of(vadose: &str) -> Result<f64, String> {
     for _ in 0..ROUNDS {
-        let run = Command::new(&vadose).arg("run").arg(sample("x64", "hello")).stdout(Stdio::null()).status();
+        let run = Command::new(vadose).arg("run").arg(sample("x64", "hello")).stdout(Stdio::null()).status();
         let status = run.map_err(|error| error.to_string())?;
         if !status.success() {
             return Err(format!("vadose run hello.exe ended with {status}"));
         }
     }
-    // Of all children the largest; they are all alike, and a compiler, if there was one, was no child of this process.
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| error.to_string())?;
     Ok(usage.max_rss() as f64 / 1024.0)
 }
 
-/// The command beside this program.
+/// The command beside this program, built now if it is not there.
 fn vadose_binary() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let own = env::current_exe().map_err(|error| error.to_string())?;
     let path = own.with_file_name("vadose");
-    if path.is_file() {
-        return Ok(path);
+    if !path.is_file() {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let build = Command::new(cargo).args(["build", "--quiet", "--release", "-p", "vadose"]).status();
+        build.map_err(|error| error.to_string())?;
     }
-    Err(format!("{} is not built: cargo build --release -p vadose", path.display()))
+    if path.is_file() { Ok(path) } else { Err(format!("{} cannot be built", path.display())) }
 }
