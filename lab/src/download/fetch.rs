@@ -185,3 +185,30 @@ fn last_line(bytes: &[u8]) -> String {
 fn host(path: &Path) -> impl Fn(io::Error) -> DownloadError {
     move |reason| DownloadError::Host { what: path.display().to_string(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::download::PINS;
+
+    #[test]
+    fn other_bytes_than_the_pinned_ones_are_refused() {
+        let folder = tempfile::tempdir().expect("a place for a file");
+        let wheel = folder.path().join("some.whl");
+        fs::write(&wheel, "abc").expect("the folder is ours");
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let pin = Pin { sha256, ..PINS[0] };
+        assert!(check_hash(&pin, &wheel).is_ok());
+        let error = check_hash(&PINS[0], &wheel).expect_err("the bytes are others");
+        assert!(error.to_string().contains(sha256) && error.to_string().contains(PINS[0].sha256), "{error}");
+    }
+
+    #[test]
+    fn each_row_is_a_wheel_of_its_own() {
+        let mut folders: Vec<String> = PINS.iter().map(Pin::folder).collect();
+        folders.sort();
+        folders.dedup();
+        assert_eq!(folders.len(), PINS.len());
+        assert!(PINS.iter().all(|pin| pin.sha256.len() == 64 && !pin.file.is_empty()));
+    }
+}
