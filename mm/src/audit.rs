@@ -148,6 +148,18 @@ impl<R: PhysicalMemory> Mm<R> {
             }
         });
         agree!(wrong, Vec::new(), "private frames of {id:?} that name another entry");
+        for vpn in process.view_protections.keys() {
+            let shared = match self.pte(process.root, *vpn) {
+                PteState::Valid(valid) => self.is_shared(valid.pfn),
+                PteState::Zero
+                | PteState::DemandZero { .. }
+                | PteState::Decommitted
+                | PteState::Transition { .. }
+                | PteState::PageFile { .. }
+                | PteState::Prototype(_) => false,
+            };
+            agree!(shared, true, "a protection is kept for a mapped page of a section, {vpn:?} of {id:?}");
+        }
         Ok(())
     }
 

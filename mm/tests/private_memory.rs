@@ -97,6 +97,35 @@ fn no_access_is_committed_and_untouchable() {
     );
 }
 
+/// SPEC C12 C25 I14 I35: a page with content leaves its mapping while nobody may touch it, and comes back from its frame
+/// with the protection that it has then.
+#[test]
+fn content_waits_in_its_frame_while_nobody_may_touch_it() {
+    check(
+        "alloc 2p; write 0 9; write 1p 8; protect 0 1p na; protect 0 1p r; query 0; read 0; query 0; write 0; \
+         protect 1p 1p xrw+g; read 1p; query 1p; read 1p; query 1p; protect 0 2p na; protect 0 2p rw; read 0; write 1p 7; read 1p",
+        "ok ok ok was-rw was-na commit/r/1p =9 commit/r/1p access-violation(1)+0 \
+         was-rw guard-page-violation(0)+1000 commit/xrw/1p =8 commit/xrw/1p was-r was-na =9 ok =7",
+    );
+    for edition in vadose_facts::ntdef::editions() {
+        let mut world = door::World::new(edition.name);
+        for step in ["alloc 1p", "write 0 9"] {
+            assert_eq!(world.step(step), "ok");
+        }
+        let frames = world.mm.frame_counts();
+        assert_eq!(world.step("protect 0 1p na"), "was-rw");
+        assert_eq!(world.mm.frame_counts().modified, frames.modified + 1);
+        let (_, raw, state) = world.mm.page_entry(world.process, world.origin).expect("a table");
+        assert!(matches!(state, vadose_mm::pte::PteState::Transition { .. }));
+        assert_eq!(raw & 0xc01, 0x800, "on {}", edition.name);
+        assert_eq!(world.step("protect 0 1p rw"), "was-na");
+        assert_eq!(world.step("read 0"), "=9");
+        assert_eq!(world.mm.frame_counts(), frames);
+        let counts = world.mm.process_counters(world.process).faults;
+        assert_eq!(counts.of(vadose_mm::FaultKind::Transition), 1);
+    }
+}
+
 /// SPEC A38 A39: bottom-up takes the lowest hole that fits, top-down the highest.
 #[test]
 fn placement_goes_up_or_down() {

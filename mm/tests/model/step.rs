@@ -52,17 +52,6 @@ pub(crate) enum Step {
     Restart,
 }
 
-impl Step {
-    /// Whether the memory manager chooses the place.
-    pub(crate) fn is_placed_anywhere(&self) -> bool {
-        match self {
-            Self::Allocate { kind, at: None, .. } => kind & (super::RESET | super::RESET_UNDO) == 0,
-            Self::Map { .. } => true,
-            _ => false,
-        }
-    }
-}
-
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
