@@ -151,6 +151,14 @@ static void load_again(void) {
     if (!FreeLibrary(plugin)) fail("FreeLibrary");
 }
 
+static void load_refusing(const char *name) {
+    put("loading ");
+    say(name);
+    say_error("  LoadLibraryA", LoadLibraryA(name));
+    say_error("  refusing.dll", GetModuleHandleA("refusing.dll"));
+    say_error("  relying.dll", GetModuleHandleA("relying.dll"));
+}
+
 void start(void) {
     look_before();
     Handle plugin = LoadLibraryA("plugin.dll");
@@ -161,5 +169,7 @@ void start(void) {
     ask_for_what_is_missing(plugin);
     unload(plugin);
     load_again();
+    load_refusing("refusing.dll");
+    load_refusing("relying.dll");
     ExitProcess(0);
 }

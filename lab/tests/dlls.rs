@@ -70,4 +70,16 @@ unloading
 loaded anew by its path
   is where it prefers to be
   count of entry point calls is 1
+loading refusing.dll
+  refusing.dll, reason 1
+  refusing.dll, reason 0
+  LoadLibraryA: null, error 1114
+  refusing.dll: null, error 126
+  relying.dll: null, error 126
+loading relying.dll
+  refusing.dll, reason 1
+  refusing.dll, reason 0
+  LoadLibraryA: null, error 1114
+  refusing.dll: null, error 126
+  relying.dll: null, error 126
 ";

@@ -2,9 +2,9 @@
 
 use super::exception::VectoredHandlers;
 use super::handle::HandleTable;
+use super::initialisers::Initialisers;
 use crate::path::GuestPath;
 use crate::win32::Win32State;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, Edition, NtStatus};
@@ -42,11 +42,7 @@ pub struct Process {
     /// Functions that were imported and that no DLL has, by stub number.
     pub missing: Vec<Missing>,
     /// Initialisers and terminators that guest code has yet to call.
-    pub initialisers: VecDeque<Initialiser>,
-    /// Initialisers that were handed out and have not returned, the innermost last.
-    pub running_initialisers: Vec<Initialiser>,
-    /// A DLL whose entry point refused while the process ran on: its load has failed.
-    pub failed_initialiser: Option<VirtAddr>,
+    pub initialisers: Initialisers,
     /// `KiUserExceptionDispatcher` in ntdll, once it is loaded.
     pub dispatcher: Option<VirtAddr>,
     /// TLS modules so far: the next TLS index.

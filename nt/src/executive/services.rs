@@ -91,15 +91,17 @@ impl crate::Kernel<'_> {
 /// 0 when there is none.
 fn next_initialiser(call: &mut Call<'_>) -> Answer {
     let to = call.ptr(0);
-    let Some(next) = call.nt.process().initialisers.front().copied() else { return Ok(0) };
+    let Some(next) = call.nt.process().initialisers.peek() else {
+        let ended = call.nt.process_mut().initialisers.take_next();
+        debug_assert!(ended.is_none(), "nothing came since");
+        return Ok(0);
+    };
     let width = call.pointer_bytes();
     call.write_word(to, next.module.raw())?;
     call.write_word(to.offset(width), u64::from(next.reason))?;
     call.write_word(to.offset(2 * width), next.reserved)?;
     // It leaves the queue now: an initialiser may load a DLL, whose own are then the next.
-    let process = call.nt.process_mut();
-    process.initialisers.pop_front();
-    process.running_initialisers.push(next);
+    call.nt.process_mut().initialisers.take_next();
     Ok(next.function.raw())
 }
 
@@ -107,14 +109,13 @@ fn next_initialiser(call: &mut Call<'_>) -> Answer {
 fn initialiser_done(call: &mut Call<'_>) -> Answer {
     // A BOOL of a DLL entry point counts by its low byte: compilers return it in AL.
     let result = call.u32(0) & 0xff;
-    let Some(done) = call.nt.process_mut().running_initialisers.pop() else { return Ok(0) };
+    let Some(done) = call.nt.process_mut().initialisers.returned() else { return Ok(0) };
     let attaching = done.reason == 1 && done.must_succeed;
-    if attaching && result == 0 {
-        if done.reserved != 0 {
-            call.nt.end(Ending::Exit(NtStatus::DLL_INIT_FAILED.raw()));
-        } else {
-            call.nt.process_mut().failed_initialiser = Some(done.module);
-        }
+    match (attaching, result) {
+        (false, _) => {}
+        (true, 0) if done.reserved != 0 => call.nt.end(Ending::Exit(NtStatus::DLL_INIT_FAILED.raw())),
+        (true, 0) => call.queue_terminators_after_refusal(done.module),
+        (true, _) => call.nt.process_mut().initialisers.agreed(done.module),
     }
     Ok(0)
 }

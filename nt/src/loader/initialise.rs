@@ -15,10 +15,17 @@ impl Kernel<'_> {
     pub(super) fn finish_modules(&mut self, first: usize, reserved: u64) -> Result<(), LoadError> {
         self.enter_modules(first)?;
         self.add_tls(first)?;
+        let mut calls = Vec::new();
+        let mut files = Vec::new();
         for index in self.initialisation_order(first)? {
-            let calls = self.initialisers_of(index, ATTACH, reserved)?;
-            self.nt.process_mut().initialisers.extend(calls);
+            calls.extend(self.initialisers_of(index, ATTACH, reserved)?);
+            let module = &self.nt.process().modules[index];
+            files.extend((module.kind == ModuleKind::File).then_some(module.base));
         }
+        // Only now that nothing can fail any more: a load that fails queues nothing.
+        let initialisers = &mut self.nt.process_mut().initialisers;
+        initialisers.extend(calls);
+        initialisers.brought(files);
         Ok(())
     }
 
@@ -82,6 +89,16 @@ impl Kernel<'_> {
             // A module whose tables the program has overwritten meanwhile is left alone.
             let Ok(calls) = self.initialisers_of(index, DETACH, 1) else { continue };
             self.nt.process_mut().initialisers.extend(calls);
+        }
+    }
+
+    /// Queues the terminators of a module whose entry point refused, and of those that came with it and agreed.
+    pub(crate) fn queue_terminators_after_refusal(&mut self, module: VirtAddr) {
+        for base in self.nt.process_mut().initialisers.refused(module) {
+            let index = self.nt.process().modules.iter().position(|module| module.base == base);
+            if let Some(index) = index {
+                self.queue_terminators_of(index);
+            }
         }
     }
 

@@ -3,10 +3,9 @@
 use super::blocks::FIRST_PID;
 use super::error::{LoadError, MissingDll};
 use super::exports::Wanted;
-use crate::executive::{HandleTable, Pool, Process};
+use crate::executive::{HandleTable, Initialisers, Pool, Process};
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
-use std::collections::VecDeque;
 use vadose_cpu::Vcpu;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, LargeAddressAware};
@@ -143,9 +142,7 @@ fn new_process(id: vadose_mm::ProcessId, options: &StartOptions) -> Process {
         modules: Vec::new(),
         uses: Vec::new(),
         missing: Vec::new(),
-        initialisers: VecDeque::new(),
-        running_initialisers: Vec::new(),
-        failed_initialiser: None,
+        initialisers: Initialisers::default(),
         dispatcher: None,
         tls_modules: Vec::new(),
         pool: Pool::default(),

@@ -3,7 +3,7 @@
 use super::codepage::{ansi_to_text, text_to_ansi};
 use crate::UserPtr;
 use crate::builtin::call_then_initialise;
-use crate::executive::ModuleKind;
+use crate::executive::{Module, ModuleKind};
 use crate::loader::Wanted;
 use crate::service::{Answer, Arg, Call, CodeBody, Export, Failure};
 use vadose_facts::addr::VirtAddr;
@@ -245,6 +245,7 @@ fn load_library_w(call: &mut Call<'_>) -> Answer {
 
 /// Loads the DLL and queues its initialisers; the guest code around this calls them.
 fn load_library(call: &mut Call<'_>, width: Width) -> Answer {
+    call.nt.process_mut().initialisers.begin();
     let name_at = call.ptr(0);
     if name_at.is_null() {
         return Err(Win32Error::INVALID_PARAMETER.into());
@@ -265,23 +266,22 @@ fn load_library(call: &mut Call<'_>, width: Width) -> Answer {
     Ok(call.nt.process().modules[index].base.raw())
 }
 
-/// After the initialisers: the module, unless an entry point refused. A refused module goes again.
+/// After the initialisers: the module, unless an entry point refused. Then all that came with it goes again.
 fn load_library_done(call: &mut Call<'_>) -> Answer {
     let module = call.arg(0);
-    let Some(_refused) = call.nt.process_mut().failed_initialiser.take() else { return Ok(module) };
-    if module == 0 {
-        return Ok(0);
-    }
-    if let Ok(index) = module_by_handle(call, module)
-        && !call.nt.process().modules[index].pinned
-    {
-        call.unload(index)?;
+    let Some(failed) = call.nt.process_mut().initialisers.take_failed() else { return Ok(module) };
+    for base in failed {
+        let is_it = |module: &Module| module.base == base && !module.pinned;
+        if let Some(index) = call.nt.process().modules.iter().position(is_it) {
+            call.unload(index)?;
+        }
     }
     Err(Win32Error::DLL_INIT_FAILED.into())
 }
 
 /// Drops a reference; the last one of a DLL from a file queues its terminators. Answers the module.
 fn free_library(call: &mut Call<'_>) -> Answer {
+    call.nt.process_mut().initialisers.begin();
     let handle = call.arg(0);
     if handle == 0 {
         return Err(Win32Error::INVALID_HANDLE.into());
