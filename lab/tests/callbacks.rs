@@ -10,7 +10,7 @@ fn callbacks_run_where_windows_runs_them() {
     let words = format!("{CALLBACKS}{}the end\n  slot's callback with 333\n", heap_words());
     on_each_edition(|edition| {
         let told = check_guest(edition, "callbacks", &[], 0, &words);
-        // One access violation, three raised, one guard page within a handler.
+        // An access violation, three that are raised, and a guard page within a handler.
         assert_eq!(told.outcome.report.activity.exceptions, 5, "{}", edition.name);
     });
 }

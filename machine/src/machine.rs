@@ -24,7 +24,7 @@ pub struct Machine {
     nt: Nt,
     host: FolderHost,
     missing: Vec<MissingDll>,
-    exceptions: u64,
+    fast_fails: u64,
 }
 
 /// The exception code and parameters that a processor exception becomes.
@@ -71,7 +71,7 @@ impl Machine {
             lenience,
             large_address_aware: None,
         };
-        let mut machine = Self { mm, nt, host, missing: Vec::new(), exceptions: 0 };
+        let mut machine = Self { mm, nt, host, missing: Vec::new(), fast_fails: 0 };
         machine.missing = machine.kernel().start(&start).map_err(explain)?.missing_dlls;
         Ok(machine)
     }
@@ -152,7 +152,7 @@ impl Machine {
             edition: self.mm.edition().name,
             program: process.image_path.to_string(),
             ending,
-            activity: summary::activity(&faults, self.exceptions, self.nt.service_calls()),
+            activity: summary::activity(&faults, self.nt.exceptions() + self.fast_fails, self.nt.service_calls()),
             memory: summary::memory(&self.mm, process),
             map: self.map(),
         }
@@ -172,7 +172,6 @@ impl Machine {
     }
 
     fn raise(&mut self, cpu: &mut dyn Vcpu, exception: &Exception) {
-        self.exceptions += 1;
         let at = cpu.ip();
         self.kernel().raise(cpu, exception.status, &exception.parameters, at);
     }
@@ -181,7 +180,7 @@ impl Machine {
         let known = self.known_exception(exception);
         match exception {
             CpuException::FastFail => {
-                self.exceptions += 1;
+                self.fast_fails += 1;
                 let parameters = ExceptionParameters::one(cpu.gpr(1) & u64::from(u32::MAX));
                 self.nt.end(Ending::Crash(Crash { status: known.status, address: cpu.ip(), parameters }));
             }

@@ -74,7 +74,7 @@ pub struct CrashAccess {
 pub struct Activity {
     /// Faults by how they were resolved: a short name and a count, the names in a fixed order.
     pub faults: Vec<FaultCount>,
-    /// Exceptions that the guest got.
+    /// Exceptions that the guest got or raised.
     pub exceptions: u64,
     /// Services called.
     pub services: u64,

@@ -37,6 +37,7 @@ pub struct Nt {
     process: Option<Process>,
     ending: Option<Ending>,
     service_calls: u64,
+    pub(crate) exceptions: u64,
     clock: Moment,
 }
 
@@ -64,6 +65,7 @@ impl Nt {
             process: None,
             ending: None,
             service_calls: 0,
+            exceptions: 0,
             clock: Moment::default(),
         }
     }
@@ -128,6 +130,11 @@ impl Nt {
     /// Service calls so far.
     pub fn service_calls(&self) -> u64 {
         self.service_calls
+    }
+
+    /// Exceptions that were sent to the guest so far: the processor's and those that the program raised.
+    pub fn exceptions(&self) -> u64 {
+        self.exceptions
     }
 }
 

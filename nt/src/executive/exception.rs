@@ -111,6 +111,7 @@ impl Kernel<'_> {
     }
 
     fn dispatch(&mut self, cpu: &mut dyn Vcpu, record: &[u8], context: &[u8], at: &vadose_cpu::Registers) {
+        self.nt.exceptions += 1;
         let written = match self.nt.edition.bitness {
             Bitness::Bits32 => self.write_frame32(record, context, at.gpr[4]),
             Bitness::Bits64 => self.write_frame64(record, context, at.gpr[4]),
