@@ -152,7 +152,11 @@ impl Machine {
             edition: self.mm.edition().name,
             program: process.image_path.to_string(),
             ending,
-            activity: summary::activity(&faults, self.nt.exceptions() + self.fast_fails, self.nt.service_calls()),
+            activity: summary::activity(
+                &faults,
+                self.nt.exceptions() + self.fast_fails,
+                self.nt.service_calls(),
+            ),
             memory: summary::memory(&self.mm, process),
             map: self.map(),
         }
