@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Names one entry of an [`Arena`]. A slot's generation goes up when its entry goes, so an old id finds nothing.
+/// Names one entry of a table. A slot's generation goes up when its entry goes, so an old id finds nothing.
 pub struct Id<T> {
     slot: u32,
     generation: u32,

@@ -1,6 +1,33 @@
 //! The Windows NT virtual memory manager as one owned value: VADs say what a range is, page-table entries in guest RAM
 //! say where a page is, frame entries say who owns a frame. It does no I/O, reads no clock and starts no thread.
+//!
+//! Boot an edition on some RAM, make an address space, and call what a Windows program calls. Where a program would touch
+//! memory, [`walk`](vadose_facts::x86::walk) the page tables as a processor does, and give the misses to [`Mm::fault`]:
+//!
+//! ```
+//! use vadose_facts::ntdef::{AllocationType, LargeAddressAware, edition};
+//! use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Privilege, walk};
+//! use vadose_mm::{AllocateRequest, FaultRequest, Mm, MmConfig};
+//!
+//! let edition = edition("win10-x64").expect("a known edition");
+//! let mut mm = Mm::new(MmConfig { edition, page_file_bytes: 0, seed: 1 }, HeapRam::new(4096))
+//!     .expect("16 MiB will do");
+//! let process = mm.create_process(LargeAddressAware::Yes)?;
+//! let kind = AllocationType::RESERVE | AllocationType::COMMIT;
+//! let request = AllocateRequest { base: None, size: 0x1000, zero_bits: 0, kind, protection: 0x04 };
+//! let address = mm.allocate(process, request)?.base;
+//! let _outcome = mm.fault(process, FaultRequest { address, access: Access::Write, stack: None });
+//! let found = walk(mm.ram(), mm.translation(process), address, Access::Write, Privilege::User)
+//!     .expect("the fault brought the page in");
+//! mm.ram().write_bytes(found.phys, b"hello");
+//! assert_eq!(mm.query(process, address)?.size, 0x1000);
+//! # Ok::<(), vadose_facts::ntdef::NtStatus>(())
+//! ```
+//!
+//! Every change of a page table comes back as a `Stale`, which names the translations and the translated code that a
+//! processor must drop; [`Mm::audit`] proves at any moment that VADs, tables, frames and charges agree.
 #![forbid(unsafe_code)]
+#![deny(rustdoc::broken_intra_doc_links)]
 
 pub mod commit;
 pub mod id;

@@ -319,7 +319,7 @@ fn the_shared_page_is_there_and_fixed() {
     check_on("win10-x64", "query @7ffffffeffff; query @7fffffff0000", "free invalid-parameter");
 }
 
-/// SPEC E1 E2 E5: rights by protection, and execution where no-execute is in force.
+/// SPEC E1 E2 E5 I34: rights by protection, and execution where no-execute is in force.
 #[test]
 fn each_protection_allows_what_windows_allows() {
     for (protection, read, write, exec, exec_without_nx) in [

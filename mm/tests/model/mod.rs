@@ -3,13 +3,15 @@
 //! It says what every step must answer, so that the memory manager's tables, lists and lazy entries are compared with
 //! something that has none of them.
 
+#![allow(unused_imports, reason = "one test file tries the rules of arguments alone")]
+
 mod access;
 mod arguments;
 mod image;
 mod space;
 mod step;
 
-pub(crate) use arguments::legal_type;
+pub(crate) use arguments::{legal_protection, legal_type};
 pub(crate) use image::Image;
 pub(crate) use space::{Kind, Run};
 pub(crate) use step::{Access, Step};
