@@ -109,16 +109,7 @@ impl<R: PhysicalMemory> Mm<R> {
         range: PageRange,
         mut each: impl FnMut(Vpn, PhysAddr, PteState),
     ) {
-        let mut at = range.start();
-        while at < range.end() {
-            match self.leaf(process.root, at) {
-                crate::tables::Leaf::Absent { until } => at = until,
-                crate::tables::Leaf::At(entry) => {
-                    each(at, entry, self.format.decode(self.read(entry)));
-                    at = at.next();
-                }
-            }
-        }
+        self.each_entry(process.root, range, |vpn, at, raw| each(vpn, at, self.format.decode(raw)));
     }
 
     /// Where a page's entry lies in RAM and what it says; `None` while there is no table for it.

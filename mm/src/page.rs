@@ -203,20 +203,12 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Every page of a range of a process that has an entry that is not zero.
     pub(crate) fn entries_in(&self, process: &Process, range: PageRange) -> Vec<(Vpn, PhysAddr)> {
-        let root = process.root;
         let mut found = Vec::new();
-        let mut at = range.start();
-        while at < range.end() {
-            match self.leaf(root, at) {
-                Leaf::Absent { until } => at = until,
-                Leaf::At(entry) => {
-                    if self.read(entry) != 0 {
-                        found.push((at, entry));
-                    }
-                    at = at.next();
-                }
+        self.each_entry(process.root, range, |vpn, at, raw| {
+            if raw != 0 {
+                found.push((vpn, at));
             }
-        }
+        });
         found
     }
 

@@ -5,7 +5,7 @@ use crate::pfn::{LastShare, ListName, PfnFlags, Taken};
 use crate::pte::PteState;
 use crate::state::Mm;
 use crate::system::{frame_base, read_entry, write_entry};
-use vadose_facts::addr::{PageRange, Pfn, PhysAddr, Vpn};
+use vadose_facts::addr::{PAGE_SHIFT, PageRange, Pfn, PhysAddr, Vpn};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::{EntryRights, Level, PhysicalMemory, Stale};
 
@@ -44,12 +44,39 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             let entry = self.read(at);
             if entry & 1 == 0 {
-                let span = level.span_bytes() >> 12;
-                return Leaf::Absent { until: Vpn::new((vpn.raw() / span + 1) * span) };
+                let shift = page_shift(*level);
+                return Leaf::Absent { until: Vpn::new(((vpn.raw() >> shift) + 1) << shift) };
             }
             table = frame_base(entry);
         }
         unreachable!("the last level ends at bit 12")
+    }
+
+    /// Calls `each` for every page of a range whose entry has a table: one walk a table, not a page.
+    pub(crate) fn each_entry(
+        &self,
+        root: PhysAddr,
+        range: PageRange,
+        mut each: impl FnMut(Vpn, PhysAddr, u64),
+    ) {
+        let mode = self.edition.paging;
+        let mut at = range.start();
+        while at < range.end() {
+            let first = match self.leaf(root, at) {
+                Leaf::Absent { until } => {
+                    at = until;
+                    continue;
+                }
+                Leaf::At(first) => first,
+            };
+            let in_table = mode.entries_per_page() - (at.raw() & (mode.entries_per_page() - 1));
+            let pages = in_table.min(range.end().raw() - at.raw());
+            for page in 0..pages {
+                let entry = first.offset(page * mode.entry_bytes());
+                each(Vpn::new(at.raw() + page), entry, self.read(entry));
+            }
+            at = Vpn::new(at.raw() + pages);
+        }
     }
 
     /// What a process's page-table entry says; no table is the same as an entry of zero.
@@ -144,14 +171,29 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// The first page of the range in each last-level table.
     pub(crate) fn table_starts(&self, range: PageRange) -> impl Iterator<Item = Vpn> + use<R> {
-        let span = self.edition.paging.entries_per_page();
-        let (first, last) = (range.start().raw() / span, range.last().raw() / span);
-        (first..=last).map(move |table| Vpn::new((table * span).max(range.start().raw())))
+        let shift = self.edition.paging.entries_per_page().trailing_zeros();
+        let (first, last) = (range.start().raw() >> shift, range.last().raw() >> shift);
+        (first..=last).map(move |table| Vpn::new((table << shift).max(range.start().raw())))
+    }
+
+    /// The last-level table of a range, if there is one and it has all entries of the range.
+    fn only_table(&self, root: PhysAddr, range: PageRange) -> Option<Pfn> {
+        let shift = self.edition.paging.entries_per_page().trailing_zeros();
+        if range.start().raw() >> shift != range.last().raw() >> shift {
+            return None;
+        }
+        match self.leaf(root, range.start()) {
+            Leaf::At(at) => Some(at.pfn()),
+            Leaf::Absent { .. } => None,
+        }
     }
 
     /// How many tables must be made before every page of the range has an entry. Costs what the tables that exist are,
     /// not what the range is.
     pub(crate) fn missing_tables(&self, root: PhysAddr, range: PageRange) -> u64 {
+        if self.only_table(root, range).is_some() {
+            return 0;
+        }
         self.missing_below(Some(root), self.edition.paging.levels(), range)
     }
 
@@ -160,14 +202,14 @@ impl<R: PhysicalMemory> Mm<R> {
         if below.is_empty() {
             return 0;
         }
-        let span = level.span_bytes() >> 12;
-        let (first, last) = (range.start().raw() / span, range.last().raw() / span);
+        let shift = page_shift(*level);
+        let (first, last) = (range.start().raw() >> shift, range.last().raw() >> shift);
         let Some(table) = table else {
             return last - first + 1 + self.missing_below(None, below, range);
         };
         (first..=last)
             .map(|slot| {
-                let part = part_in(range, slot, span);
+                let part = part_in(range, slot, shift);
                 let child = self.child(table, *level, part.start());
                 u64::from(child.is_none()) + self.missing_below(child, below, part)
             })
@@ -206,6 +248,9 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Frees the tables of a range that have become empty.
     pub(crate) fn tidy_tables(&mut self, id: ProcessId, range: PageRange) {
         let root = self.process(id).root;
+        if self.only_table(root, range).is_some_and(|table| self.pfn.get(table).used_entries > 0) {
+            return;
+        }
         self.tidy_below(id, root, self.edition.paging.levels(), range);
     }
 
@@ -214,9 +259,9 @@ impl<R: PhysicalMemory> Mm<R> {
         if below.is_empty() {
             return;
         }
-        let span = level.span_bytes() >> 12;
-        for slot in range.start().raw() / span..=range.last().raw() / span {
-            let part = part_in(range, slot, span);
+        let shift = page_shift(*level);
+        for slot in range.start().raw() >> shift..=range.last().raw() >> shift {
+            let part = part_in(range, slot, shift);
             let Some(child) = self.child(table, *level, part.start()) else { continue };
             self.tidy_below(id, child, below, part);
             if self.pfn.get(child.pfn()).used_entries == 0 && level.rights == EntryRights::Checked {
@@ -315,9 +360,14 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 }
 
-/// The part of a range that lies in one slot of `span` pages.
-fn part_in(range: PageRange, slot: u64, span: u64) -> PageRange {
-    let start = (slot * span).max(range.start().raw());
-    let end = ((slot + 1) * span - 1).min(range.last().raw());
+/// Base-2 logarithm of the pages that one entry of a level spans.
+const fn page_shift(level: Level) -> u32 {
+    level.shift - PAGE_SHIFT
+}
+
+/// The part of a range that lies in one slot of `1 << shift` pages.
+fn part_in(range: PageRange, slot: u64, shift: u32) -> PageRange {
+    let start = (slot << shift).max(range.start().raw());
+    let end = (((slot + 1) << shift) - 1).min(range.last().raw());
     PageRange::inclusive(Vpn::new(start), Vpn::new(end))
 }
