@@ -98,3 +98,15 @@ fn every_low_word_decodes_in_the_order_of_the_format() {
         }
     }
 }
+
+/// SPEC I17: the pool ends where a 4-byte entry no longer reaches, so that every record in it can be named.
+#[test]
+fn every_record_of_the_pool_can_be_named() {
+    for (format, edition) in formats().into_iter().zip(editions()) {
+        let bytes = edition.system.pool_bytes.min(format.subsection_reach());
+        let last = VirtAddr::new(format.pool.raw() + bytes - 64);
+        let raw = format.subsection(last, read_write());
+        let named = PrototypeState::Subsection { address: last, protection: read_write() };
+        assert_eq!(format.decode_prototype(raw), named, "on {}", edition.name);
+    }
+}
