@@ -38,6 +38,7 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &FuzzOptions) -> Result<()> {
         Some(target) => bail!("no fuzz target `{target}`; lab/fuzz has: {}", known.join(", ")),
         None => known,
     };
+    plant_seeds(workspace)?;
     let seconds = options.minutes * 60;
     for target in wanted {
         println!("fuzz: {target} for {} minutes", options.minutes);
@@ -50,6 +51,15 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &FuzzOptions) -> Result<()> {
             })?;
     }
     Ok(())
+}
+
+/// Puts small well-formed files into the corpora: from nothing a fuzzer never gets past the first signature.
+fn plant_seeds(workspace: &Workspace) -> Result<()> {
+    println!("fuzz: planting the first inputs");
+    cargo(workspace.root())
+        .folder(&workspace.path("lab/fuzz"))
+        .args(["run", "--quiet", "--bin", "seed_corpus", "--", "corpus"])
+        .run()
 }
 
 /// A target is a file in the folder of targets; the crate has other programs too.
