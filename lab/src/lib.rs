@@ -3,3 +3,4 @@
 
 pub mod download;
 pub mod guest;
+pub mod scenario;

@@ -1,4 +1,4 @@
-//! Finds the citations in the project's Rust files and tells those in test code from the rest.
+//! Finds the citations in the project's Rust files and scenario files, and tells those that a test stands for from the rest.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -52,6 +52,31 @@ fn read_file(source: &Source, modules: &BTreeSet<String>, citations: &mut Citati
             Err(error) => citations.errors.push(format!("{place}: {error}")),
         }
     }
+}
+
+/// Reads the rules that scenarios show: the lines of a block that start with the word. They count when a test names
+/// the file, for then it runs all of it.
+pub(super) fn scenario_citations(files: &[(String, String)], sources: &[Source]) -> Citations {
+    let mut citations = Citations::default();
+    for (file, text) in files {
+        let name = file.rsplit('/').next().unwrap_or(file);
+        let is_run = sources.iter().any(|source| names_in_a_test(source, name));
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.starts_with("SPEC ")) {
+            let place = Place { file: file.clone(), line: index + 1 };
+            match citation::cited(line) {
+                Ok(ids) => citations.found.extend(ids.into_iter().map(|id| (id, place.clone(), is_run))),
+                Err(error) => citations.errors.push(format!("{place}: {error}")),
+            }
+        }
+    }
+    citations
+}
+
+/// Whether a test function of a file has this text as a literal.
+fn names_in_a_test(source: &Source, text: &str) -> bool {
+    let literal = format!("\"{text}\"");
+    let spans = TestSpans::of(&source.tree);
+    (1..).zip(source.text.lines()).any(|(line, text)| text.contains(&literal) && spans.contain(line))
 }
 
 /// Whether all of a file is test code: by its folder, or as a module declared for tests only.
@@ -119,7 +144,7 @@ impl<'tree> Visit<'tree> for TestSpans {
 
 #[cfg(test)]
 mod tests {
-    use super::citations;
+    use super::{citations, scenario_citations};
     use crate::source::Source;
 
     // Ids are put in late, so that this file's own text cites no rule.
@@ -185,5 +210,28 @@ mod real { /* @ A8 */ }
             ("tests.rs", "// @ C4\n"),
         ];
         assert_eq!(cited(&files), ["C2 nt/tests/services.rs:2", "C3 lab/src/scenario.rs:1"]);
+    }
+
+    /// A scenario's heading counts when a test names its file; other lines of the file, and other files, do not.
+    #[test]
+    fn scenarios_that_a_test_runs_count() {
+        let heading = "SPEC";
+        let file = |name: &str, rule: &str| {
+            (
+                format!("lab/scenarios/{name}"),
+                format!("# {heading} Z1\n\nA name, {heading} Z2\n{heading} {rule} X3\n  read 0 -> ok\n"),
+            )
+        };
+        let files = [file("run.txt", "D1"), file("named.txt", "D2"), file("forgotten.txt", "D3")];
+        let text = "#[test]\nfn a() { check_file(\"run.txt\"); }\nfn b() { check_file(\"named.txt\"); }\n";
+        let source = Source::parse("lab/tests/scenarios.rs".to_owned(), text.to_owned()).expect("Rust");
+        let found = scenario_citations(&files, &[source]).found;
+        let counted: Vec<String> = found
+            .iter()
+            .filter(|(_, _, counts)| *counts)
+            .map(|(id, place, _)| format!("{id} {place}"))
+            .collect();
+        assert_eq!(counted, ["D1 lab/scenarios/run.txt:4", "X3 lab/scenarios/run.txt:4"]);
+        assert_eq!(found.len(), 6);
     }
 }

@@ -5,8 +5,9 @@ mod collect;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::source;
@@ -29,17 +30,22 @@ pub(crate) struct Options {
 /// The rules, one line each: id, area, summary.
 const RULES: &str = "docs/spec/rules.tsv";
 
+/// The folder of scenario files.
+const SCENARIOS: &str = "lab/scenarios";
+
 /// Prints the coverage; a citation of a rule that does not exist is an error.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let rules = Rules::read(&workspace.path(RULES))?;
     let mut sources = source::all(workspace)?;
     // The chores' own tests are full of made-up citations.
     sources.retain(|source| !source.name.starts_with("xtask/"));
-    let citations = collect::citations(&sources);
+    let in_code = collect::citations(&sources);
+    let in_scenarios = collect::scenario_citations(&scenario_files(workspace)?, &sources);
 
-    let mut errors = citations.errors;
+    let mut errors = in_code.errors;
+    errors.extend(in_scenarios.errors);
     let mut tested: BTreeMap<RuleId, BTreeSet<Place>> = BTreeMap::new();
-    for (id, place, counts) in citations.found {
+    for (id, place, counts) in in_code.found.into_iter().chain(in_scenarios.found) {
         if !rules.has(id) {
             errors.push(format!("{place}: SPEC {id} is not a rule of {RULES}"));
         } else if counts {
@@ -51,6 +57,19 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         bail!("{}", errors.join("\n       "));
     }
     Ok(())
+}
+
+/// Names and texts of the scenario files.
+fn scenario_files(workspace: &Workspace) -> Result<Vec<(String, String)>> {
+    let folder = workspace.path(SCENARIOS);
+    let paths = workspace.files(&["txt"])?.into_iter().filter(|path| path.parent() == Some(folder.as_path()));
+    paths
+        .map(|path| {
+            let name = workspace.relative(&path);
+            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
+            Ok((name, text))
+        })
+        .collect()
 }
 
 fn report(rules: &Rules, tested: &BTreeMap<RuleId, BTreeSet<Place>>, options: &Options) -> String {
