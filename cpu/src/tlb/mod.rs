@@ -125,6 +125,41 @@ impl<M: PhysicalMemory> SoftMmu<M> {
         Ok(())
     }
 
+    /// Loads as one instruction does: every byte, or none and the first byte that cannot be read (SPEC E1).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] at that byte; `into` is as before.
+    pub fn load(&self, va: VirtAddr, into: &mut [u8], privilege: Privilege) -> Result<(), Refusal> {
+        self.reach_all(va, into.len(), Access::Read, privilege)?;
+        self.read(va, into, privilege).map_err(|stopped| stopped.cause)
+    }
+
+    /// Stores as one instruction does: every byte, or none and the first byte that cannot be written (SPEC E1). It is
+    /// the store of a read-modify-write too, which asks for the right to write before it reads.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] at that byte; memory is as before.
+    pub fn store(&self, va: VirtAddr, from: &[u8], privilege: Privilege) -> Result<(), Refusal> {
+        self.reach_all(va, from.len(), Access::Write, privilege)?;
+        self.write(va, from, privilege).map_err(|stopped| stopped.cause)
+    }
+
+    /// Translates a byte in each page of an access, lowest first.
+    fn reach_all(
+        &self,
+        va: VirtAddr,
+        bytes: usize,
+        access: Access,
+        privilege: Privilege,
+    ) -> Result<(), Refusal> {
+        for piece in pieces(va, bytes) {
+            self.reach(va, piece, access, privilege).map_err(|stopped| stopped.cause)?;
+        }
+        Ok(())
+    }
+
     /// Translates one byte as the access would, marks included.
     ///
     /// # Errors

@@ -44,6 +44,25 @@ fn a_copy_crosses_pages_and_stops_at_the_exact_byte() {
     assert_eq!(mmu.ram().read_u32(PhysAddr::new(0x8000)), u32::from_le_bytes([0, 1, 2, 3]));
 }
 
+/// SPEC E1: an instruction's access happens whole or not at all, and names the lowest byte that is refused.
+#[test]
+fn an_access_across_pages_is_whole_or_nothing() {
+    let mut mmu = mmu(&[(1, 0x9000 | USER_RW), (2, 0x8000 | 5)]);
+    let (va, user) = (VirtAddr::new(0x1ffd), Privilege::User);
+    let code = FaultCode::WRITE | FaultCode::USER | FaultCode::PRESENT;
+    let refused = FaultExit { address: VirtAddr::new(0x2000), access: Access::Write, code };
+    assert_eq!(mmu.store(va, &[1; 8], user), Err(Refusal::Fault(refused)));
+    let mut bytes = [7; 8];
+    assert_eq!(mmu.load(va, &mut bytes, user), Ok(()));
+    assert_eq!(bytes, [0; 8]);
+    mmu.ram().write_u64(PhysAddr::new(0x4008), 0);
+    mmu.drop_stale(&Stale::page(va.vpn()));
+    let missing = FaultExit { address: va, access: Access::Read, code: FaultCode::USER };
+    bytes = [7; 8];
+    assert_eq!(mmu.load(va, &mut bytes, user), Err(Refusal::Fault(missing)));
+    assert_eq!(bytes, [7; 8]);
+}
+
 /// SPEC I3: a read sets Accessed only; the first store walks again and sets Dirty.
 #[test]
 fn a_store_after_a_read_still_sets_dirty() {

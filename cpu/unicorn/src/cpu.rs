@@ -244,8 +244,14 @@ impl UnicornCpu {
         };
         let registers = register_file::BetweenRuns { engine: &self.engine, mode: self.mode, teb: self.teb };
         let bytes = decoded.refused_bytes(&registers, &mut self.factory, page, access);
-        let code = if bytes.access == access { code } else { code | FaultCode::WRITE };
-        Exit::Fault(FaultExit { address: bytes.address, access: bytes.access, code })
+        if bytes.access == access {
+            return Exit::Fault(FaultExit { address: bytes.address, access, code });
+        }
+        let state = self.state.get();
+        let below = state.space.and_then(|space| bytes.read_only_below(&state.ram, space));
+        let present = if below.is_some() { FaultCode::PRESENT } else { FaultCode::empty() };
+        let address = below.unwrap_or(bytes.address);
+        Exit::Fault(FaultExit { address, access: bytes.access, code: code | FaultCode::WRITE | present })
     }
 
     fn refused_fetch(&mut self, page: VirtAddr, miss: Miss) -> Result<Option<Exit>, CpuError> {

@@ -30,6 +30,8 @@ pub(crate) struct Decoded {
 pub(crate) struct RefusedBytes {
     /// Its first byte.
     pub(crate) address: VirtAddr,
+    /// The first byte of the whole access, on this page or the one below.
+    pub(crate) start: VirtAddr,
     /// What the processor wanted there: a read-modify-write asks for the store from the start.
     pub(crate) access: Access,
 }
@@ -68,6 +70,16 @@ const fn bits(mode: CpuMode) -> u32 {
     match mode {
         CpuMode::Bits32 => 32,
         CpuMode::Bits64 => 64,
+    }
+}
+
+impl RefusedBytes {
+    /// A read-modify-write asks every page for the store before it reads: its first byte, if it lies on a lower page
+    /// that ring 3 may read and not write.
+    pub(crate) fn read_only_below(&self, ram: &GuestRam, space: AddressSpace) -> Option<VirtAddr> {
+        let is_below = page_of(self.start) < page_of(self.address);
+        let found = probe(ram, space, self.start).ok().filter(|_| is_below)?;
+        (found.permissions.user && !found.permissions.write).then_some(self.start)
     }
 }
 
@@ -152,8 +164,9 @@ impl Decoded {
             .filter(wanted)
             .filter_map(|a| a.first_byte_on(page).map(|address| (address, a)))
             .min_by_key(|(address, _)| *address)
-            .map_or(RefusedBytes { address: page, access }, |(address, a)| RefusedBytes {
+            .map_or(RefusedBytes { address: page, start: page, access }, |(address, a)| RefusedBytes {
                 address,
+                start: VirtAddr::new(a.start),
                 access: if a.reads && a.writes { Access::Write } else { access },
             })
     }

@@ -3,7 +3,7 @@
 mod support;
 
 use iced_x86::code_asm::*;
-use support::cases::{BEFORE, CASES, EDGE};
+use support::cases::{ABOVE, BEFORE, CASES, Direction, EDGE, STRINGS};
 use support::*;
 use vadose_cpu::{CpuMode, Exit, Vcpu};
 use vadose_facts::addr::PhysAddr;
@@ -12,10 +12,11 @@ use vadose_facts::x86::{Access, FaultCode, PagingMode, PhysicalMemory, Stale};
 const R: Access = Access::Read;
 const W: Access = Access::Write;
 
-/// A guest whose page before [`HOLE`] is there.
+/// A guest whose pages before and behind [`HOLE`] are there.
 fn at_the_edge(mode: PagingMode) -> Guest {
     let mut guest = Guest::new(mode);
     guest.remap(BEFORE, HEAP_PHYS | USER_RW);
+    guest.remap(ABOVE, (STACK_PHYS + 0x5000) | USER_RW);
     guest
 }
 
@@ -32,13 +33,105 @@ fn every_kind_of_access_reports_its_exact_byte() {
                 guest.cpu.set_gpr(register, value);
             }
             let before = guest.cpu.registers().gpr;
-            let address = if c.address == u64::MAX { EDGE + 0x20 - slot } else { c.address };
+            let address = c.failing_byte(slot);
             assert_eq!(guest.run(), missing(address, c.access), "{} in {mode:?}", c.name);
             assert_eq!(guest.ip(), CODE, "{} in {mode:?}", c.name);
             let after = guest.cpu.registers().gpr;
             if !c.name.starts_with("rep") {
                 assert_eq!(after, before, "{} in {mode:?}", c.name);
             }
+        }
+    }
+}
+
+/// SPEC E1: a repeated string instruction that fails stands before the iteration that failed, and goes on from there.
+#[test]
+fn a_string_instruction_fails_at_its_iteration() {
+    for mode in ALL {
+        for c in STRINGS {
+            let mut guest = at_the_edge(mode);
+            guest.put_code(CODE, &[c.bytes, &[0xcd, 0x2e]].concat());
+            guest.restart();
+            guest.cpu.set_gpr(AX, 0);
+            for (register, value) in [CX, SI, DI].into_iter().zip(c.start) {
+                guest.cpu.set_gpr(register, value);
+            }
+            if c.direction == Direction::Down {
+                let mut registers = guest.cpu.registers();
+                registers.flags |= DIRECTION_FLAG;
+                guest.cpu.set_registers(&registers);
+            }
+            let what = format!("{} in {mode:?}", c.name);
+            assert_eq!(guest.run(), missing(c.fault.0, c.fault.1), "{what}");
+            assert_eq!((guest.ip(), [CX, SI, DI].map(|r| guest.gpr(r))), (CODE, c.then), "{what}");
+            guest.tables.map(EDGE, (STACK_PHYS + 0x6000) | USER_RW);
+            assert_eq!((guest.run(), guest.gpr(CX)), (Exit::Service, 0), "{what}");
+        }
+    }
+}
+
+const DIRECTION_FLAG: u64 = 1 << 10;
+
+/// SPEC E1: the TEB's segment is part of the address that a fault names.
+#[test]
+fn a_fault_through_the_teb_names_its_byte() {
+    for mode in ALL {
+        let mut guest = at_the_edge(mode);
+        guest.cpu.set_teb(vadose_facts::addr::VirtAddr::new(EDGE - 0x40));
+        let is_64 = guest.mode == CpuMode::Bits64;
+        guest.load(|a| {
+            let inside = if is_64 { dword_ptr(rsi).gs() } else { dword_ptr(esi).fs() };
+            a.mov(eax, inside)?;
+            a.mov(inside, eax)?;
+            a.inc(inside)?;
+            a.int(0x2e)
+        });
+        let lengths = [3, 3, 3];
+        for (offset, start) in [(0x44_u64, EDGE + 4), (0x3d, EDGE - 3)] {
+            let mut at = CODE;
+            for (length, access) in lengths.into_iter().zip([R, W, W]) {
+                guest.cpu.set_gpr(SI, offset);
+                guest.cpu.set_ip(vadose_facts::addr::VirtAddr::new(at));
+                assert_eq!(guest.run(), missing(start.max(EDGE), access), "{mode:?}");
+                at += length;
+            }
+        }
+    }
+}
+
+/// SPEC E1: a masked store, the bounds of an index, all registers at once, and sixteen bytes exchanged.
+#[test]
+fn instructions_of_one_mode_and_masked_stores_are_exact() {
+    for mode in ALL {
+        let mut guest = at_the_edge(mode);
+        // pcmpeqd xmm1, xmm1; maskmovdqu xmm0, xmm1
+        guest.put_code(CODE, &[0x66, 0x0f, 0x76, 0xc9, 0x66, 0x0f, 0xf7, 0xc1]);
+        guest.restart();
+        guest.cpu.set_gpr(DI, EDGE - 5);
+        assert_eq!((guest.run(), guest.ip()), (missing(EDGE, W), CODE + 4), "maskmovdqu in {mode:?}");
+        let rows: &[(&[u8], usize, u64, u64, Access)] = match guest.mode {
+            CpuMode::Bits32 => &[
+                (&[0x62, 0x06], SI, EDGE - 6, EDGE, R),
+                (&[0x60], SP, EDGE + 0x30, EDGE + 0x10, W),
+                (&[0x61], SP, EDGE - 0x10, EDGE, R),
+                (&[0xc4, 0x06], SI, EDGE - 5, EDGE, R),
+            ],
+            CpuMode::Bits64 => &[
+                (&[0xf0, 0x48, 0x0f, 0xc7, 0x0e], SI, EDGE + 0x30, EDGE + 0x30, W),
+                (&[0x48, 0xa5], SI, EDGE - 1, EDGE, R),
+                (&[0x48, 0x87, 0x06], SI, EDGE - 7, EDGE, W),
+            ],
+        };
+        for (bytes, register, value, address, access) in rows {
+            guest.put_code(CODE, bytes);
+            guest.restart();
+            guest.cpu.set_gpr(DI, BEFORE);
+            guest.cpu.set_gpr(*register, *value);
+            assert_eq!(
+                (guest.run(), guest.ip()),
+                (missing(*address, *access), CODE),
+                "{bytes:x?} in {mode:?}"
+            );
         }
     }
 }

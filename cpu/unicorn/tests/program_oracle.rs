@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::cases::{BEFORE, CASES, Case, EDGE};
+use support::cases::{ABOVE, BEFORE, CASES, Case, Direction, EDGE, STRINGS, StringCase};
 use support::own_walk::{End, OwnWalk};
 use support::*;
 use vadose_cpu::{Exit, FaultExit, Vcpu};
@@ -25,7 +25,7 @@ struct Story {
 fn prepare(tables: &Tables) {
     tables.map(BEFORE, HEAP_PHYS | USER_RW);
     tables.map(EDGE, 0);
-    tables.map(EDGE + 0x1000, 0);
+    tables.map(ABOVE, (STACK_PHYS + 0x1000) | USER_RW);
     for (n, frame) in WATCHED.iter().enumerate() {
         let bytes: Vec<u8> = (0..4096_u32).map(|i| (i * 7 + n as u32) as u8).collect();
         tables.put(*frame, &bytes);
@@ -34,7 +34,6 @@ fn prepare(tables: &Tables) {
 
 fn open_the_hole(tables: &Tables) {
     tables.map(EDGE, (HEAP_PHYS + 0x1000) | USER_RW);
-    tables.map(EDGE + 0x1000, (STACK_PHYS + 0x1000) | USER_RW);
 }
 
 fn story(tables: &Tables, fault: u64, gpr: [u64; 8]) -> Story {
@@ -116,6 +115,69 @@ fn both_engines_tell_the_same_story() {
             // Unicorn reads before it writes back; a processor asks for the store at once.
             let is_read_modify_write = (our_access, their_access) == (Access::Write, Access::Read);
             assert!(our_access == their_access || is_read_modify_write, "{} in {mode:?}", case.name);
+        }
+    }
+}
+
+/// What a string instruction that failed in the middle says: byte, access, then CX, SI and DI.
+type Stop = (u64, Access, [u64; 3]);
+
+fn our_stop(mode: PagingMode, case: &StringCase) -> Stop {
+    let mut guest = Guest::new(mode);
+    prepare_string(&guest.tables);
+    guest.put_code(CODE, case.bytes);
+    let mut registers = guest.cpu.registers();
+    registers.flags |= direction_flag(case);
+    guest.cpu.set_registers(&registers);
+    for (register, value) in string_registers(case) {
+        guest.cpu.set_gpr(register, value);
+    }
+    let Exit::Fault(FaultExit { address, access, .. }) = guest.run() else { panic!("{}", case.name) };
+    (address.raw(), access, [CX, SI, DI].map(|register| guest.gpr(register)))
+}
+
+fn their_stop(mode: PagingMode, case: &StringCase) -> Stop {
+    let tables = Tables::new(mode);
+    map_usual_pages(&tables);
+    let mut oracle = OwnWalk::new(&tables, Privilege::User);
+    map_usual_pages(&tables);
+    prepare_string(&tables);
+    tables.put(CODE_PHYS, &[case.bytes, &[0x90, 0x90]].concat());
+    oracle.set_flags(direction_flag(case));
+    for (register, value) in string_registers(case) {
+        oracle.set(register, value);
+    }
+    let end = oracle.run(CODE, &[CODE + case.bytes.len() as u64]);
+    let End::PageFault { cr2, code } = end else { panic!("{}", case.name) };
+    let access = if code & 2 != 0 { Access::Write } else { Access::Read };
+    (cr2, access, [CX, SI, DI].map(|register| oracle.get(register)))
+}
+
+fn prepare_string(tables: &Tables) {
+    tables.map(BEFORE, HEAP_PHYS | USER_RW);
+    tables.map(EDGE, 0);
+    tables.map(ABOVE, (STACK_PHYS + 0x1000) | USER_RW);
+}
+
+fn string_registers(case: &StringCase) -> impl Iterator<Item = (usize, u64)> {
+    [CX, SI, DI].into_iter().zip(case.start).chain([(AX, 0)])
+}
+
+fn direction_flag(case: &StringCase) -> u64 {
+    match case.direction {
+        Direction::Up => 0,
+        Direction::Down => 1 << 10,
+    }
+}
+
+/// SPEC E1: the same byte, access and count of iterations from both, and those of the table.
+#[test]
+fn both_engines_stop_at_the_same_iteration() {
+    for mode in ALL {
+        for case in STRINGS {
+            let want = (case.fault.0, case.fault.1, case.then);
+            assert_eq!(our_stop(mode, case), want, "ours: {} in {mode:?}", case.name);
+            assert_eq!(their_stop(mode, case), want, "the oracle's: {} in {mode:?}", case.name);
         }
     }
 }

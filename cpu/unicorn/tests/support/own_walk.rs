@@ -140,6 +140,11 @@ impl OwnWalk {
         self.uc.reg_read(self.gpr_name(index)).expect("reads")
     }
 
+    /// Sets flags besides the one that is always set.
+    pub(crate) fn set_flags(&mut self, flags: u64) {
+        self.uc.reg_write(R::EFLAGS, 2 | flags).expect("writes");
+    }
+
     /// Runs from `at` until one of `until`, or an exception.
     pub(crate) fn run(&mut self, at: u64, until: &[u64]) -> End {
         self.exception.take();
