@@ -148,6 +148,11 @@ impl<R: PhysicalMemory> Mm<R> {
             }
         });
         agree!(wrong, Vec::new(), "private frames of {id:?} that name another entry");
+        for (vpn, lock) in &process.working_set.locks {
+            let valid = matches!(self.pte(process.root, *vpn), PteState::Valid(_));
+            agree!(valid, true, "a locked page is valid, {vpn:?} of {id:?}");
+            agree!(lock.is_empty(), false, "a lock is of some kind, {vpn:?} of {id:?}");
+        }
         for vpn in process.view_protections.keys() {
             let shared = match self.pte(process.root, *vpn) {
                 PteState::Valid(valid) => self.is_shared(valid.pfn),

@@ -46,6 +46,7 @@ mod state;
 mod system;
 mod tables;
 mod verb;
+mod working_set;
 
 pub use audit::AuditError;
 pub use id::{FileId, ProcessId, SectionId, TransferId};
@@ -53,6 +54,8 @@ pub use look::{Counters, ProcessCounters, Region};
 pub use process::FaultCounts;
 pub use request::{
     AllocateRequest, Allocated, BasicInformation, ExceptionParameters, FaultKind, FaultOutcome, FaultRequest,
-    Freed, MappedView, Protected, Raise, RegionBacking, Resume, ThreadStack, Transfer,
+    Freed, LockOutcome, Locked, MappedView, Protected, Raise, RegionBacking, Resume, ThreadStack, Transfer,
+    Unlocked,
 };
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};
+pub use working_set::{LimitFlags, LimitKind, LockKinds, WorkingSetLimits};

@@ -8,6 +8,7 @@ use crate::pte::PteState;
 use crate::request::RegionBacking;
 use crate::state::Mm;
 use crate::vad::{Vad, VadKind};
+use crate::working_set::WorkingSetLimits;
 use vadose_facts::addr::{PageRange, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::ntdef::{MemoryState, MemoryType, Protection};
 use vadose_facts::x86::PhysicalMemory;
@@ -57,6 +58,12 @@ pub struct ProcessCounters {
     pub peak_commit_pages: u64,
     /// Pages of all regions, reserved ones included.
     pub virtual_pages: u64,
+    /// The most that were ever in regions.
+    pub peak_virtual_pages: u64,
+    /// Pages that are locked (SPEC J7).
+    pub locked_pages: u64,
+    /// Limits of the working set (SPEC J1).
+    pub limits: WorkingSetLimits,
     /// Frames of its page tables.
     pub table_pages: u64,
     /// Number of VADs.
@@ -167,6 +174,9 @@ impl<R: PhysicalMemory> Mm<R> {
             commit_pages: owner.commit_pages,
             peak_commit_pages: owner.peak_commit_pages,
             virtual_pages: owner.virtual_pages,
+            peak_virtual_pages: owner.peak_virtual_pages,
+            locked_pages: owner.working_set.locks.len() as u64,
+            limits: owner.working_set.limits,
             table_pages: owner.table_pages,
             vads: owner.vads.len(),
         }

@@ -72,7 +72,13 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// The protection of a valid page: of a private one its frame knows, of a shared one the working set or the section.
-    fn valid_protection(&self, process: &Process, vad: &Vad, vpn: Vpn, valid: ValidPte) -> PteProtection {
+    pub(crate) fn valid_protection(
+        &self,
+        process: &Process,
+        vad: &Vad,
+        vpn: Vpn,
+        valid: ValidPte,
+    ) -> PteProtection {
         let frame = self.pfn.get(valid.pfn);
         match vad.kind {
             VadKind::SharedUserData => vad.protection.to_pte(),
@@ -166,7 +172,9 @@ impl<R: PhysicalMemory> Mm<R> {
             PteState::Valid(valid) => {
                 stale.add_page(vpn);
                 self.unmap_frame(valid);
-                self.process_mut(id).view_protections.remove(&vpn);
+                let process = self.process_mut(id);
+                process.view_protections.remove(&vpn);
+                process.working_set.locks.remove(&vpn);
             }
             PteState::Transition { pfn, .. } => {
                 self.pfn.leave_list(pfn);

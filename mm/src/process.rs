@@ -6,6 +6,7 @@ use crate::request::FaultKind;
 use crate::state::Mm;
 use crate::system::{copy_kernel_half, directory, new_root};
 use crate::vad::{Vad, VadId, VadKind, VadTree};
+use crate::working_set::WorkingSet;
 use std::collections::BTreeMap;
 use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::ntdef::{BaseProtection, Edition, LargeAddressAware, NtStatus, Protection, PteProtection};
@@ -28,10 +29,12 @@ pub(crate) struct Process {
     pub(crate) peak_resident_pages: u64,
     /// Pages of all VADs.
     pub(crate) virtual_pages: u64,
+    pub(crate) peak_virtual_pages: u64,
     /// Protections of valid view pages that were changed since they were mapped: the protection of a working-set list
     /// entry (SPEC I40).
     pub(crate) view_protections: BTreeMap<Vpn, PteProtection>,
     pub(crate) faults: FaultCounts,
+    pub(crate) working_set: WorkingSet,
 }
 
 /// Faults by how they were resolved.
@@ -143,6 +146,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         let process = self.process_mut(id);
         process.virtual_pages += vad.range.pages();
+        process.peak_virtual_pages = process.peak_virtual_pages.max(process.virtual_pages);
         process.vads.insert(vad)
     }
 
@@ -186,8 +190,10 @@ impl Process {
             resident_pages: 0,
             peak_resident_pages: 0,
             virtual_pages: 0,
+            peak_virtual_pages: 0,
             view_protections: BTreeMap::new(),
             faults: FaultCounts::default(),
+            working_set: WorkingSet::default(),
         }
     }
 

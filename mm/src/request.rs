@@ -1,7 +1,7 @@
 //! What callers ask of the memory manager and what they get back.
 
 use crate::id::{FileId, SectionId, TransferId};
-use vadose_facts::addr::{Pfn, VirtAddr};
+use vadose_facts::addr::{PageRange, Pfn, VirtAddr};
 use vadose_facts::ntdef::{AllocationType, MemoryState, MemoryType, NtStatus, Protection};
 use vadose_facts::x86::{Access, Stale};
 
@@ -54,6 +54,43 @@ pub struct Protected {
     pub size: u64,
     /// What the first page had before (SPEC C4).
     pub old: Protection,
+    /// `STATUS_SUCCESS`, or `STATUS_WAS_UNLOCKED` if a locked page can no longer be touched and so lost its lock.
+    pub status: NtStatus,
+    /// What the processor must drop.
+    pub stale: Stale,
+}
+
+/// What became of a lock call.
+#[must_use = "pages may have to be touched first"]
+#[derive(Debug, PartialEq, Eq)]
+pub enum LockOutcome {
+    /// The pages are locked.
+    Done(Locked),
+    /// Touch these pages for reading, in order, and call again. A touch that raises an exception is the call's failure.
+    Touch(PageRange),
+}
+
+/// Pages locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// First byte, rounded down to a page.
+    pub base: VirtAddr,
+    /// Bytes, rounded up to pages.
+    pub size: u64,
+    /// `STATUS_SUCCESS`, or `STATUS_WAS_LOCKED` if a page was locked already (SPEC J8).
+    pub status: NtStatus,
+}
+
+/// An unlock call that was allowed.
+#[must_use = "page tables may have changed"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unlocked {
+    /// First byte, rounded down to a page.
+    pub base: VirtAddr,
+    /// Bytes, rounded up to pages.
+    pub size: u64,
+    /// `STATUS_SUCCESS`, or `STATUS_NOT_LOCKED` with nothing unlocked (SPEC J10).
+    pub status: NtStatus,
     /// What the processor must drop.
     pub stale: Stale,
 }

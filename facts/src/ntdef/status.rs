@@ -66,6 +66,8 @@ statuses! {
     IMAGE_NOT_AT_BASE = 0x4000_0003;
     /// An image is for another machine than the process (SPEC G27).
     IMAGE_MACHINE_TYPE_MISMATCH = 0x4000_000e;
+    /// A locked page can no longer be touched and lost its lock.
+    WAS_UNLOCKED = 0x4000_0017;
     /// Pages were locked already (SPEC J8).
     WAS_LOCKED = 0x4000_0019;
     /// A guard page was touched (SPEC E11).
@@ -160,6 +162,8 @@ statuses! {
     SEMAPHORE_LIMIT_EXCEEDED = 0xc000_0047;
     /// The section is not an image.
     SECTION_NOT_IMAGE = 0xc000_0049;
+    /// Working-set limits that do not go together (SPEC J2).
+    BAD_WORKING_SET_LIMIT = 0xc000_004c;
     /// The file has a map that does not fit.
     INCOMPATIBLE_FILE_MAP = 0xc000_004d;
     /// The view does not allow the protection (SPEC C13).

@@ -37,7 +37,8 @@ impl<R: PhysicalMemory> Mm<R> {
             return self.out_of_frames(request);
         };
         let original = self.format.demand_zero(protection.to_pte());
-        self.pfn.activate(pfn, at, original, PfnFlags::empty());
+        // No page file has the page: it must be kept when it leaves the working set, written or not.
+        self.pfn.activate(pfn, at, original, PfnFlags::MODIFIED);
         self.make_valid(id, at, pfn, protection, request.access);
         resume(FaultKind::DemandZero, stale)
     }

@@ -1,7 +1,8 @@
-//! The calls of the Virtual API, one file each: allocate, commit, free, protect, query.
+//! The calls of the Virtual API, one file each: allocate, commit, free, lock, protect, query.
 
 mod allocate;
 mod commit;
 mod free;
+mod lock;
 mod protect;
 mod query;

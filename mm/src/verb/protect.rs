@@ -1,7 +1,6 @@
 //! Protect: check that every page is committed, then change them all (SPEC C).
 
 use crate::id::ProcessId;
-use crate::pfn::{LastShare, PfnFlags};
 use crate::pte::{PrototypeLink, PteState, ValidPte};
 use crate::request::Protected;
 use crate::state::Mm;
@@ -54,11 +53,14 @@ impl<R: PhysicalMemory> Mm<R> {
         let old = self.first_protection(process, &vad, range)?;
         self.charge_copies(process, id, &vad, range, new)?;
         let mut stale = Stale::none();
+        let locked = self.process(process).working_set.locks.len();
         for vpn in range.iter() {
             let at = self.entry_at(process, vpn);
             self.protect_page(process, &vad, vpn, at, new, &mut stale);
         }
-        Ok(Protected { base: range.base(), size: range.bytes(), old, stale })
+        let kept = self.process(process).working_set.locks.len();
+        let status = if kept < locked { NtStatus::WAS_UNLOCKED } else { NtStatus::SUCCESS };
+        Ok(Protected { base: range.base(), size: range.bytes(), old, status, stale })
     }
 
     /// The protection of the first page, if all are committed (SPEC C4, C6).
@@ -187,12 +189,7 @@ impl<R: PhysicalMemory> Mm<R> {
         stale.add_page(vpn);
         let untouchable = new.is_guard() || new.base() == BaseProtection::NoAccess;
         match (self.is_shared(valid.pfn), untouchable) {
-            (true, true) => {
-                self.unmap_frame(valid);
-                self.process_mut(id).view_protections.remove(&vpn);
-                self.set_leaf(id, at, self.format.prototype_through_vad(new.to_pte()));
-            }
-            (false, true) => self.trim_private(id, at, valid, new),
+            (_, true) => self.trim_page(id, vpn, at, valid, new.to_pte(), stale),
             (shared, false) => {
                 if shared {
                     self.process_mut(id).view_protections.insert(vpn, new.to_pte());
@@ -207,15 +204,6 @@ impl<R: PhysicalMemory> Mm<R> {
                 self.set_leaf(id, at, valid.pfn.base().raw() | bits);
             }
         }
-    }
-
-    /// A private page leaves the working set: its frame keeps the content and the entry its new protection (SPEC C25).
-    fn trim_private(&mut self, id: ProcessId, at: PhysAddr, valid: ValidPte, new: Protection) {
-        let pfn = valid.pfn;
-        self.pfn.get_mut(pfn).flags.insert(PfnFlags::MODIFIED);
-        self.set_leaf(id, at, self.format.transition(pfn, new.to_pte()));
-        assert!(self.pfn.unshare(pfn) == LastShare::Yes, "a private page has one mapping");
-        self.pfn.retire(pfn);
     }
 
     /// Where a page's entry is, for looking.

@@ -8,6 +8,7 @@
 //! decommit OFF SIZE   release OFF SIZE   protect OFF SIZE PROT   query OFF   read OFF   write OFF [BYTE]   exec OFF
 //! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE [zero N] (a call with any bits; OFF - is anywhere)
 //! base OFF (moves the origin)
+//! lock OFF SIZE [KINDS]   unlock OFF SIZE [KINDS]   trim   limits MIN MAX [FLAGS] (pages, flags in hex)
 //! ```
 //!
 //! After every step the audit runs, and a step that was refused must have left everything as it was.
@@ -21,6 +22,7 @@ mod parse;
 mod processor;
 mod show;
 mod snapshot;
+mod working_set;
 mod world;
 
 pub(crate) use world::World;
