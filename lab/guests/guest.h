@@ -114,6 +114,8 @@ SIZE_IS(MemoryStatus, 64, 64);
 
 IMPORT void *CALL AddVectoredExceptionHandler(u32 first, ExceptionHandler *handler);
 IMPORT u32 CALL RemoveVectoredExceptionHandler(void *registration);
+IMPORT void *CALL AddVectoredContinueHandler(u32 first, ExceptionHandler *handler);
+IMPORT u32 CALL RemoveVectoredContinueHandler(void *registration);
 IMPORT void CALL NORETURN ExitProcess(u32 code);
 IMPORT char *CALL GetCommandLineA(void);
 IMPORT u32 CALL GetLastError(void);
@@ -146,6 +148,8 @@ IMPORT i32 CALL InitOnceExecuteOnce(void **state, OnceCallback *callback, void *
 IMPORT void CALL RaiseException(u32 code, u32 flags, u32 count, const usize *parameters);
 IMPORT void CALL RtlCaptureContext(void *context);
 IMPORT void *CALL SetUnhandledExceptionFilter(ExceptionHandler *filter);
+IMPORT i32 CALL UnhandledExceptionFilter(ExceptionPointers *pointers);
+IMPORT void CALL RaiseFailFastException(ExceptionRecord *record, void *context, u32 flags);
 IMPORT u32 CALL TlsAlloc(void);
 IMPORT i32 CALL TlsFree(u32 slot);
 IMPORT void *CALL TlsGetValue(u32 slot);

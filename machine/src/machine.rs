@@ -191,7 +191,8 @@ impl Machine {
             CpuException::Breakpoint => {
                 let at = cpu.ip().checked_sub(1).unwrap_or(cpu.ip());
                 cpu.set_ip(at);
-                self.raise(cpu, &known);
+                let breakpoint = self.breakpoint(cpu);
+                self.raise(cpu, &breakpoint);
             }
             CpuException::Divide
             | CpuException::Debug
@@ -202,12 +203,23 @@ impl Machine {
         }
     }
 
+    /// A breakpoint tells what kind it is, 0 for a plain one; 32-bit kernels add ECX and EDX, for the kinds that take
+    /// arguments (`KiTrap03` as ReactOS documents it).
+    fn breakpoint(&self, cpu: &dyn Vcpu) -> Exception {
+        let (cx, dx) = (cpu.gpr(1), cpu.gpr(2));
+        let parameters = match self.mm.edition().bitness {
+            Bitness::Bits32 => vec![0, cx, dx],
+            Bitness::Bits64 => vec![0],
+        };
+        Exception { status: NtStatus::BREAKPOINT, parameters }
+    }
+
     fn known_exception(&self, exception: CpuException) -> Exception {
         let plain = |status| Exception { status, parameters: Vec::new() };
         match exception {
             CpuException::Divide => plain(NtStatus::INTEGER_DIVIDE_BY_ZERO),
             CpuException::Debug => plain(NtStatus::SINGLE_STEP),
-            CpuException::Breakpoint => Exception { status: NtStatus::BREAKPOINT, parameters: vec![0] },
+            CpuException::Breakpoint => plain(NtStatus::BREAKPOINT),
             CpuException::InvalidOpcode => plain(NtStatus::ILLEGAL_INSTRUCTION),
             CpuException::GeneralProtection { cause } => self.protection(cause),
             CpuException::FloatingPoint => plain(NtStatus::FLOAT_INVALID_OPERATION),

@@ -108,3 +108,56 @@ fn a_stack_that_cannot_take_the_record_ends_the_process() {
         }
     }
 }
+
+/// SPEC E18: where the stack ends under the frame, the guest is told so once; then nothing can be told any more.
+#[test]
+fn faults_within_faults_end_in_one_overflow_and_then_the_process() {
+    for edition in EDITIONS {
+        let mut world = World::running(edition, "hello");
+        world.cpu.registers.gpr[4] = world.scratch(0xe00);
+        let (layouts, width) = (world.nt.layouts(), world.nt.edition().pointer_bytes());
+        let layout = layouts.exception_record;
+        let mut overflows = Vec::new();
+        let mut told = 0;
+        loop {
+            raise(&mut world, NtStatus::ACCESS_VIOLATION, &[0, 0x5], 0x40_1000);
+            if world.nt.ending().is_some() {
+                break;
+            }
+            told += 1;
+            let (record, _) = frame(&mut world);
+            let at = |offset: u32| record + u64::from(offset);
+            assert_eq!(number(&mut world, at(layout.address), width), 0x40_1000, "{edition}");
+            match NtStatus::new(number(&mut world, at(layout.code), 4) as u32) {
+                NtStatus::ACCESS_VIOLATION => {}
+                NtStatus::STACK_OVERFLOW => {
+                    assert_eq!(number(&mut world, at(layout.parameters), width), 1, "{edition}: a store");
+                    overflows.push(told);
+                }
+                other => panic!("{edition}: {other}"),
+            }
+        }
+        assert!(overflows.len() == 1 && told > 500, "{edition}: {overflows:?} of {told}");
+        assert!(told - overflows[0] <= 12, "{edition}: few frames fit behind the overflow");
+        let Some(Ending::Crash(crash)) = world.nt.ending() else { panic!("{edition}: it ends") };
+        assert_eq!(crash.status, NtStatus::ACCESS_VIOLATION, "{edition}");
+        assert_eq!(crash.parameters.as_slice(), [0, 0x5], "{edition}");
+    }
+}
+
+#[test]
+fn a_context_goes_on_without_its_step_after_a_single_step() {
+    for edition in EDITIONS {
+        let mut world = World::running(edition, "hello");
+        world.cpu.registers.gpr[4] = world.scratch(0xe00);
+        for (status, kept) in [(NtStatus::SINGLE_STEP, 0), (NtStatus::ACCESS_VIOLATION, 0x100)] {
+            world.cpu.registers.flags = 0x302;
+            raise(&mut world, status, &[], 0x40_1000);
+            let (_, context) = frame(&mut world);
+            let flags = world.nt.layouts().context.eflags;
+            let flags = number(&mut world, context + u64::from(flags), 4);
+            assert_eq!(flags, 0x202 | kept, "{edition} {status}");
+            assert_eq!(world.cpu.registers.flags & 0x100, 0, "{edition}: the dispatcher is not stepped");
+        }
+    }
+}

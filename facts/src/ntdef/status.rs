@@ -260,6 +260,8 @@ statuses! {
     INVALID_IMAGE_WIN_64 = 0xc000_035a;
     /// A fast-fail request: the program found itself corrupt.
     STACK_BUFFER_OVERRUN = 0xc000_0409;
+    /// A fail-fast request of the program's own.
+    FAIL_FAST_EXCEPTION = 0xc000_0602;
     /// A dynamic-code policy forbids it (SPEC C28).
     DYNAMIC_CODE_BLOCKED = 0xc000_0604;
 }

@@ -1,12 +1,11 @@
-//! The guest code of built-in DLLs: process start and end, exception dispatch, and calls that run initialisers.
+//! The guest code of built-in DLLs: process start and end, and calls that run initialisers.
 
 use super::asm::Assembler;
-use crate::executive::RECORD_ABOVE_CONTEXT;
+use super::dispatch::EXCEPTION_DISPATCHER;
 use crate::service::{Arg, CodeBody, Export};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    CodeLabel, dword_ptr, eax, ebp, ebx, ecx, edi, edx, esi, esp, qword_ptr, r8, r8d, rax, rbx, rcx, rdi,
-    rdx, rsi, rsp,
+    dword_ptr, eax, ebp, ebx, ecx, edi, edx, esi, esp, qword_ptr, r8, rax, rbx, rcx, rdx, rsi, rsp,
 };
 use vadose_facts::ntdef::Bitness;
 
@@ -21,11 +20,6 @@ const THREAD_START: CodeBody = CodeBody {
     calls: &["VdsNextInitialiser", "VdsInitialiserDone", "VdsBeginExit", "NtTerminateProcess"],
 };
 
-const EXCEPTION_DISPATCHER: CodeBody = CodeBody {
-    emit: exception_dispatcher,
-    calls: &["VdsNextVectoredHandler", "VdsUnhandledFilter", "NtContinue", "NtRaiseException"],
-};
-
 /// `ExitProcess`: runs terminators, then ends the process.
 pub(crate) const EXIT_PROCESS: CodeBody = CodeBody {
     emit: exit_process,
@@ -34,11 +28,6 @@ pub(crate) const EXIT_PROCESS: CodeBody = CodeBody {
 
 /// The current process's handle.
 const CURRENT_PROCESS: i32 = -1;
-/// What a handler returns to go on with the context.
-const CONTINUE_EXECUTION: i32 = -1;
-/// The two lists of `VdsNextVectoredHandler`.
-const EXCEPTION_LIST: i32 = 0;
-const CONTINUE_LIST: i32 = 1;
 
 /// Registers at entry: the entry point in RCX or EAX, its argument (the PEB) in RDX or EBX, a stack without a return
 /// address.
@@ -193,120 +182,4 @@ pub(crate) fn call_then_initialise(
             a.code.ret_1(4 * arguments as u32)
         }
     }
-}
-
-fn exception_dispatcher(a: &mut Assembler) -> Result<(), IcedError> {
-    match a.bitness() {
-        Bitness::Bits64 => dispatcher64(a),
-        Bitness::Bits32 => dispatcher32(a),
-    }
-}
-
-/// At entry RSP is at the context and the record is above it. RBX keeps the context, RSI the record, RDI the place in
-/// the list; `EXCEPTION_POINTERS` is at RSP+20h and the handler's address at RSP+30h.
-fn dispatcher64(a: &mut Assembler) -> Result<(), IcedError> {
-    let mut resume = a.code.create_label();
-    let mut unhandled = a.code.create_label();
-    let mut second = a.code.create_label();
-    a.code.cld()?;
-    a.code.mov(rbx, rsp)?;
-    a.code.lea(rsi, rsp + RECORD_ABOVE_CONTEXT as i32)?;
-    a.code.sub(rsp, 0x40)?;
-    a.code.mov(qword_ptr(rsp + 0x20), rsi)?;
-    a.code.mov(qword_ptr(rsp + 0x28), rbx)?;
-    walk64(a, EXCEPTION_LIST, resume, unhandled)?;
-    a.code.set_label(&mut unhandled)?;
-    a.code.lea(rcx, rsp + 0x20)?;
-    a.call_service("VdsUnhandledFilter")?;
-    a.code.test(rax, rax)?;
-    a.code.je(second)?;
-    a.code.lea(rcx, rsp + 0x20)?;
-    a.code.call(rax)?;
-    a.code.cmp(eax, CONTINUE_EXECUTION)?;
-    a.code.jne(second)?;
-    a.code.set_label(&mut resume)?;
-    let mut go_on = a.code.create_label();
-    walk64(a, CONTINUE_LIST, go_on, go_on)?;
-    a.code.set_label(&mut go_on)?;
-    a.code.mov(rcx, rbx)?;
-    a.code.xor(edx, edx)?;
-    a.call_service("NtContinue")?;
-    a.code.set_label(&mut second)?;
-    a.code.mov(rcx, rsi)?;
-    a.code.mov(rdx, rbx)?;
-    a.code.xor(r8d, r8d)?;
-    a.call_service("NtRaiseException")?;
-    a.code.int3()
-}
-
-/// Calls the handlers of a list: jumps to `resume` when one says so, to `end` after the last.
-fn walk64(a: &mut Assembler, list: i32, resume: CodeLabel, end: CodeLabel) -> Result<(), IcedError> {
-    let mut next = a.code.create_label();
-    a.code.xor(edi, edi)?;
-    a.code.set_label(&mut next)?;
-    a.code.mov(ecx, list)?;
-    a.code.mov(rdx, rdi)?;
-    a.code.lea(r8, rsp + 0x30)?;
-    a.call_service("VdsNextVectoredHandler")?;
-    a.code.test(rax, rax)?;
-    a.code.je(end)?;
-    a.code.mov(rdi, rax)?;
-    a.code.lea(rcx, rsp + 0x20)?;
-    a.code.call(qword_ptr(rsp + 0x30))?;
-    a.code.cmp(eax, CONTINUE_EXECUTION)?;
-    a.code.je(resume)?;
-    a.code.jmp(next)
-}
-
-/// At entry ESP is at the pointers to record and context: `EXCEPTION_POINTERS` as it stands. EBX keeps its address, EDI
-/// the place in the list; the handler's address is at EBX-4.
-fn dispatcher32(a: &mut Assembler) -> Result<(), IcedError> {
-    let mut resume = a.code.create_label();
-    let mut unhandled = a.code.create_label();
-    let mut second = a.code.create_label();
-    a.code.cld()?;
-    a.code.mov(ebx, esp)?;
-    a.code.sub(esp, 0x10)?;
-    walk32(a, EXCEPTION_LIST, resume, unhandled)?;
-    a.code.set_label(&mut unhandled)?;
-    a.code.push(ebx)?;
-    a.call_service("VdsUnhandledFilter")?;
-    a.code.test(eax, eax)?;
-    a.code.je(second)?;
-    a.code.push(ebx)?;
-    a.code.call(eax)?;
-    a.code.cmp(eax, CONTINUE_EXECUTION)?;
-    a.code.jne(second)?;
-    a.code.set_label(&mut resume)?;
-    let mut go_on = a.code.create_label();
-    walk32(a, CONTINUE_LIST, go_on, go_on)?;
-    a.code.set_label(&mut go_on)?;
-    a.code.push(0)?;
-    a.code.push(dword_ptr(ebx + 4))?;
-    a.call_service("NtContinue")?;
-    a.code.set_label(&mut second)?;
-    a.code.push(0)?;
-    a.code.push(dword_ptr(ebx + 4))?;
-    a.code.push(dword_ptr(ebx))?;
-    a.call_service("NtRaiseException")?;
-    a.code.int3()
-}
-
-fn walk32(a: &mut Assembler, list: i32, resume: CodeLabel, end: CodeLabel) -> Result<(), IcedError> {
-    let mut next = a.code.create_label();
-    a.code.xor(edi, edi)?;
-    a.code.set_label(&mut next)?;
-    a.code.lea(eax, ebx - 4)?;
-    a.code.push(eax)?;
-    a.code.push(edi)?;
-    a.code.push(list)?;
-    a.call_service("VdsNextVectoredHandler")?;
-    a.code.test(eax, eax)?;
-    a.code.je(end)?;
-    a.code.mov(edi, eax)?;
-    a.code.push(ebx)?;
-    a.code.call(dword_ptr(ebx - 4))?;
-    a.code.cmp(eax, CONTINUE_EXECUTION)?;
-    a.code.je(resume)?;
-    a.code.jmp(next)
 }

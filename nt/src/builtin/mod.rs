@@ -2,6 +2,7 @@
 
 mod asm;
 mod code;
+mod dispatch;
 mod image;
 mod set;
 mod writer;
@@ -9,5 +10,6 @@ mod writer;
 pub use asm::Assembler;
 pub(crate) use asm::missing_stub;
 pub(crate) use code::{EXIT_PROCESS, NTDLL_CODE, call_then_initialise};
+pub(crate) use dispatch::UNHANDLED_FILTER;
 pub use image::{BuiltinDll, BuiltinImage};
 pub use set::BuiltinSet;

@@ -11,7 +11,7 @@ mod process;
 mod services;
 
 pub(crate) use context::to_bytes as context_bytes;
-pub(crate) use exception::{RECORD_ABOVE_CONTEXT, VectoredList};
+pub(crate) use exception::{NONCONTINUABLE, RECORD_ABOVE_CONTEXT, VectoredList};
 pub use files::ImageFiles;
 pub use handle::{Event, Handle, HandleTable, Mutex, Object, OpenFile, Search, Semaphore};
 pub(crate) use initialisers::Initialisers;

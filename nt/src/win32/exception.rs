@@ -1,14 +1,19 @@
 //! Vectored exception handlers, the unhandled-exception filter and raised exceptions.
 
-use crate::executive::VectoredList;
+use crate::builtin::UNHANDLED_FILTER;
+use crate::executive::{NONCONTINUABLE, VectoredList};
 use crate::service::{Answer, Arg, Call, Export};
+use vadose_cpu::Registers;
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::NtStatus;
 use vadose_facts::ntdef::layout::MAX_EXCEPTION_PARAMETERS;
+use vadose_facts::ntdef::{Bitness, NtStatus};
 
 use Arg::{U32, Word};
 
-const NONCONTINUABLE: u32 = 1;
+/// Stack pointer's register number.
+const SP: usize = 4;
+/// `FAIL_FAST_GENERATE_EXCEPTION_ADDRESS`.
+const GENERATE_ADDRESS: u32 = 1;
 
 /// The exception functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -23,6 +28,12 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("SetUnhandledExceptionFilter", &[Word], set_unhandled_exception_filter)
         .set("core-errorhandling"),
     Export::library("RaiseException", &[U32, U32, U32, Word], raise_exception).set("core-errorhandling"),
+    Export::code("UnhandledExceptionFilter", &[Word], UNHANDLED_FILTER).set("core-errorhandling"),
+    Export::library("RaiseFailFastException", &[Word, Word, U32], raise_fail_fast).set("core-errorhandling"),
+    Export::library("RtlRaiseException", &[Word], rtl_raise_exception).in_ntdll(),
+    Export::library("RtlRaiseStatus", &[U32], rtl_raise_status).in_ntdll(),
+    Export::library("RtlAddVectoredContinueHandler", &[U32, Word], add_continue_handler).in_ntdll(),
+    Export::library("RtlRemoveVectoredContinueHandler", &[Word], remove_continue_handler).in_ntdll(),
     Export::library("RtlAddVectoredExceptionHandler", &[U32, Word], add_exception_handler).in_ntdll(),
     Export::library("RtlRemoveVectoredExceptionHandler", &[Word], remove_exception_handler).in_ntdll(),
 ];
@@ -75,6 +86,61 @@ fn raise_exception(call: &mut Call<'_>) -> Answer {
     let address = VirtAddr::new(call.cpu.ip().raw());
     let (kernel, cpu) = call.split();
     kernel.raise_flagged(cpu, status, flags & NONCONTINUABLE, &parameters, address);
+    call.registers_loaded();
+    Ok(0)
+}
+
+/// The caller's registers when the function has returned, arguments popped.
+fn after_return(call: &mut Call<'_>) -> Result<Registers, crate::BadPointer> {
+    let mut registers = call.cpu.registers();
+    registers.ip = call.return_address()?;
+    let popped = match call.nt.edition.bitness {
+        Bitness::Bits64 => 8,
+        Bitness::Bits32 => 4 + 4 * call.argument_count() as u64,
+    };
+    registers.gpr[SP] = registers.gpr[SP].wrapping_add(popped);
+    Ok(registers)
+}
+
+/// `RtlRaiseException(*record)`: the record gets the address behind the call, where a handler that continues goes on.
+fn rtl_raise_exception(call: &mut Call<'_>) -> Answer {
+    let at = call.ptr(0);
+    let registers = after_return(call)?;
+    let layout = call.nt.layouts().exception_record;
+    call.write_word(at.offset(u64::from(layout.address)), registers.ip)?;
+    let record = call.read_vec(at, u64::from(layout.size))?;
+    let (kernel, cpu) = call.split();
+    kernel.raise_from(cpu, record, &registers);
+    call.registers_loaded();
+    Ok(0)
+}
+
+/// `RtlRaiseStatus(status)`: an exception that nobody may go on after.
+fn rtl_raise_status(call: &mut Call<'_>) -> Answer {
+    let status = NtStatus::new(call.u32(0));
+    let registers = after_return(call)?;
+    let (kernel, cpu) = call.split();
+    let record = kernel.plain_record(status, NONCONTINUABLE, VirtAddr::new(registers.ip));
+    kernel.raise_from(cpu, record, &registers);
+    call.registers_loaded();
+    Ok(0)
+}
+
+/// `RaiseFailFastException(*record, *context, flags)`: the process ends, and no handler is asked.
+fn raise_fail_fast(call: &mut Call<'_>) -> Answer {
+    let (at, flags) = (call.ptr(0), call.u32(2));
+    let layout = call.nt.layouts().exception_record;
+    let caller = VirtAddr::new(call.return_address()?);
+    let mut record = if at.is_null() {
+        call.plain_record(NtStatus::FAIL_FAST_EXCEPTION, NONCONTINUABLE, caller)
+    } else {
+        call.read_vec(at, u64::from(layout.size))?
+    };
+    if flags & GENERATE_ADDRESS != 0 {
+        let (place, width) = (layout.address as usize, call.pointer_bytes() as usize);
+        record[place..place + width].copy_from_slice(&caller.raw().to_le_bytes()[..width]);
+    }
+    call.die_of(&record);
     call.registers_loaded();
     Ok(0)
 }

@@ -2,10 +2,7 @@
 
 use super::text::Width;
 use crate::UserPtr;
-use crate::builtin::Assembler;
-use crate::service::{Answer, Arg, Call, CodeBody, Export, Failure};
-use iced_x86::IcedError;
-use iced_x86::code_asm::{dword_ptr, eax, esp, qword_ptr, rax, rcx, rsp};
+use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{Bitness, NtStatus, Win32Error};
 
 use Arg::{U32, U64, Word};
@@ -29,8 +26,6 @@ const NORMAL_PRIORITY: u64 = 0x20;
 const ALL_GROUPS: u32 = 0xffff;
 /// Bytes that one call may probe at most.
 const MAX_PROBE_BYTES: u64 = 1 << 30;
-
-const UNHANDLED_FILTER: CodeBody = CodeBody { emit: unhandled_filter, calls: &["VdsUnhandledFilter"] };
 
 /// The system functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -75,7 +70,6 @@ pub(crate) const EXPORTS: &[Export] = &[
         .set("core-processthreads"),
     Export::system("ProcessIdToSessionId", &[U32, Word], process_id_to_session_id).set("core-processthreads"),
     Export::system("SetThreadStackGuarantee", &[Word], set_thread_stack_guarantee).set("core-processthreads"),
-    Export::code("UnhandledExceptionFilter", &[Word], UNHANDLED_FILTER).set("core-errorhandling"),
 ];
 
 fn zero(_: &mut Call<'_>) -> Answer {
@@ -465,42 +459,6 @@ fn set_thread_stack_guarantee(call: &mut Call<'_>) -> Answer {
     }
     call.write_u32(at, old)?;
     Ok(1)
-}
-
-/// `UnhandledExceptionFilter(*pointers)`: what the program's own filter says, or that the process ends.
-fn unhandled_filter(a: &mut Assembler) -> Result<(), IcedError> {
-    let mut none = a.code.create_label();
-    let mut out = a.code.create_label();
-    match a.bitness() {
-        Bitness::Bits64 => {
-            a.code.sub(rsp, 0x38)?;
-            a.code.mov(qword_ptr(rsp + 0x20), rcx)?;
-            a.call_service("VdsUnhandledFilter")?;
-            a.code.test(rax, rax)?;
-            a.code.je(none)?;
-            a.code.mov(rcx, qword_ptr(rsp + 0x20))?;
-            a.code.call(rax)?;
-            a.code.jmp(out)?;
-            a.code.set_label(&mut none)?;
-            a.code.mov(eax, 1)?;
-            a.code.set_label(&mut out)?;
-            a.code.add(rsp, 0x38)?;
-            a.code.ret()
-        }
-        Bitness::Bits32 => {
-            a.code.push(dword_ptr(esp + 4))?;
-            a.call_service("VdsUnhandledFilter")?;
-            a.code.test(eax, eax)?;
-            a.code.je(none)?;
-            a.code.push(dword_ptr(esp + 4))?;
-            a.code.call(eax)?;
-            a.code.jmp(out)?;
-            a.code.set_label(&mut none)?;
-            a.code.mov(eax, 1)?;
-            a.code.set_label(&mut out)?;
-            a.code.ret_1(4)
-        }
-    }
 }
 
 #[cfg(test)]
