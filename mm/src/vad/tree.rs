@@ -1,58 +1,54 @@
-//! The tree of one process's VADs: ordered by address, without overlap, and with the largest free gap known in every
-//! subtree, so that placing a region costs the logarithm of their number.
+//! The tree of one process's VADs: ordered by address, without overlap, and with the largest free hole known below every
+//! entry, so that finding a page and placing a region cost the logarithm of their number.
+
+mod gap;
+mod node;
+
+pub(crate) use gap::Placement;
 
 use super::{Vad, VadKind};
-use vadose_facts::addr::{GRANULARITY_PAGES, PageRange, Vpn};
+use node::{Entry, Node};
+use vadose_facts::addr::{PageRange, Vpn};
 
 /// Names one VAD of one process; reused after the VAD is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VadId(u32);
 
-const NIL: u32 = u32::MAX;
+/// Entries of a node: a search reads the start pages of a node, which are two lines of the host's cache.
+const WIDTH: usize = 16;
 
-/// A treap: a binary tree by address and a heap by a pseudo-random priority that is drawn from a counter, so that the
-/// same calls build the same tree.
+/// The tree as a process has it.
+pub(crate) type VadTree = Tree<WIDTH>;
+
+/// A B+-tree: VADs lie in a list of their own, so that a VAD keeps its id, and leaves hold their ranges. A node that
+/// falls to a quarter of its width joins a neighbour that has room, and an empty one goes.
 #[derive(Clone, Debug)]
-pub(crate) struct VadTree {
-    nodes: Vec<Node>,
-    free: Vec<u32>,
+pub(crate) struct Tree<const N: usize> {
+    vads: Vec<Vad>,
+    free_vads: Vec<u32>,
+    nodes: Vec<Node<N>>,
+    free_nodes: Vec<u32>,
     root: u32,
+    /// Levels of nodes above the leaves.
+    height: u32,
     count: usize,
-    drawn: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Node {
-    vad: Vad,
-    left: u32,
-    right: u32,
-    priority: u64,
-    /// First page of the subtree.
-    low: Vpn,
-    /// First page after the subtree.
-    high: Vpn,
-    /// Pages of the largest hole inside the subtree, from the first allocation unit that starts in it.
-    gap: u64,
-}
-
-/// Where a search may place a region.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Placement {
-    /// Pages wanted.
-    pub(crate) pages: u64,
-    /// Lowest page allowed.
-    pub(crate) low: Vpn,
-    /// First page not allowed.
-    pub(crate) high: Vpn,
-}
-
-impl Default for VadTree {
+impl<const N: usize> Default for Tree<N> {
     fn default() -> Self {
-        Self { nodes: Vec::new(), free: Vec::new(), root: NIL, count: 0, drawn: 0 }
+        Self {
+            vads: Vec::new(),
+            free_vads: Vec::new(),
+            nodes: vec![Node::EMPTY],
+            free_nodes: Vec::new(),
+            root: 0,
+            height: 0,
+            count: 0,
+        }
     }
 }
 
-impl VadTree {
+impl<const N: usize> Tree<N> {
     /// Number of VADs.
     pub(crate) fn len(&self) -> usize {
         self.count
@@ -64,13 +60,17 @@ impl VadTree {
     ///
     /// If it overlaps another: callers look first.
     pub(crate) fn insert(&mut self, vad: Vad) -> VadId {
-        assert!(self.overlapping(vad.range).is_none(), "VADs do not overlap");
-        let index = self.allocate(vad);
-        let (before, after) = self.split(self.root, vad.range.start());
-        let joined = self.merge(before, index);
-        self.root = self.merge(joined, after);
+        let id = self.keep(vad);
+        let leaf = Entry { low: vad.range.start(), high: vad.range.end(), inside: 0, child: id.0 };
+        if let Some(right) = self.insert_below(self.root, self.height, leaf, Vpn::new(u64::MAX)) {
+            let left = self.node(self.root).summary(self.root);
+            let root = self.new_node();
+            self.node_mut(root).insert(0, left);
+            self.node_mut(root).insert(1, right);
+            (self.root, self.height) = (root, self.height + 1);
+        }
         self.count += 1;
-        VadId(index)
+        id
     }
 
     /// Takes a VAD out.
@@ -79,235 +79,227 @@ impl VadTree {
     ///
     /// If the id is not in the tree.
     pub(crate) fn remove(&mut self, id: VadId) -> Vad {
-        let range = self.get(id).range;
-        let (before, rest) = self.split(self.root, range.start());
-        let (one, after) = self.split(rest, range.end());
-        assert!(one == id.0, "an id names the VAD at its place");
-        self.root = self.merge(before, after);
-        self.free.push(id.0);
+        let vad = *self.get(id);
+        self.remove_below(self.root, self.height, vad.range.start(), id);
+        while self.height > 0 && self.node(self.root).len() <= 1 {
+            let (old, only) = (self.root, self.node(self.root).child(0));
+            self.free_nodes.push(old);
+            (self.root, self.height) = (only, self.height - 1);
+        }
+        self.free_vads.push(id.0);
         self.count -= 1;
-        self.nodes[id.0 as usize].vad
+        vad
     }
 
     /// Reads a VAD.
     pub(crate) fn get(&self, id: VadId) -> &Vad {
-        &self.nodes[id.0 as usize].vad
+        &self.vads[id.0 as usize]
     }
 
     /// Changes the charge of a VAD.
     pub(crate) fn set_commit_pages(&mut self, id: VadId, pages: u64) {
-        self.nodes[id.0 as usize].vad.commit_pages = pages;
+        self.vads[id.0 as usize].commit_pages = pages;
     }
 
     /// Changes what a VAD is.
     pub(crate) fn set_kind(&mut self, id: VadId, kind: VadKind) {
-        self.nodes[id.0 as usize].vad.kind = kind;
+        self.vads[id.0 as usize].kind = kind;
     }
 
     /// The VAD that holds a page.
     pub(crate) fn find(&self, vpn: Vpn) -> Option<VadId> {
-        self.overlapping(PageRange::inclusive(vpn, vpn))
+        let mut at = self.root;
+        for _ in 0..self.height {
+            let node = self.node(at);
+            at = node.child(node.last_from(vpn)?);
+        }
+        let leaf = self.node(at);
+        let id = VadId(leaf.child(leaf.last_from(vpn)?));
+        // Whoever finds a VAD reads it next: its own end is nearer then than the leaf's copy.
+        (vpn < self.get(id).range.end()).then_some(id)
     }
 
     /// The lowest VAD that shares a page with `range`.
     pub(crate) fn overlapping(&self, range: PageRange) -> Option<VadId> {
-        self.first_ending_after(range.start()).filter(|id| self.get(*id).range.overlaps(range))
+        self.find(range.start())
+            .or_else(|| self.first_from(range.start()).filter(|id| self.get(*id).range.start() < range.end()))
     }
 
     /// The lowest VAD that starts at or after a page.
     pub(crate) fn first_from(&self, vpn: Vpn) -> Option<VadId> {
-        let mut found = None;
-        let mut at = self.root;
-        while at != NIL {
-            let node = &self.nodes[at as usize];
-            if node.vad.range.start() >= vpn {
-                found = Some(VadId(at));
-                at = node.left;
-            } else {
-                at = node.right;
-            }
-        }
-        found
+        let (leaf, slot) = self.first_place(vpn)?;
+        Some(VadId(self.node(leaf).child(slot)))
     }
 
-    fn first_ending_after(&self, vpn: Vpn) -> Option<VadId> {
-        let mut found = None;
+    /// Leaf and slot of the lowest VAD that starts at or after a page.
+    fn first_place(&self, vpn: Vpn) -> Option<(u32, usize)> {
+        // The lowest entry seen so far that starts behind the page, and the levels between it and the leaves.
+        let mut behind = None;
         let mut at = self.root;
-        while at != NIL {
-            let node = &self.nodes[at as usize];
-            if node.vad.range.end() > vpn {
-                found = Some(VadId(at));
-                at = node.left;
-            } else {
-                at = node.right;
+        for level in (0..self.height).rev() {
+            let node = self.node(at);
+            let after = node.count_below(vpn);
+            if after < node.len() {
+                behind = Some((node.child(after), level));
             }
+            at = match after.checked_sub(1) {
+                Some(slot) => node.child(slot),
+                None => return behind.map(|(child, levels)| (self.first_leaf(child, levels), 0)),
+            };
         }
-        found
+        let after = self.node(at).count_below(vpn);
+        if after < self.node(at).len() {
+            return Some((at, after));
+        }
+        behind.map(|(child, levels)| (self.first_leaf(child, levels), 0))
+    }
+
+    fn first_leaf(&self, mut at: u32, levels: u32) -> u32 {
+        for _ in 0..levels {
+            at = self.node(at).child(0);
+        }
+        at
     }
 
     /// All VADs, lowest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (VadId, &Vad)> {
-        let mut next = self.first_from(Vpn::new(0));
+        let mut next = self.first_place(Vpn::new(0));
         std::iter::from_fn(move || {
-            let id = next?;
+            let (leaf, slot) = next?;
+            let id = VadId(self.node(leaf).child(slot));
             let vad = self.get(id);
-            next = self.first_from(vad.range.end());
+            let same_leaf = slot + 1 < self.node(leaf).len();
+            next = if same_leaf { Some((leaf, slot + 1)) } else { self.first_place(vad.range.end()) };
             Some((id, vad))
         })
     }
 
-    /// The lowest hole that starts on an allocation unit and takes the pages (SPEC A38).
-    pub(crate) fn lowest_gap(&self, place: Placement) -> Option<Vpn> {
-        let after_all = if self.root == NIL { place.low } else { self.nodes[self.root as usize].high };
-        let start =
-            self.lowest_in(self.root, place.low, place).or_else(|| align_up(after_all.max(place.low)))?;
-        fits(start, place.pages, place.high).then_some(start)
+    fn node(&self, at: u32) -> &Node<N> {
+        &self.nodes[at as usize]
     }
 
-    /// The highest place for the pages that starts on an allocation unit (SPEC A38).
-    pub(crate) fn highest_gap(&self, place: Placement) -> Option<Vpn> {
-        let Some(root) = self.node(self.root) else {
-            return highest_start(place.low, place.high, place.pages);
-        };
-        highest_start(root.high.max(place.low), place.high, place.pages)
-            .or_else(|| self.highest_in(self.root, place.high, place))
-            .or_else(|| highest_start(place.low, root.low.min(place.high), place.pages))
+    fn node_mut(&mut self, at: u32) -> &mut Node<N> {
+        &mut self.nodes[at as usize]
     }
 
-    /// `before` is the first page after the region that precedes the subtree.
-    fn lowest_in(&self, at: u32, before: Vpn, place: Placement) -> Option<Vpn> {
-        let node = self.node(at)?;
-        if node.high <= place.low || node.gap.max(usable(before, node.low)) < place.pages {
-            return None;
-        }
-        let range = node.vad.range;
-        if let Some(start) = self.lowest_in(node.left, before, place) {
-            return Some(start);
-        }
-        let free_from = self.node(node.left).map_or(before, |left| left.high).max(place.low);
-        if let Some(start) = align_up(free_from)
-            && fits(start, place.pages, range.start())
-        {
-            return Some(start);
-        }
-        self.lowest_in(node.right, range.end(), place)
-    }
-
-    /// `after` is the first page of the region that follows the subtree.
-    fn highest_in(&self, at: u32, after: Vpn, place: Placement) -> Option<Vpn> {
-        let node = self.node(at)?;
-        if node.low >= place.high || node.gap.max(usable(node.high, after)) < place.pages {
-            return None;
-        }
-        let range = node.vad.range;
-        if let Some(start) = self.highest_in(node.right, after, place) {
-            return Some(start);
-        }
-        let free_to = self.node(node.right).map_or(after, |right| right.low).min(place.high);
-        highest_start(range.end().max(place.low), free_to, place.pages)
-            .or_else(|| self.highest_in(node.left, range.start(), place))
-    }
-
-    fn node(&self, at: u32) -> Option<&Node> {
-        (at != NIL).then(|| &self.nodes[at as usize])
-    }
-
-    fn allocate(&mut self, vad: Vad) -> u32 {
-        self.drawn += 1;
-        let node = Node {
-            vad,
-            left: NIL,
-            right: NIL,
-            priority: scramble(self.drawn),
-            low: vad.range.start(),
-            high: vad.range.end(),
-            gap: 0,
-        };
-        match self.free.pop() {
+    fn keep(&mut self, vad: Vad) -> VadId {
+        match self.free_vads.pop() {
             Some(index) => {
-                self.nodes[index as usize] = node;
+                self.vads[index as usize] = vad;
+                VadId(index)
+            }
+            None => {
+                self.vads.push(vad);
+                VadId(u32::try_from(self.vads.len() - 1).expect("fewer than 2^32 regions"))
+            }
+        }
+    }
+
+    fn new_node(&mut self) -> u32 {
+        match self.free_nodes.pop() {
+            Some(index) => {
+                *self.node_mut(index) = Node::EMPTY;
                 index
             }
             None => {
-                self.nodes.push(node);
-                u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 regions")
+                self.nodes.push(Node::EMPTY);
+                u32::try_from(self.nodes.len() - 1).expect("fewer nodes than regions")
             }
         }
     }
 
-    /// Splits into the VADs that start below `at` and the others.
-    fn split(&mut self, tree: u32, at: Vpn) -> (u32, u32) {
-        if tree == NIL {
-            return (NIL, NIL);
+    /// Adds an entry below a node that lies `levels` above the leaves. `limit` is the start of what follows the node.
+    /// Answers the node to its right if it was split.
+    fn insert_below(&mut self, at: u32, levels: u32, entry: Entry, limit: Vpn) -> Option<Entry> {
+        let after = self.node(at).count_below(entry.low);
+        if levels == 0 {
+            let leaf = self.node(at);
+            let next = if after < leaf.len() { leaf.low(after) } else { limit };
+            let clear = after == 0 || leaf.high(after - 1) <= entry.low;
+            assert!(clear && entry.high <= next, "VADs do not overlap");
+            return self.insert_into(at, after, entry);
         }
-        let index = tree as usize;
-        if self.nodes[index].vad.range.start() < at {
-            let (middle, after) = self.split(self.nodes[index].right, at);
-            self.nodes[index].right = middle;
-            self.refresh(tree);
-            (tree, after)
+        let slot = after.saturating_sub(1);
+        let node = self.node(at);
+        let limit = if slot + 1 < node.len() { node.low(slot + 1) } else { limit };
+        let child = node.child(slot);
+        let split = self.insert_below(child, levels - 1, entry, limit);
+        self.refresh(at, slot);
+        split.and_then(|right| self.insert_into(at, slot + 1, right))
+    }
+
+    /// Adds an entry to one node, which is split if it is full. What comes in at the end leaves the others together, so
+    /// that regions made upwards fill their nodes.
+    fn insert_into(&mut self, at: u32, slot: usize, entry: Entry) -> Option<Entry> {
+        if self.node(at).len() < N {
+            self.node_mut(at).insert(slot, entry);
+            return None;
+        }
+        let keep = if slot == N { N } else { N / 2 };
+        let right = self.new_node();
+        let moved = self.node_mut(at).split_off(keep);
+        *self.node_mut(right) = moved;
+        if slot <= keep && keep < N {
+            self.node_mut(at).insert(slot, entry);
         } else {
-            let (before, middle) = self.split(self.nodes[index].left, at);
-            self.nodes[index].left = middle;
-            self.refresh(tree);
-            (before, tree)
+            self.node_mut(right).insert(slot - keep, entry);
+        }
+        Some(self.node(right).summary(right))
+    }
+
+    fn remove_below(&mut self, at: u32, levels: u32, start: Vpn, id: VadId) {
+        let slot = self.node(at).last_from(start).expect("an id names the VAD at its place");
+        let child = self.node(at).child(slot);
+        if levels == 0 {
+            assert!(child == id.0, "an id names the VAD at its place");
+            self.node_mut(at).remove(slot);
+            return;
+        }
+        self.remove_below(child, levels - 1, start, id);
+        match self.node(child).len() {
+            0 => {
+                self.node_mut(at).remove(slot);
+                self.free_nodes.push(child);
+            }
+            few if few <= N / 4 => self.join_neighbours(at, slot),
+            _ => self.refresh(at, slot),
         }
     }
 
-    /// Joins two trees, all of `before` lying below all of `after`.
-    fn merge(&mut self, before: u32, after: u32) -> u32 {
-        if before == NIL || after == NIL {
-            return if before == NIL { after } else { before };
-        }
-        if self.nodes[before as usize].priority > self.nodes[after as usize].priority {
-            let right = self.nodes[before as usize].right;
-            self.nodes[before as usize].right = self.merge(right, after);
-            self.refresh(before);
-            before
-        } else {
-            let left = self.nodes[after as usize].left;
-            self.nodes[after as usize].left = self.merge(before, left);
-            self.refresh(after);
-            after
+    /// Writes what an entry's node says of itself into the entry.
+    fn refresh(&mut self, at: u32, slot: usize) {
+        let child = self.node(at).child(slot);
+        let summary = self.node(child).summary(child);
+        self.node_mut(at).set(slot, summary);
+    }
+
+    /// Joins the node behind an entry with a neighbour, if both fit one node.
+    fn join_neighbours(&mut self, at: u32, slot: usize) {
+        self.refresh(at, slot);
+        if !self.join_next(at, slot) && slot > 0 {
+            self.join_next(at, slot - 1);
         }
     }
 
-    fn refresh(&mut self, at: u32) {
-        let node = &self.nodes[at as usize];
-        let range = node.vad.range;
-        let (mut low, mut high, mut gap) = (range.start(), range.end(), 0);
-        if let Some(left) = self.node(node.left) {
-            low = left.low;
-            gap = left.gap.max(usable(left.high, range.start()));
+    /// Takes the next entry's node into this one's, if they fit one node.
+    fn join_next(&mut self, at: u32, slot: usize) -> bool {
+        if slot + 1 >= self.node(at).len() {
+            return false;
         }
-        if let Some(right) = self.node(node.right) {
-            high = right.high;
-            gap = gap.max(right.gap).max(usable(range.end(), right.low));
+        let (left, right) = (self.node(at).child(slot), self.node(at).child(slot + 1));
+        if self.node(left).len() + self.node(right).len() > N {
+            return false;
         }
-        let node = &mut self.nodes[at as usize];
-        (node.low, node.high, node.gap) = (low, high, gap);
+        let right_node = self.node(right).clone();
+        self.node_mut(left).append(&right_node, 0);
+        self.node_mut(at).remove(slot + 1);
+        self.free_nodes.push(right);
+        self.refresh(at, slot);
+        true
     }
 }
 
-/// Pages of a hole from the first allocation unit that starts in it.
-fn usable(from: Vpn, to: Vpn) -> u64 {
-    align_up(from).and_then(|start| to.pages_above(start)).unwrap_or(0)
-}
-
-fn align_up(vpn: Vpn) -> Option<Vpn> {
-    vpn.raw().checked_next_multiple_of(GRANULARITY_PAGES).map(Vpn::new)
-}
-
-fn fits(start: Vpn, pages: u64, end: Vpn) -> bool {
-    end.pages_above(start).is_some_and(|room| room >= pages)
-}
-
-fn highest_start(from: Vpn, to: Vpn, pages: u64) -> Option<Vpn> {
-    let start = to.raw().checked_sub(pages)? / GRANULARITY_PAGES * GRANULARITY_PAGES;
-    (start >= from.raw()).then_some(Vpn::new(start))
-}
-
-/// Mixes a counter into a priority: the finaliser of the SplitMix64 generator (public domain).
+/// Mixes a counter into a pseudo-random number: the finaliser of the SplitMix64 generator (public domain).
 pub(crate) const fn scramble(counter: u64) -> u64 {
     let a = counter.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let b = (a ^ (a >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
