@@ -10,7 +10,7 @@ use vadose_facts::x86::Privilege;
 use vadose_mm::{AllocateRequest, FaultOutcome, FaultRequest, Mm, MmConfig, ProcessId};
 
 /// Calls in a round.
-const CALLS: u64 = 20_000;
+pub(crate) const CALLS: u64 = 20_000;
 
 /// Pages of an arena that is touched.
 const PAGES: u64 = 8192;
@@ -19,26 +19,24 @@ const PAGES: u64 = 8192;
 const FRAMES: u64 = 32768;
 
 /// Allocation unit, which is also what is allocated.
-const UNIT: u64 = 0x1_0000;
+pub(crate) const UNIT: u64 = 0x1_0000;
 
 const READ_ONLY: u32 = 0x02;
 const READ_WRITE: u32 = 0x04;
 
 /// Every verb that has a peer.
 pub(crate) fn rows() -> Vec<Row> {
-    let mut rows = vec![allocate_and_free(), protect_flip(), first_touch()];
-    rows.push(query());
-    rows
+    vec![allocate_and_free(), protect_flip(), first_touch()]
 }
 
-struct Library {
-    mm: Mm<Arc<GuestRam>>,
+pub(crate) struct Library {
+    pub(crate) mm: Mm<Arc<GuestRam>>,
     mmu: SoftMmu<Arc<GuestRam>>,
-    process: ProcessId,
+    pub(crate) process: ProcessId,
 }
 
 impl Library {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ram = Arc::new(GuestRam::new(FRAMES).expect("RAM for a bench"));
         let edition = edition("win10-x64").expect("an edition of the table");
         let config = MmConfig { edition, page_file_bytes: 1 << 40, seed: 0 };
@@ -48,14 +46,14 @@ impl Library {
         Self { mm, mmu, process }
     }
 
-    fn allocate(&mut self, size: u64, kind: AllocationType) -> VirtAddr {
+    pub(crate) fn allocate(&mut self, size: u64, kind: AllocationType) -> VirtAddr {
         let request = AllocateRequest { base: None, size, zero_bits: 0, kind, protection: READ_WRITE };
         let made = self.mm.allocate(self.process, request).expect("there is room");
         self.mmu.drop_stale(&made.stale);
         made.base
     }
 
-    fn release(&mut self, base: VirtAddr) {
+    pub(crate) fn release(&mut self, base: VirtAddr) {
         let freed = self.mm.free(self.process, base, 0, FreeType::RELEASE).expect("it was allocated");
         self.mmu.drop_stale(&freed.stale);
     }
@@ -156,33 +154,4 @@ fn first_touch() -> Row {
         theirs,
         Goal::AtMost(0.25),
     )
-}
-
-/// Random addresses in many regions, and in a hundred times as many.
-fn query() -> Row {
-    let few = with_regions(10_000);
-    let many = with_regions(1_000_000);
-    let (ours, theirs) = in_turns(|| random_queries(&many), || random_queries(&few));
-    let work = "query, 1,000,000 regions, random address";
-    Row::new(work, "ns", ours, "the same, 10,000 regions", theirs, Goal::AtMost(2.0))
-}
-
-/// Regions side by side, and the first address.
-fn with_regions(count: u64) -> (Library, VirtAddr, u64) {
-    let mut library = Library::new();
-    let mut lowest = VirtAddr::new(u64::MAX);
-    for _ in 0..count {
-        lowest = lowest.min(library.allocate(UNIT, AllocationType::RESERVE));
-    }
-    (library, lowest, count)
-}
-
-fn random_queries((library, lowest, count): &(Library, VirtAddr, u64)) -> f64 {
-    let mut state = 1_u64;
-    nanoseconds_each(CALLS, |_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let offset = (state >> 20) % (count * UNIT);
-        let at = lowest.checked_add(offset).expect("among the regions");
-        std::hint::black_box(library.mm.query(library.process, at).expect("a user address"));
-    })
 }

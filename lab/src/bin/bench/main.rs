@@ -7,24 +7,40 @@ mod engine;
 mod library;
 mod machine;
 mod memory;
+mod regions;
 mod report;
 mod service;
 
 use report::Row;
 use std::process::ExitCode;
 
+/// What measures some rows.
+type Measure = fn() -> Vec<Row>;
+
+/// What is measured, by name.
+const GROUPS: [(&str, Measure); 6] = [
+    ("memory", memory::rows),
+    ("loop", machine::rows),
+    ("service", service::rows),
+    ("engine", engine::rows),
+    ("library", library::rows),
+    ("regions", regions::rows),
+];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let show: fn(&[Row]) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => report::text,
-        ["--json"] => report::json,
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (show, groups): (fn(&[Row]), &[&str]) = match &arguments[..] {
         [memory::PEAK, vadose] => return peak_of(vadose),
-        _ => {
-            eprintln!("usage: bench [--json]");
-            return ExitCode::FAILURE;
-        }
+        ["--json", groups @ ..] => (report::json, groups),
+        groups => (report::text, groups),
     };
-    show(&measure());
+    if let Some(unknown) = groups.iter().find(|name| GROUPS.iter().all(|(known, _)| known != *name)) {
+        let known = GROUPS.map(|(name, _)| name).join(" ");
+        eprintln!("bench: no group `{unknown}`\nusage: bench [--json] [{known}]...");
+        return ExitCode::FAILURE;
+    }
+    show(&measure(groups));
     ExitCode::SUCCESS
 }
 
@@ -36,12 +52,8 @@ fn peak_of(vadose: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Every row.
-fn measure() -> Vec<Row> {
-    let mut rows = memory::rows();
-    rows.extend(machine::rows());
-    rows.push(service::row());
-    rows.extend(engine::rows());
-    rows.extend(library::rows());
-    rows
+/// The rows of some groups, or of all.
+fn measure(wanted: &[&str]) -> Vec<Row> {
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.contains(&name);
+    GROUPS.iter().filter(|(name, _)| is_wanted(name)).flat_map(|(_, rows)| rows()).collect()
 }

@@ -24,7 +24,7 @@ const NO_HANDLE: u32 = 0x4444;
 const TABLES_RVA: u32 = 0x2000;
 
 /// `NtClose` of a handle that is not there, beside a bare system call.
-pub(crate) fn row() -> Row {
+pub(crate) fn rows() -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a place for a program");
     let program = |calls: u32| {
         let path = folder.path().join(format!("calls-{calls}.exe"));
@@ -39,7 +39,7 @@ pub(crate) fn row() -> Row {
     let theirs = || nanoseconds_each(CALLS.into(), |_| at = bare.one_service(at));
     let (ours, theirs) = in_turns(ours, theirs);
     let work = "service: NtClose of no handle, win10-x64";
-    Row::new(work, "ns", ours, "Unicorn: exit and resume", theirs, Goal::None)
+    vec![Row::new(work, "ns", ours, "Unicorn: exit and resume", theirs, Goal::None)]
 }
 
 fn seconds(program: &Path) -> f64 {
