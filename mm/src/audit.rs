@@ -93,6 +93,9 @@ impl<R: PhysicalMemory> Mm<R> {
             }
         }
         self.each_table_entry(process, user, |vpn, at, pte| {
+            if pte == PteState::Zero && at.frame_offset() != 0 {
+                return;
+            }
             let counts = tables.entry(at.pfn()).or_default();
             counts.0 += u16::from(pte != PteState::Zero);
             if pte != PteState::Zero && process.vads.find(vpn).is_none() {

@@ -52,30 +52,32 @@ impl<R: PhysicalMemory> Mm<R> {
         unreachable!("the last level ends at bit 12")
     }
 
-    /// Calls `each` for every page of a range whose entry has a table: one walk a table, not a page.
+    /// Calls `each` for every page of a range whose entry has a table. Costs what the tables that exist are.
     pub(crate) fn each_entry(
         &self,
         root: PhysAddr,
         range: PageRange,
         mut each: impl FnMut(Vpn, PhysAddr, u64),
     ) {
-        let mode = self.edition.paging;
-        let mut at = range.start();
-        while at < range.end() {
-            let first = match self.leaf(root, at) {
-                Leaf::Absent { until } => {
-                    at = until;
-                    continue;
-                }
-                Leaf::At(first) => first,
-            };
-            let in_table = mode.entries_per_page() - (at.raw() & (mode.entries_per_page() - 1));
-            let pages = in_table.min(range.end().raw() - at.raw());
-            for page in 0..pages {
-                let entry = first.offset(page * mode.entry_bytes());
-                each(Vpn::new(at.raw() + page), entry, self.read(entry));
+        self.each_below(root, self.edition.paging.levels(), range, &mut each);
+    }
+
+    fn each_below<F>(&self, table: PhysAddr, levels: &[Level], range: PageRange, each: &mut F)
+    where
+        F: FnMut(Vpn, PhysAddr, u64),
+    {
+        let [level, below @ ..] = levels else { return };
+        let (shift, bytes) = (page_shift(*level), self.edition.paging.entry_bytes());
+        let first_slot = range.start().raw() >> shift;
+        let first = table.offset(level.index(range.start().base()) * bytes);
+        for slot in first_slot..=range.last().raw() >> shift {
+            let at = first.offset((slot - first_slot) * bytes);
+            let entry = self.read(at);
+            if below.is_empty() {
+                each(Vpn::new(slot), at, entry);
+            } else if entry & 1 != 0 {
+                self.each_below(frame_base(entry), below, part_in(range, slot, shift), each);
             }
-            at = Vpn::new(at.raw() + pages);
         }
     }
 

@@ -19,6 +19,23 @@ pub(crate) struct FuzzOptions {
     target: Option<String>,
 }
 
+/// What `cargo xtask sim` takes.
+#[derive(Args)]
+pub(crate) struct SimOptions {
+    /// Steps of a run
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// The one seed to run; without it, seeds from 0 on
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// The one edition to simulate; without it, each in turn
+    #[arg(long, value_name = "E")]
+    edition: Option<String>,
+    /// How long seeds are tried
+    #[arg(long, default_value_t = 1, value_name = "M", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+}
+
 /// Seconds after which one input counts as a hang.
 const HANG_SECONDS: u32 = 10;
 
@@ -26,6 +43,20 @@ const HANG_SECONDS: u32 = 10;
 pub(crate) fn bench(workspace: &Workspace) -> Result<()> {
     setup::run()?;
     cargo(workspace.root()).args(["run", "--release", "-p", "vadose-lab", "--bin", "bench"]).run()
+}
+
+/// Builds and runs the simulator of the memory manager's calls. It prints what differs.
+pub(crate) fn sim(workspace: &Workspace, options: &SimOptions) -> Result<()> {
+    let mut step = cargo(workspace.root())
+        .args(["run", "--quiet", "--release", "-p", "vadose-mm", "--example", "sim", "--"])
+        .args([format!("--steps={}", options.steps), format!("--minutes={}", options.minutes)]);
+    if let Some(seed) = options.seed {
+        step = step.args([format!("--seed={seed}")]);
+    }
+    if let Some(edition) = &options.edition {
+        step = step.args([format!("--edition={edition}")]);
+    }
+    step.run()
 }
 
 /// Runs fuzz targets one after another; the first that finds something ends the run.

@@ -47,6 +47,8 @@ enum Chore {
     Spec(spec::Options),
     /// Measure Vadose against its peers and print a table of ratios
     Bench,
+    /// Try random calls of programs against a plain model of Windows' rules, and shrink what differs
+    Sim(lab::SimOptions),
     /// Feed random input to the parsers, with cargo-fuzz and the nightly toolchain
     Fuzz(lab::FuzzOptions),
 }
@@ -71,6 +73,7 @@ fn run(chore: &Chore, workspace: &Workspace) -> Result<()> {
         Chore::Guests(options) => guests::run(workspace, options),
         Chore::Spec(options) => spec::run(workspace, options),
         Chore::Bench => lab::bench(workspace),
+        Chore::Sim(options) => lab::sim(workspace, options),
         Chore::Fuzz(options) => lab::fuzz(workspace, options),
     }
 }

@@ -120,6 +120,7 @@ impl PhysAddr {
     /// # Panics
     ///
     /// If the sum does not fit.
+    #[inline]
     pub const fn offset(self, bytes: u64) -> Self {
         match self.0.checked_add(bytes) {
             Some(raw) => Self(raw),

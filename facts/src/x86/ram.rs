@@ -86,6 +86,7 @@ impl HeapRam {
         Self { words: std::iter::repeat_with(|| AtomicU64::new(0)).take(words).collect() }
     }
 
+    #[inline]
     fn word(&self, at: PhysAddr) -> &AtomicU64 {
         assert!(at.raw().is_multiple_of(8), "aligned physical access");
         let index = usize::try_from(at.raw() / 8).expect("a physical address fits the host");
@@ -102,6 +103,7 @@ impl PhysicalMemory for HeapRam {
         self.words.len() as u64 * 8 / PAGE_BYTES
     }
 
+    #[inline]
     fn read_u32(&self, at: PhysAddr) -> u32 {
         assert!(at.raw().is_multiple_of(4), "aligned physical access");
         let (word, shift) = self.byte(at.raw());
@@ -115,6 +117,7 @@ impl PhysicalMemory for HeapRam {
         word.store(kept | u64::from(value) << shift, Relaxed);
     }
 
+    #[inline]
     fn read_u64(&self, at: PhysAddr) -> u64 {
         self.word(at).load(Relaxed)
     }

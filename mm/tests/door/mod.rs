@@ -9,6 +9,7 @@
 //! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE [zero N] (a call with any bits; OFF - is anywhere)
 //! base OFF (moves the origin)
 //! lock OFF SIZE [KINDS]   unlock OFF SIZE [KINDS]   trim   limits MIN MAX [FLAGS] (pages, flags in hex)
+//! process N (the next steps are about it)   restart (it ends, another takes its place)   stack OFF SIZE [GUARANTEE]
 //! ```
 //!
 //! After every step the audit runs, and a step that was refused must have left everything as it was.

@@ -71,8 +71,13 @@ const FRAMES: u64 = 4096;
 
 impl World {
     pub(crate) fn new(name: &str) -> Self {
+        Self::with_frames(name, FRAMES)
+    }
+
+    /// A machine with this much RAM.
+    pub(crate) fn with_frames(name: &str, frames: u64) -> Self {
         let edition = edition(name).expect("a known edition");
-        let ram = SharedRam(Rc::new(HeapRam::new(FRAMES)));
+        let ram = SharedRam(Rc::new(HeapRam::new(frames)));
         let config = MmConfig { edition, page_file_bytes: 0, seed: 7 };
         let mut mm = Mm::new(config, ram).expect("RAM enough");
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
@@ -194,6 +199,21 @@ impl World {
             ["trim"] => self.trim(),
             ["limits", minimum, maximum] => self.limits(minimum, maximum, "0"),
             ["limits", minimum, maximum, flags] => self.limits(minimum, maximum, flags),
+            ["process", number] => {
+                self.enter_process(parse::number(number) as usize);
+                "ok".to_owned()
+            }
+            ["restart"] => {
+                self.restart_process();
+                "ok".to_owned()
+            }
+            ["stack", offset, size, ref guarantee @ ..] => {
+                let (reserve_base, size) = (self.address(offset), parse::number(size));
+                let top = reserve_base.checked_add(size).expect("an address");
+                let guarantee_bytes = guarantee.first().map_or(0, |bytes| parse::number(bytes));
+                self.stack = Some(ThreadStack { reserve_base, top, guarantee_bytes });
+                "ok".to_owned()
+            }
             ["base", offset] => {
                 self.origin = self.address(offset);
                 "ok".to_owned()

@@ -1,11 +1,14 @@
 //! What loads, stores and fetches find in the model (SPEC E1 to E13, E29).
 
-use super::space::{Kind, PAGE};
-use super::{Access, EXECUTE_READWRITE, EXECUTE_WRITECOPY, GUARD, Model, NOACCESS, READWRITE, WRITECOPY};
+use super::space::{Kind, PAGE, Page};
+use super::stack::Growth;
+use super::{
+    Access, EXECUTE_READWRITE, EXECUTE_WRITECOPY, GUARD, Model, NOACCESS, READWRITE, Seen, WRITECOPY,
+};
 use vadose_facts::x86::NoExecute;
 
 impl Model {
-    pub(super) fn touch(&mut self, access: Access, at: u64, byte: u8) -> String {
+    pub(super) fn touch(&mut self, access: Access, at: u64, byte: u8, seen: &Seen) -> String {
         let no_execute = self.edition.no_execute;
         let code = match (access, no_execute) {
             (Access::Write, _) => 1,
@@ -19,16 +22,20 @@ impl Model {
         let Some((first, allocation)) = space.owner(number) else {
             return raised("access-violation", origin);
         };
-        let Some(page) = space.committed.get_mut(&number) else {
+        let Some(page) = space.committed.get(&number) else {
             return raised("access-violation", origin);
         };
         if page.protection & GUARD != 0 {
-            page.protection &= !GUARD;
-            let plain = page.protection;
+            let plain = page.protection & !GUARD;
             let scoped = self.scoped(&allocation, plain);
-            self.space().committed.get_mut(&number).expect("just seen").protection = scoped;
-            return raised("guard-page-violation", origin);
+            self.page_mut(number).protection = scoped;
+            match self.grown(number, seen) {
+                Growth::None => return raised("guard-page-violation", origin),
+                Growth::Overflow => return raised("stack-overflow", origin),
+                Growth::Done => {}
+            }
         }
+        let page = self.page_mut(number);
         let base = page.protection & 0xff;
         let writable = READWRITE | WRITECOPY | EXECUTE_READWRITE | EXECUTE_WRITECOPY;
         let allowed = match (access, no_execute) {
@@ -51,13 +58,15 @@ impl Model {
         }
     }
 
+    pub(super) fn page_mut(&mut self, number: u64) -> &mut Page {
+        self.space().committed.get_mut(&number).expect("a committed page")
+    }
+
     fn byte(&mut self, at: u64, home: Home) -> u8 {
+        let own = self.page_mut(at / PAGE).bytes.get(&(at % PAGE)).copied();
         match home {
-            Home::Own => self.space().bytes.get(&at).copied().unwrap_or(0),
-            Home::Copied { base } => {
-                let original = self.image.byte(at - base);
-                self.space().bytes.get(&at).copied().unwrap_or(original)
-            }
+            Home::Own => own.unwrap_or(0),
+            Home::Copied { base } => own.unwrap_or_else(|| self.image.byte(at - base)),
             Home::Shared { base } => {
                 self.shared.get(&(at - base)).copied().unwrap_or_else(|| self.image.byte(at - base))
             }
@@ -65,24 +74,19 @@ impl Model {
     }
 
     fn store(&mut self, at: u64, home: Home, byte: u8) {
-        match home {
-            Home::Own => {
-                self.space().bytes.insert(at, byte);
-            }
-            Home::Copied { .. } => {
-                let space = self.space();
-                space.bytes.insert(at, byte);
-                let page = space.committed.get_mut(&(at / PAGE)).expect("a page that was stored to");
-                page.private = true;
-                page.protection = match page.protection {
-                    WRITECOPY => READWRITE,
-                    EXECUTE_WRITECOPY => EXECUTE_READWRITE,
-                    other => other,
-                };
-            }
-            Home::Shared { base } => {
-                self.shared.insert(at - base, byte);
-            }
+        if let Home::Shared { base } = home {
+            self.shared.insert(at - base, byte);
+            return;
+        }
+        let page = self.page_mut(at / PAGE);
+        page.bytes.insert(at % PAGE, byte);
+        if let Home::Copied { .. } = home {
+            page.private = true;
+            page.protection = match page.protection {
+                WRITECOPY => READWRITE,
+                EXECUTE_WRITECOPY => EXECUTE_READWRITE,
+                other => other,
+            };
         }
     }
 }

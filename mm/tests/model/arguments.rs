@@ -1,5 +1,6 @@
 //! What an allocate call checks before it looks at the address space (SPEC A1 to A12, A23 to A26).
 
+use super::step::Wish;
 use super::{ParameterStatus, READWRITE, RESERVE, RESET, RESET_UNDO, TOP_DOWN};
 use vadose_facts::ntdef::{Bitness, Edition};
 
@@ -20,14 +21,8 @@ pub(super) fn bad(edition: &Edition, n: u32) -> &'static str {
     }
 }
 
-pub(super) fn check(
-    edition: &Edition,
-    kind: u32,
-    protection: u32,
-    at: Option<u64>,
-    size: u64,
-    zero_bits: u64,
-) -> Result<(), &'static str> {
+pub(super) fn check(edition: &Edition, wish: &Wish) -> Result<(), &'static str> {
+    let &Wish { kind, protection, at, size, zero_bits } = wish;
     let mask = zero_bits >= 32 && edition.bitness == Bitness::Bits64;
     if zero_bits > 21 && !mask {
         return Err(bad(edition, 3));

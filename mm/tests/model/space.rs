@@ -1,6 +1,6 @@
 //! One address space of the model: what is allocated, which pages are committed, which bytes were stored.
 
-use super::{Image, WRITECOPY, word};
+use super::{EXECUTE_WRITECOPY, Image, WRITECOPY, word};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use vadose_facts::ntdef::Edition;
@@ -24,11 +24,19 @@ pub(super) struct Allocation {
 }
 
 /// A committed page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Page {
     pub(super) protection: u32,
     /// Whether an image's page was copied.
     pub(super) private: bool,
+    /// Stored bytes by offset: what is not here is zero, or the image's.
+    pub(super) bytes: BTreeMap<u64, u8>,
+}
+
+impl Page {
+    pub(super) const fn new(protection: u32) -> Self {
+        Self { protection, private: false, bytes: BTreeMap::new() }
+    }
 }
 
 /// One address space.
@@ -38,8 +46,6 @@ pub(crate) struct Space {
     pub(super) allocations: BTreeMap<u64, Allocation>,
     /// By page number.
     pub(super) committed: BTreeMap<u64, Page>,
-    /// Stored bytes by address: what is not here is zero, or the image's.
-    pub(super) bytes: BTreeMap<u64, u8>,
     /// First page that no allocation may hold.
     pub(super) end: u64,
 }
@@ -56,14 +62,29 @@ pub(crate) struct Run {
     pub(crate) kind: Kind,
 }
 
+/// A thread's own stack (SPEC E17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stack {
+    /// First page of the reserve.
+    pub(super) bottom: u64,
+    /// First page above it.
+    pub(super) top: u64,
+    /// Bytes that a handler of an overflow is sure of.
+    pub(super) guarantee: u64,
+}
+
+/// Whether a store to a section's page of this protection makes a copy.
+fn copies(protection: u32) -> bool {
+    protection & (WRITECOPY | EXECUTE_WRITECOPY) != 0
+}
+
 impl Space {
     pub(super) fn new(edition: &Edition) -> Self {
         let shared = 0x7ffe_0000 / PAGE;
         let fixed = Allocation { pages: 1, protection: 0x02, kind: Kind::Fixed };
         Self {
             allocations: BTreeMap::from([(shared, fixed)]),
-            committed: BTreeMap::from([(shared, Page { protection: 0x02, private: false })]),
-            bytes: BTreeMap::new(),
+            committed: BTreeMap::from([(shared, Page::new(0x02))]),
             end: (edition.max_user_address.raw() - 0xffff) / PAGE,
         }
     }
@@ -81,17 +102,38 @@ impl Space {
         (range.end <= first + allocation.pages).then_some((first, allocation, range))
     }
 
+    /// SPEC A31: what was committed keeps its bytes.
     pub(super) fn commit(&mut self, range: Range<u64>, protection: u32) {
         for page in range {
-            self.committed.insert(page, Page { protection, private: false });
+            self.committed.entry(page).or_insert(Page::new(protection)).protection = protection;
         }
     }
 
+    /// SPEC A32 B15: the bytes are gone.
     pub(super) fn decommit(&mut self, range: Range<u64>) {
-        for page in range.clone() {
+        let gone: Vec<u64> = self.committed.range(range).map(|(page, _)| *page).collect();
+        for page in gone {
             self.committed.remove(&page);
         }
-        self.bytes.retain(|address, _| !range.contains(&(address / PAGE)));
+    }
+
+    /// Pages of a range that are not committed.
+    pub(super) fn uncommitted(&self, range: &Range<u64>) -> u64 {
+        range.end - range.start - self.committed.range(range.clone()).count() as u64
+    }
+
+    /// SPEC J12 J13 J21 E31: what the process is charged for: its committed private pages, the pages that it copied, and
+    /// those that a store would copy.
+    pub(crate) fn charge(&self) -> u64 {
+        let charged = |(first, allocation): (&u64, &Allocation)| {
+            let pages = self.committed.range(*first..first + allocation.pages);
+            match allocation.kind {
+                Kind::Private => pages.count(),
+                Kind::Fixed => 0,
+                Kind::Image => pages.filter(|(_, page)| page.private || copies(page.protection)).count(),
+            }
+        };
+        self.allocations.iter().map(charged).sum::<usize>() as u64
     }
 
     /// SPEC B7 B8 B9: what is left below and above becomes an allocation of its own.

@@ -50,6 +50,22 @@ pub(crate) enum Step {
     },
     /// The process ends, and another takes its place.
     Restart,
+    /// The next touches of the process are by a thread with this stack.
+    Stack {
+        at: u64,
+        pages: u64,
+        guarantee: u64,
+    },
+}
+
+/// Arguments of an allocation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub(super) kind: u32,
+    pub(super) protection: u32,
+    pub(super) at: Option<u64>,
+    pub(super) size: u64,
+    pub(super) zero_bits: u64,
 }
 
 impl fmt::Display for Step {
@@ -70,6 +86,65 @@ impl fmt::Display for Step {
             Self::Query { at } => write!(f, "query @{at:x}"),
             Self::Process { number } => write!(f, "process {number}"),
             Self::Restart => write!(f, "restart"),
+            Self::Stack { at, pages, guarantee } => write!(f, "stack @{at:x} {pages}p {guarantee:x}"),
         }
     }
+}
+
+impl Step {
+    /// The same with an argument that is easier to read, plainest first.
+    pub(crate) fn plainer(&self) -> Vec<Self> {
+        let mut found = Vec::new();
+        match *self {
+            Self::Allocate { kind, protection, at, size, zero_bits } => {
+                let with = |kind, protection, at, size, zero_bits| Self::Allocate {
+                    kind,
+                    protection,
+                    at,
+                    size,
+                    zero_bits,
+                };
+                found.extend(sizes(size).map(|size| with(kind, protection, at, size, zero_bits)));
+                found.extend(rounded(at).map(|at| with(kind, protection, Some(at), size, zero_bits)));
+                found.push(with(kind, 0x04, at, size, zero_bits));
+                found.push(with(kind, protection, at, size, 0));
+            }
+            Self::Free { kind, at, size } => {
+                found.extend(sizes(size).map(|size| Self::Free { kind, at, size }));
+                found.extend(rounded(Some(at)).map(|at| Self::Free { kind, at, size }));
+            }
+            Self::Protect { at, size, protection } => {
+                found.extend(sizes(size).map(|size| Self::Protect { at, size, protection }));
+                found.extend(rounded(Some(at)).map(|at| Self::Protect { at, size, protection }));
+                found.extend([0x04, 0x02].map(|protection| Self::Protect { at, size, protection }));
+            }
+            Self::Map { at: Some(_) } => found.push(Self::Map { at: None }),
+            Self::Touch { access, at, byte } => {
+                found.extend(rounded(Some(at)).map(|at| Self::Touch { access, at, byte }));
+                if access == Access::Write {
+                    found.push(Self::Touch { access, at, byte: 1 });
+                }
+            }
+            Self::Stack { at, pages, guarantee: 1.. } => found.push(Self::Stack { at, pages, guarantee: 0 }),
+            Self::Map { at: None }
+            | Self::Unmap { .. }
+            | Self::Query { .. }
+            | Self::Process { .. }
+            | Self::Restart
+            | Self::Stack { guarantee: 0, .. } => {}
+        }
+        found.retain(|step| step != self);
+        found
+    }
+}
+
+/// Sizes below one that is no whole number of pages, or more than a page.
+fn sizes(size: u64) -> impl Iterator<Item = u64> {
+    let whole = size.div_ceil(0x1000).saturating_mul(0x1000);
+    [0x1000, 0x2000, whole].into_iter().filter(move |one| *one < size || *one == whole && size != 0)
+}
+
+/// An address without its offset in the page.
+fn rounded(at: Option<u64>) -> impl Iterator<Item = u64> {
+    at.into_iter().map(|at| at / 0x1000 * 0x1000)
 }

@@ -1,0 +1,102 @@
+//! The simulator as a program: seeds one after another until something differs or the time is over.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the person who runs it")]
+
+#[path = "../../facts/tests/pe/builder.rs"]
+#[expect(dead_code, reason = "the builder can do more than these images need")]
+mod builder;
+#[path = "../tests/door/mod.rs"]
+mod door;
+#[path = "../tests/model/mod.rs"]
+mod model;
+#[path = "../tests/simulator/mod.rs"]
+mod simulator;
+
+use simulator::Setting;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use vadose_facts::ntdef::{Edition, edition, editions};
+
+/// What is asked for on the command line.
+struct Wanted {
+    steps: usize,
+    /// The only seed, or seeds from 0 on.
+    seed: Option<u64>,
+    editions: Vec<&'static Edition>,
+    time: Duration,
+}
+
+/// Between two lines of progress.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    match Wanted::read(std::env::args().skip(1)) {
+        Ok(wanted) => wanted.run(),
+        Err(what) => {
+            eprintln!("error: {what}\nusage: sim [--steps=N] [--seed=S] [--edition=E] [--minutes=M]");
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl Wanted {
+    fn read(words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut wanted = Self {
+            steps: 2000,
+            seed: None,
+            editions: editions().iter().collect(),
+            time: Duration::from_secs(60),
+        };
+        for word in words {
+            let (option, value) = word.split_once('=').ok_or(format!("{word} is no option with a value"))?;
+            let number = || value.parse::<u64>().map_err(|_| format!("{option} {value}: no number"));
+            match option {
+                "--steps" => wanted.steps = usize::try_from(number()?).map_err(|error| error.to_string())?,
+                "--seed" => wanted.seed = Some(number()?),
+                "--minutes" => wanted.time = Duration::from_secs(number()?.saturating_mul(60)),
+                "--edition" => {
+                    wanted.editions = vec![edition(value).ok_or(format!("no edition is called {value}"))?];
+                }
+                _ => return Err(format!("no option is called {option}")),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn run(&self) -> ExitCode {
+        let start = Instant::now();
+        let mut told = start;
+        let mut runs = 0_usize;
+        for seed in self.seed.map_or(0..u64::MAX, |seed| seed..seed.saturating_add(1)) {
+            for edition in &self.editions {
+                if self.seed.is_none() && start.elapsed() > self.time {
+                    return done(runs, self.steps, start);
+                }
+                if let Err(failure) = Setting::drawn(edition, seed).simulate(self.steps) {
+                    println!("{failure}");
+                    println!(
+                        "again: cargo xtask sim --steps {} --seed {seed} --edition {}",
+                        self.steps, edition.name
+                    );
+                    return ExitCode::FAILURE;
+                }
+                runs += 1;
+                if told.elapsed() > REPORT_EVERY {
+                    told = Instant::now();
+                    println!(
+                        "sim: {} steps, seed {seed}, {} s",
+                        runs * self.steps,
+                        start.elapsed().as_secs()
+                    );
+                }
+            }
+        }
+        done(runs, self.steps, start)
+    }
+}
+
+fn done(runs: usize, steps: usize, start: Instant) -> ExitCode {
+    let seconds = start.elapsed().as_secs_f64();
+    let total = runs * steps;
+    println!("sim: {runs} runs, {total} steps in {seconds:.0} s; the memory manager and the model agree");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,99 @@
+//! Reserve, commit and reset in the model (SPEC A18 to A49).
+
+use super::space::{Allocation, Kind, PAGE, Space};
+use super::step::Wish;
+use super::{Answer, COMMIT, Model, RESERVE, RESET, RESET_UNDO, Seen, TOP_DOWN, arguments};
+
+/// Bits of what the memory manager does not do yet.
+const NOT_BUILT: u32 = 0x20_0000 | 0x40_0000 | 0x2000_0000;
+
+impl Model {
+    pub(super) fn allocate(&mut self, wish: &Wish, seen: &Seen) -> Answer {
+        let &Wish { kind, protection, at, size, zero_bits } = wish;
+        arguments::check(self.edition, wish)?;
+        if kind & NOT_BUILT != 0 {
+            return Err("not-supported");
+        }
+        if kind & (RESET | RESET_UNDO) != 0 {
+            return self.reset(at, size);
+        }
+        if kind & RESERVE == 0 && at.is_some() {
+            return self.commit(at.unwrap_or(0), size, protection, seen);
+        }
+        let (first, pages) = match at {
+            Some(at) => self.explicit_place(at, size)?,
+            None => self.free_place(kind, size, zero_bits)?,
+        };
+        let range = first..first + pages;
+        if kind & COMMIT != 0 {
+            self.afford(pages, &range, seen)?;
+        }
+        let space = self.space();
+        space.allocations.insert(first, Allocation { pages, protection, kind: Kind::Private });
+        if kind & COMMIT != 0 {
+            space.commit(range, protection);
+        }
+        self.origin = first * PAGE;
+        Ok("ok".to_owned())
+    }
+
+    /// SPEC A18 A28: the base goes down to 64 KiB, the end up to a page, and nothing may be in between.
+    fn explicit_place(&mut self, at: u64, size: u64) -> Result<(u64, u64), &'static str> {
+        let first = at / 0x1_0000 * 16;
+        let end = (at + size - 1) / PAGE + 1;
+        let space = self.space();
+        let taken = space.allocations.iter().any(|(start, a)| *start < end && first < *start + a.pages);
+        if taken || end > space.end { Err("conflicting-addresses") } else { Ok((first, end - first)) }
+    }
+
+    /// SPEC A20 A24 A26 A36 A38: the lowest or highest multiple of 64 KiB where the pages fit.
+    pub(super) fn free_place(
+        &mut self,
+        kind: u32,
+        size: u64,
+        zero_bits: u64,
+    ) -> Result<(u64, u64), &'static str> {
+        let pages = size.div_ceil(PAGE);
+        let highest = arguments::highest_address(zero_bits);
+        let space = self.space();
+        let end = space.end.min(highest / PAGE + u64::from(highest % PAGE == PAGE - 1));
+        let mut holes = Vec::new();
+        let mut from = 16;
+        for (start, allocation) in &space.allocations {
+            holes.push((from, (*start).min(end)));
+            from = start + allocation.pages;
+        }
+        holes.push((from, end));
+        let up = |(from, to): &(u64, u64)| {
+            let start = from.next_multiple_of(16);
+            (start + pages <= *to).then_some(start)
+        };
+        let down = |(from, to): &(u64, u64)| {
+            let start = to.checked_sub(pages)? / 16 * 16;
+            (start >= *from).then_some(start)
+        };
+        let found =
+            if kind & TOP_DOWN == 0 { holes.iter().find_map(up) } else { holes.iter().rev().find_map(down) };
+        found.map(|first| (first, pages)).ok_or("no-memory")
+    }
+
+    /// SPEC A22 A29 A30: every page that has a byte in the range, all in one allocation.
+    fn commit(&mut self, at: u64, size: u64, protection: u32, seen: &Seen) -> Answer {
+        let (_, allocation, range) = self.space().inside(at, size).ok_or("conflicting-addresses")?;
+        match allocation.kind {
+            Kind::Private => {}
+            Kind::Image => return Err("already-committed"),
+            Kind::Fixed => return Err("conflicting-addresses"),
+        }
+        self.afford(self.spaces[self.now].uncommitted(&range), &range, seen)?;
+        let protection = self.scoped(&allocation, protection);
+        self.space().commit(range, protection);
+        Ok("ok".to_owned())
+    }
+
+    fn reset(&mut self, at: Option<u64>, size: u64) -> Answer {
+        let Some(at) = at else { return Err(arguments::bad(self.edition, 2)) };
+        let (_, allocation, _) = self.space().inside(at, size).ok_or("conflicting-addresses")?;
+        if allocation.kind == Kind::Image { Err("user-mapped-file") } else { Ok("ok".to_owned()) }
+    }
+}
