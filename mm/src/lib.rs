@@ -30,6 +30,7 @@
 #![deny(rustdoc::broken_intra_doc_links)]
 
 pub mod commit;
+pub mod extended;
 pub mod id;
 pub mod pfn;
 pub mod pte;
@@ -49,6 +50,7 @@ mod verb;
 mod working_set;
 
 pub use audit::AuditError;
+pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
 pub use id::{FileId, ProcessId, SectionId, TransferId};
 pub use look::{Counters, ProcessCounters, Region};
 pub use process::FaultCounts;

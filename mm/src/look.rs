@@ -187,6 +187,7 @@ const fn backing(vad: &Vad) -> RegionBacking {
     match vad.kind {
         VadKind::Private { .. } => RegionBacking::Private,
         VadKind::SharedUserData => RegionBacking::SharedUserData,
+        VadKind::Placeholder => RegionBacking::Placeholder,
         VadKind::Image { section } => RegionBacking::Image(section),
     }
 }

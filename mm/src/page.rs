@@ -50,7 +50,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// What a page is while nothing was written into its entry (SPEC I31, I32).
     fn default_view(&self, vad: &Vad, vpn: Vpn) -> PageView {
         match vad.kind {
-            VadKind::Private { default: PageDefault::Reserved } => PageView::RESERVED,
+            VadKind::Private { default: PageDefault::Reserved } | VadKind::Placeholder => PageView::RESERVED,
             VadKind::Private { default: PageDefault::Committed } | VadKind::SharedUserData => {
                 PageView::committed(vad.protection)
             }
@@ -63,7 +63,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// First page after `vpn` whose default may differ from that of `vpn`.
     fn default_until(&self, vad: &Vad, vpn: Vpn) -> Vpn {
         match vad.kind {
-            VadKind::Private { .. } | VadKind::SharedUserData => vad.range.end(),
+            VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder => vad.range.end(),
             VadKind::Image { section } => {
                 let run = self.section(section).subsection(Self::view_page(vad, vpn));
                 Vpn::new(vad.range.start().raw() + u64::from(run.first_page) + u64::from(run.pages))
@@ -87,7 +87,7 @@ impl<R: PhysicalMemory> Mm<R> {
                 .get(&vpn)
                 .copied()
                 .unwrap_or_else(|| self.section(section).protection(Self::view_page(vad, vpn)).to_pte()),
-            VadKind::Image { .. } | VadKind::Private { .. } => {
+            VadKind::Image { .. } | VadKind::Private { .. } | VadKind::Placeholder => {
                 self.format.stored_protection(frame.original_pte)
             }
         }
@@ -123,6 +123,7 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn is_charged(&self, process: &Process, vad: &Vad, vpn: Vpn, pte: PteState) -> bool {
         let VadKind::Image { section } = vad.kind else {
             return vad.kind != VadKind::SharedUserData
+                && vad.kind != VadKind::Placeholder
                 && self.page_view(process, vad, vpn, pte).state == MemoryState::Committed;
         };
         match pte {

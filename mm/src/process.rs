@@ -5,7 +5,7 @@ use crate::pfn::ListName;
 use crate::request::FaultKind;
 use crate::state::Mm;
 use crate::system::{copy_kernel_half, directory, new_root};
-use crate::vad::{Vad, VadId, VadKind, VadTree};
+use crate::vad::{Vad, VadId, VadKind, VadMarks, VadTree};
 use crate::working_set::WorkingSet;
 use std::collections::BTreeMap;
 use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, PhysAddr, VirtAddr, Vpn};
@@ -133,10 +133,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let bits = self.rights.user_bits(read_only, Access::Read);
         self.set_leaf(id, at, self.system.shared_data.base().raw() | bits);
         self.pfn.share(self.system.shared_data);
-        self.insert_vad(
-            id,
-            Vad { range, kind: VadKind::SharedUserData, protection: read_only, commit_pages: 0 },
-        );
+        let (kind, marks) = (VadKind::SharedUserData, VadMarks::empty());
+        self.insert_vad(id, Vad { range, kind, protection: read_only, commit_pages: 0, marks });
     }
 
     /// Adds a region, with the tables that it holds: there is room for them, as [`room_for`](Self::room_for) said.

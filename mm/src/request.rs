@@ -254,6 +254,8 @@ pub enum RegionBacking {
     Image(SectionId),
     /// The page that all processes share with the kernel.
     SharedUserData,
+    /// Nothing: a placeholder.
+    Placeholder,
 }
 
 impl ExceptionParameters {

@@ -9,7 +9,7 @@ use crate::pte::{PteFormat, Rights};
 use crate::section::{PendingTransfer, Pool, Section};
 use crate::system::System;
 use vadose_facts::addr::{PAGE_BYTES, Pfn, VirtAddr, pages_for};
-use vadose_facts::ntdef::{Edition, NtStatus, SelfMap};
+use vadose_facts::ntdef::{AllocationPreference, Edition, NtStatus, SelfMap};
 use vadose_facts::x86::{AddressSpace, PhysicalMemory};
 
 /// The memory manager of one booted machine.
@@ -30,6 +30,7 @@ pub struct Mm<R> {
     pub(crate) sections: Arena<Section, SectionKind>,
     pub(crate) transfers: Arena<PendingTransfer, TransferKind>,
     pub(crate) failed_reads: Vec<FailedRead>,
+    pub(crate) preference: AllocationPreference,
 }
 
 /// What to boot.
@@ -98,6 +99,7 @@ impl<R: PhysicalMemory> Mm<R> {
             sections: Arena::default(),
             transfers: Arena::default(),
             failed_reads: Vec::new(),
+            preference: AllocationPreference::BottomUp,
         })
     }
 

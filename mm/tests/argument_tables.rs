@@ -11,7 +11,7 @@ use door::World;
 use model::{legal_protection, legal_type};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{AllocationType, Edition, NtStatus, ParameterStatus, editions};
-use vadose_mm::AllocateRequest;
+use vadose_mm::{AllocateForm, AllocateRequest, ExtendedRequest};
 
 const BASE: u64 = 0x5000_0000;
 
@@ -56,6 +56,75 @@ fn every_triple_of_type_bits_is_judged_by_the_rules() {
         }
         assert!(legal > 100 && illegal > 1000, "both happen");
     }
+}
+
+/// SPEC A51 A52 A53: the same for the extended call, with and without access. What is legal and finds no placeholder is a
+/// conflict.
+#[test]
+fn every_triple_of_type_bits_of_the_extended_call_is_judged_by_the_rules() {
+    for edition in editions() {
+        let mut world = World::new(edition.name);
+        let (mut legal, mut illegal) = (0, 0);
+        let bits = || (0..32).map(|bit| 1_u32 << bit).chain([0]);
+        for (a, b, c) in bits().flat_map(|a| bits().flat_map(move |b| bits().map(move |c| (a, b, c)))) {
+            let kind = a | b | c;
+            for protection in [0x01, 0x04] {
+                let answer = extended(&mut world, kind, protection);
+                let refused = matches!(answer, Err(status) if status == bad_parameter(edition, 5));
+                let physical = kind & 0x40_0000 != 0 && protection != 0x04;
+                let wanted = !legal_extended_type(edition, kind, protection);
+                let name = edition.name;
+                if physical && !wanted {
+                    assert_eq!(answer, Err(bad_parameter(edition, 6)), "{kind:#x}/{protection:x} on {name}");
+                    continue;
+                }
+                assert_eq!(refused, wanted, "{kind:#x}/{protection:x}: {answer:?} on {name}");
+                if refused {
+                    illegal += 1
+                } else {
+                    legal += 1
+                }
+                if kind & 0x4000 != 0 && !refused {
+                    assert_eq!(answer, Err(NtStatus::CONFLICTING_ADDRESSES), "{kind:#x} on {name}");
+                }
+                if answer.is_ok() && kind & 0x2000 != 0 {
+                    assert_eq!(world.quietly("free 8000 @50000000 0"), "ok");
+                }
+            }
+        }
+        assert!(legal > 200 && illegal > 1000, "both happen");
+    }
+}
+
+/// SPEC A2 to A6 and A52 A53: the same for the extended call, which knows placeholders where there are any.
+fn legal_extended_type(edition: &Edition, kind: u32, protection: u32) -> bool {
+    const COMMIT: u32 = 0x1000;
+    const RESERVE: u32 = 0x2000;
+    const REPLACE_PLACEHOLDER: u32 = 0x4000;
+    const RESERVE_PLACEHOLDER: u32 = 0x4_0000;
+    const TOP_DOWN: u32 = 0x10_0000;
+    const WRITE_WATCH: u32 = 0x20_0000;
+    let rest = kind & !(RESERVE_PLACEHOLDER | REPLACE_PLACEHOLDER);
+    let may_go_along = match kind & (RESERVE_PLACEHOLDER | REPLACE_PLACEHOLDER) {
+        0 => return legal_type(edition, kind),
+        RESERVE_PLACEHOLDER if protection == 0x01 => TOP_DOWN,
+        REPLACE_PLACEHOLDER => TOP_DOWN | COMMIT | WRITE_WATCH,
+        _ => return false,
+    };
+    let known = edition.version.build >= 17134;
+    known && rest & RESERVE != 0 && rest & !(RESERVE | may_go_along) == 0
+}
+
+fn extended(world: &mut World, kind: u32, protection: u32) -> Result<(), NtStatus> {
+    let basic = AllocateRequest {
+        base: Some(VirtAddr::new(BASE)),
+        size: 0x1000,
+        zero_bits: 0,
+        kind: AllocationType::from_bits_retain(kind),
+        protection,
+    };
+    let request = ExtendedRequest { form: AllocateForm::Extended, ..basic.into() };
+    world.mm.allocate_extended(world.process, request).map(|made| made.stale.nothing_cached())
 }
 
 /// SPEC A7 A8 A9: every word of eleven bits, reserved, committed and reset; a word of higher bits is none.

@@ -5,8 +5,8 @@ use vadose_facts::ntdef::{Edition, FreeType, LargeAddressAware, NtStatus};
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
-    AllocateRequest, Allocated, BasicInformation, Counters, FaultOutcome, FaultRequest, FileId, Freed,
-    MappedView, Mm, ProcessCounters, ProcessId, Protected, Region, SectionId, TransferId,
+    AllocateRequest, Allocated, BasicInformation, Counters, ExtendedRequest, FaultOutcome, FaultRequest,
+    FileId, Freed, MappedView, Mm, ProcessCounters, ProcessId, Protected, Region, SectionId, TransferId,
 };
 
 /// What services and the loader ask of the memory manager. Each method is [`Mm`]'s of the same name.
@@ -33,6 +33,16 @@ pub trait Memory {
     ///
     /// The statuses of SPEC A.
     fn allocate(&mut self, process: ProcessId, request: AllocateRequest) -> Result<Allocated, NtStatus>;
+    /// Reserves and commits with everything that can be said in a call (SPEC A).
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC A.
+    fn allocate_extended(
+        &mut self,
+        process: ProcessId,
+        request: ExtendedRequest,
+    ) -> Result<Allocated, NtStatus>;
     /// Decommits and releases (SPEC B).
     ///
     /// # Errors
@@ -121,6 +131,13 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
     }
     fn allocate(&mut self, process: ProcessId, request: AllocateRequest) -> Result<Allocated, NtStatus> {
         self.allocate(process, request)
+    }
+    fn allocate_extended(
+        &mut self,
+        process: ProcessId,
+        request: ExtendedRequest,
+    ) -> Result<Allocated, NtStatus> {
+        self.allocate_extended(process, request)
     }
     fn free(
         &mut self,

@@ -108,6 +108,26 @@ pub enum PartialRead {
     Count,
 }
 
+/// Whether an edition has placeholders and the allocate calls with extended parameters (SPEC A51 to A64, B18 to B23).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExtendedMemory {
+    /// It has neither: the bits are unknown and the services do not exist.
+    Absent,
+    /// It has both: since Windows 10 1803.
+    Present,
+}
+
+/// Where an address is taken from that a program leaves open (SPEC A38, A40): the registry setting
+/// `AllocationPreference`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AllocationPreference {
+    /// The lowest that fits.
+    #[default]
+    BottomUp,
+    /// The highest that fits, as with `MEM_TOP_DOWN` in every call.
+    TopDown,
+}
+
 /// One edition of Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edition {
@@ -141,6 +161,8 @@ pub struct Edition {
     pub no_cache_scope: NoCacheScope,
     /// What a partial read reports.
     pub partial_read: PartialRead,
+    /// Placeholders and extended parameters.
+    pub extended_memory: ExtendedMemory,
 }
 
 impl Edition {
@@ -213,6 +235,7 @@ const WINXP_X86: Edition = Edition {
     decommit_zero_size: DecommitZeroSize::Full,
     no_cache_scope: NoCacheScope::Page,
     partial_read: PartialRead::Nothing,
+    extended_memory: ExtendedMemory::Absent,
 };
 
 const WIN7_X64: Edition = Edition {
@@ -231,6 +254,7 @@ const WIN7_X64: Edition = Edition {
     decommit_zero_size: DecommitZeroSize::Full,
     no_cache_scope: NoCacheScope::Page,
     partial_read: PartialRead::Nothing,
+    extended_memory: ExtendedMemory::Absent,
 };
 
 const EDITIONS: [Edition; 6] = [
@@ -271,6 +295,7 @@ const EDITIONS: [Edition; 6] = [
         decommit_zero_size: DecommitZeroSize::Zero,
         no_cache_scope: NoCacheScope::Allocation,
         partial_read: PartialRead::Count,
+        extended_memory: ExtendedMemory::Present,
         ..WIN7_X64
     },
 ];

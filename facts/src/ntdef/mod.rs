@@ -9,8 +9,9 @@ mod status;
 mod win32_error;
 
 pub use edition::{
-    Bitness, DecommitZeroSize, Edition, LargeAddressAware, NoCacheScope, ParameterStatus, PartialRead,
-    SelfMap, SoftwarePteFormat, SystemSpace, WindowsVersion, WriteTracking, edition, editions,
+    AllocationPreference, Bitness, DecommitZeroSize, Edition, ExtendedMemory, LargeAddressAware,
+    NoCacheScope, ParameterStatus, PartialRead, SelfMap, SoftwarePteFormat, SystemSpace, WindowsVersion,
+    WriteTracking, edition, editions,
 };
 pub use memory::{AllocationType, FreeType, MemoryState, MemoryType};
 pub use protection::{BaseProtection, PageModifier, Protection, PteProtection};

@@ -125,6 +125,7 @@ impl<R: PhysicalMemory> Mm<R> {
         match vad.kind {
             VadKind::Private { .. } => Plan::DemandZero { protection },
             VadKind::SharedUserData => unreachable!("the shared page is always valid"),
+            VadKind::Placeholder => unreachable!("a placeholder has no committed page"),
             VadKind::Image { section } => {
                 let number = Self::view_page(vad, vpn);
                 self.decide_image(SharedPage { section, number }, protection, access)

@@ -4,7 +4,7 @@ use super::image::Section;
 use crate::id::{ProcessId, SectionId};
 use crate::request::MappedView;
 use crate::state::Mm;
-use crate::vad::{Placement, Vad, VadKind};
+use crate::vad::{Placement, Vad, VadKind, VadMarks};
 use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, VirtAddr, Vpn};
 use vadose_facts::ntdef::{BaseProtection, Bitness, Edition, NtStatus, Protection};
 use vadose_facts::pe::Machine;
@@ -40,7 +40,8 @@ impl<R: PhysicalMemory> Mm<R> {
         self.room_for(self.process(process).root, range, commit_pages)?;
         self.charge(process, commit_pages).expect("room for the pages was made sure of");
         let protection = Protection::plain(BaseProtection::ExecuteWriteCopy);
-        self.insert_vad(process, Vad { range, kind: VadKind::Image { section }, protection, commit_pages });
+        let (kind, marks) = (VadKind::Image { section }, VadMarks::empty());
+        self.insert_vad(process, Vad { range, kind, protection, commit_pages, marks });
         self.sections.get_mut(section).expect("the section was found").views += 1;
         Ok(MappedView { base: range.base(), size: range.bytes(), status })
     }
@@ -88,7 +89,9 @@ impl<R: PhysicalMemory> Mm<R> {
         let id = owner.vads.find(address.vpn()).ok_or(NtStatus::NOT_MAPPED_VIEW)?;
         match owner.vads.get(id).kind {
             VadKind::Image { .. } => {}
-            VadKind::Private { .. } | VadKind::SharedUserData => return Err(NtStatus::NOT_MAPPED_VIEW),
+            VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder => {
+                return Err(NtStatus::NOT_MAPPED_VIEW);
+            }
         }
         let mut stale = Stale::none();
         self.delete_vad(process, id, &mut stale);

@@ -6,6 +6,7 @@ pub use tree::VadId;
 pub(crate) use tree::{Placement, VadTree, scramble};
 
 use crate::id::SectionId;
+use bitflags::bitflags;
 use vadose_facts::addr::PageRange;
 use vadose_facts::ntdef::{MemoryType, Protection};
 
@@ -20,6 +21,19 @@ pub struct Vad {
     pub protection: Protection,
     /// Pages of it that are charged as committed.
     pub commit_pages: u64,
+    /// What else is kept of how it was made.
+    pub marks: VadMarks,
+}
+
+bitflags! {
+    /// Marks of a range.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct VadMarks: u8 {
+        /// Took the place of a placeholder, and can be turned back into one (SPEC B20).
+        const REPLACED_PLACEHOLDER = 1 << 0;
+        /// Tells which of its pages were stored to (SPEC J31).
+        const WRITE_WATCH = 1 << 1;
+    }
 }
 
 /// What a range is.
@@ -37,6 +51,8 @@ pub enum VadKind {
     },
     /// The page of `KUSER_SHARED_DATA`: cannot be freed or changed (SPEC H5).
     SharedUserData,
+    /// A reservation that only another allocation or a view may replace (SPEC A52 to A54).
+    Placeholder,
 }
 
 /// What an entry of zero means (SPEC I31).
@@ -53,14 +69,16 @@ impl Vad {
     pub(crate) const fn holds_tables(&self) -> bool {
         match self.kind {
             VadKind::Private { default: PageDefault::Committed } | VadKind::Image { .. } => true,
-            VadKind::Private { default: PageDefault::Reserved } | VadKind::SharedUserData => false,
+            VadKind::Private { default: PageDefault::Reserved }
+            | VadKind::SharedUserData
+            | VadKind::Placeholder => false,
         }
     }
 
     /// The type that a query reports (SPEC D10, D16).
     pub const fn memory_type(&self) -> MemoryType {
         match self.kind {
-            VadKind::Private { .. } | VadKind::SharedUserData => MemoryType::Private,
+            VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder => MemoryType::Private,
             VadKind::Image { .. } => MemoryType::Image,
         }
     }

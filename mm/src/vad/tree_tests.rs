@@ -2,7 +2,7 @@
 
 use super::gap::usable;
 use super::*;
-use crate::vad::{PageDefault, VadKind};
+use crate::vad::{PageDefault, VadKind, VadMarks};
 use std::collections::BTreeMap;
 use vadose_facts::addr::GRANULARITY_PAGES;
 use vadose_facts::ntdef::Protection;
@@ -15,6 +15,7 @@ fn vad(start: u64, pages: u64) -> Vad {
         kind: VadKind::Private { default: PageDefault::Reserved },
         protection: Protection::parse(1).expect("PAGE_NOACCESS"),
         commit_pages: 0,
+        marks: VadMarks::empty(),
     }
 }
 

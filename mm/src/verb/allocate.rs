@@ -1,11 +1,14 @@
 //! Allocate: the checks in Windows' order, then reserve, commit or both (SPEC A).
 
+use crate::extended::{AllocateForm, ExtendedRequest};
 use crate::id::ProcessId;
 use crate::request::{AllocateRequest, Allocated};
 use crate::state::Mm;
-use crate::vad::{PageDefault, Placement, Vad, VadKind};
-use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, PageRange, VirtAddr, pages_for};
-use vadose_facts::ntdef::{AllocationType, Bitness, Edition, NtStatus, ParameterStatus, Protection};
+use crate::vad::{PageDefault, Vad, VadKind, VadMarks};
+use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, VirtAddr};
+use vadose_facts::ntdef::{
+    AllocationType, Bitness, Edition, ExtendedMemory, NtStatus, ParameterStatus, Protection,
+};
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
 /// The status for a bad parameter number `n`, as the edition words it.
@@ -19,25 +22,32 @@ pub(super) const fn bad_parameter(edition: &Edition, n: u32) -> NtStatus {
 /// Highest `ZeroBits` value that counts leading zero bits; the search range of the next one is empty (SPEC A25).
 const MAX_ZERO_BITS_COUNT: u64 = 20;
 
-impl AllocateRequest {
-    /// The checks that come before any pointer is touched: zero bits, type, protection (SPEC A1 to A9, A24 to A26).
+impl ExtendedRequest {
+    /// The checks that come before any pointer is touched: zero bits, type, protection (SPEC A1 to A9, A24 to A26, A51
+    /// to A53).
     ///
     /// # Errors
     ///
     /// The status of the first check that fails.
     pub fn check_kind(&self, edition: &Edition) -> Result<Protection, NtStatus> {
-        self.highest_address(edition)?;
-        check_type(edition, self.kind)?;
-        let protection = Protection::parse(self.protection)?;
+        let request = &self.basic;
+        request.highest_address(edition)?;
+        check_type(edition, self.form, request.kind)?;
+        if !Self::places_well(request.kind, request.protection) {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        let protection = Protection::parse(request.protection)?;
         if protection.base().is_write_copy() {
             return Err(NtStatus::INVALID_PAGE_PROTECTION);
         }
-        if self.kind.contains(AllocationType::PHYSICAL) && self.protection != 0x04 {
+        if request.kind.contains(AllocationType::PHYSICAL) && request.protection != 0x04 {
             return Err(bad_parameter(edition, 6));
         }
         Ok(protection)
     }
+}
 
+impl AllocateRequest {
     /// The checks of base and size, before the process is looked up (SPEC A11, A12, A23).
     ///
     /// # Errors
@@ -57,7 +67,7 @@ impl AllocateRequest {
     }
 
     /// Highest address that `ZeroBits` allows (SPEC A24, A25, A26).
-    fn highest_address(&self, edition: &Edition) -> Result<u64, NtStatus> {
+    pub(super) fn highest_address(&self, edition: &Edition) -> Result<u64, NtStatus> {
         match (self.zero_bits, edition.bitness) {
             (0, _) => Ok(u64::MAX),
             (count @ 1..=MAX_ZERO_BITS_COUNT, _) => Ok(u64::from(u32::MAX) >> count),
@@ -69,10 +79,14 @@ impl AllocateRequest {
 }
 
 /// SPEC A2 to A6, in that order.
-fn check_type(edition: &Edition, kind: AllocationType) -> Result<(), NtStatus> {
+fn check_type(edition: &Edition, form: AllocateForm, kind: AllocationType) -> Result<(), NtStatus> {
     type T = AllocationType;
     let bad = Err(bad_parameter(edition, 5));
     let undo = if has_reset_undo(edition) { T::RESET_UNDO } else { T::empty() };
+    let placeholders = match (form, edition.extended_memory) {
+        (AllocateForm::Extended, ExtendedMemory::Present) => T::RESERVE_PLACEHOLDER | T::REPLACE_PLACEHOLDER,
+        (AllocateForm::Plain, _) | (AllocateForm::Extended, ExtendedMemory::Absent) => T::empty(),
+    };
     let known = T::COMMIT
         | T::RESERVE
         | T::RESET
@@ -80,6 +94,7 @@ fn check_type(edition: &Edition, kind: AllocationType) -> Result<(), NtStatus> {
         | T::WRITE_WATCH
         | T::PHYSICAL
         | T::LARGE_PAGES
+        | placeholders
         | undo;
     let main = T::COMMIT | T::RESERVE | T::RESET | undo;
     if !known.contains(kind) || !kind.intersects(main) {
@@ -108,53 +123,72 @@ fn has_reset_undo(edition: &Edition) -> bool {
 }
 
 impl<R: PhysicalMemory> Mm<R> {
-    /// Reserves, commits, or both (SPEC A). `MEM_RESET` keeps the content, which is one of the outcomes it allows.
+    /// Reserves, commits, or both (SPEC A), for a caller without privileges. `MEM_RESET` keeps the content, which is
+    /// one of the outcomes it allows.
     ///
     /// # Errors
     ///
-    /// The status that Windows gives; nothing has changed then. Write watch, physical windows and large pages are
-    /// checked and then refused with `STATUS_NOT_SUPPORTED`.
+    /// The status that Windows gives; nothing has changed then.
     pub fn allocate(&mut self, process: ProcessId, request: AllocateRequest) -> Result<Allocated, NtStatus> {
+        self.allocate_extended(process, request.into())
+    }
+
+    /// The same with extended parameters (SPEC A51 to A64). Physical windows and large pages are checked and then
+    /// refused with `STATUS_NOT_SUPPORTED`.
+    ///
+    /// # Errors
+    ///
+    /// The status that Windows gives; nothing has changed then.
+    pub fn allocate_extended(
+        &mut self,
+        process: ProcessId,
+        request: ExtendedRequest,
+    ) -> Result<Allocated, NtStatus> {
         type T = AllocationType;
+        let ExtendedRequest { basic, .. } = &request;
+        request.check_parameters(self.edition)?;
         let protection = request.check_kind(self.edition)?;
-        request.check_range(self.edition)?;
+        basic.check_range(self.edition)?;
         self.live(process)?;
-        if request.kind.intersects(T::WRITE_WATCH | T::PHYSICAL | T::LARGE_PAGES) {
+        if basic.kind.intersects(T::PHYSICAL | T::LARGE_PAGES) {
             return Err(NtStatus::NOT_SUPPORTED);
         }
-        if request.kind.intersects(T::RESET | T::RESET_UNDO) {
-            return self.reset(process, &request);
+        if basic.kind.intersects(T::RESET | T::RESET_UNDO) {
+            return self.reset(process, basic);
         }
-        let reserves = request.kind.contains(T::RESERVE) || request.base.is_none();
+        if basic.kind.contains(T::REPLACE_PLACEHOLDER) {
+            return self.replace_placeholder(process, basic, protection);
+        }
+        let reserves = basic.kind.contains(T::RESERVE) || basic.base.is_none();
         if reserves {
             self.reserve(process, &request, protection)
         } else {
-            self.commit(process, &request, protection)
+            self.commit(process, basic, protection)
         }
     }
 
     fn reserve(
         &mut self,
         process: ProcessId,
-        request: &AllocateRequest,
+        request: &ExtendedRequest,
         protection: Protection,
     ) -> Result<Allocated, NtStatus> {
-        let range = match request.base {
-            Some(base) => self.wanted_place(process, base, request.size)?,
+        let range = match request.basic.base {
+            Some(base) => self.wanted_place(process, base, request.basic.size)?,
             None => self.found_place(process, request)?,
         };
-        let (default, commit_pages) = if request.kind.contains(AllocationType::COMMIT) {
-            (PageDefault::Committed, range.pages())
-        } else {
-            (PageDefault::Reserved, 0)
-        };
-        let vad = Vad { range, kind: VadKind::Private { default }, protection, commit_pages };
+        let vad = private_vad(range, request.basic.kind, protection);
+        self.take_range(process, vad)
+    }
+
+    /// Makes a region of a range that nothing holds, with its charge and tables.
+    pub(super) fn take_range(&mut self, process: ProcessId, vad: Vad) -> Result<Allocated, NtStatus> {
         if vad.holds_tables() {
-            self.room_for(self.process(process).root, range, commit_pages)?;
+            self.room_for(self.process(process).root, vad.range, vad.commit_pages)?;
         }
-        self.charge(process, commit_pages).expect("room for the pages was made sure of");
+        self.charge(process, vad.commit_pages).expect("room for the pages was made sure of");
         self.insert_vad(process, vad);
-        Ok(Allocated { base: range.base(), size: range.bytes(), stale: Stale::none() })
+        Ok(Allocated { base: vad.range.base(), size: vad.range.bytes(), stale: Stale::none() })
     }
 
     /// An explicit base goes down to the allocation unit, the end up to a page (SPEC A18, A28).
@@ -169,23 +203,6 @@ impl<R: PhysicalMemory> Mm<R> {
         Ok(range)
     }
 
-    /// The lowest or highest hole below the limits (SPEC A20, A24, A36, A38).
-    fn found_place(&self, process: ProcessId, request: &AllocateRequest) -> Result<PageRange, NtStatus> {
-        let pages = pages_for(request.size);
-        let highest = request.highest_address(self.edition)?;
-        let mut place = self.user_placement(process, pages);
-        let limit = (highest / PAGE_BYTES).saturating_add(u64::from(highest % PAGE_BYTES == PAGE_BYTES - 1));
-        place = Placement { high: place.high.min(vadose_facts::addr::Vpn::new(limit)), ..place };
-        let vads = &self.process(process).vads;
-        let start = if request.kind.contains(AllocationType::TOP_DOWN) {
-            vads.highest_gap(place)
-        } else {
-            vads.lowest_gap(place)
-        };
-        let start = start.ok_or(NtStatus::NO_MEMORY)?;
-        Ok(PageRange::new(start, pages).expect("a gap lies in the address space"))
-    }
-
     fn commit(
         &mut self,
         process: ProcessId,
@@ -196,7 +213,7 @@ impl<R: PhysicalMemory> Mm<R> {
         match self.process(process).vads.get(vad).kind {
             VadKind::Private { .. } => {}
             VadKind::Image { .. } => return Err(NtStatus::ALREADY_COMMITTED),
-            VadKind::SharedUserData => return Err(NtStatus::CONFLICTING_ADDRESSES),
+            VadKind::SharedUserData | VadKind::Placeholder => return Err(NtStatus::CONFLICTING_ADDRESSES),
         }
         let mut stale = Stale::none();
         self.commit_range(process, vad, range, protection, &mut stale)?;
@@ -204,7 +221,7 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// The pages that a request touches, if one region holds them all (SPEC A22, A29, A30).
-    fn range_in_one_vad(
+    pub(super) fn range_in_one_vad(
         &self,
         process: ProcessId,
         request: &AllocateRequest,
@@ -226,7 +243,24 @@ impl<R: PhysicalMemory> Mm<R> {
         match self.process(process).vads.get(vad).kind {
             VadKind::Private { .. } | VadKind::SharedUserData => {}
             VadKind::Image { .. } => return Err(NtStatus::USER_MAPPED_FILE),
+            VadKind::Placeholder => return Err(NtStatus::CONFLICTING_ADDRESSES),
         }
         Ok(Allocated { base: range.base(), size: range.bytes(), stale: Stale::none() })
     }
+}
+
+/// The private region that a set of type bits asks for: a placeholder, or memory that is reserved or committed.
+pub(super) fn private_vad(range: PageRange, kind: AllocationType, protection: Protection) -> Vad {
+    type T = AllocationType;
+    let mut marks = VadMarks::empty();
+    marks.set(VadMarks::WRITE_WATCH, kind.contains(T::WRITE_WATCH));
+    marks.set(VadMarks::REPLACED_PLACEHOLDER, kind.contains(T::REPLACE_PLACEHOLDER));
+    let (vad_kind, commit_pages) = if kind.contains(T::RESERVE_PLACEHOLDER) {
+        (VadKind::Placeholder, 0)
+    } else if kind.contains(T::COMMIT) {
+        (VadKind::Private { default: PageDefault::Committed }, range.pages())
+    } else {
+        (VadKind::Private { default: PageDefault::Reserved }, 0)
+    };
+    Vad { range, kind: vad_kind, protection, commit_pages, marks }
 }

@@ -5,7 +5,7 @@ use crate::request::Freed;
 use crate::state::Mm;
 use crate::vad::{PageDefault, Vad, VadId, VadKind};
 use vadose_facts::addr::{PageRange, VirtAddr};
-use vadose_facts::ntdef::{DecommitZeroSize, Edition, FreeType, NtStatus};
+use vadose_facts::ntdef::{DecommitZeroSize, Edition, ExtendedMemory, FreeType, NtStatus};
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
 /// What is to be done with the range.
@@ -13,6 +13,10 @@ use vadose_facts::x86::{PhysicalMemory, Stale};
 enum Verb {
     Decommit,
     Release,
+    /// Release, and leave a placeholder.
+    Preserve,
+    /// Make one placeholder of several.
+    Coalesce,
 }
 
 /// The checks of the type (SPEC B1). Placeholders are refused where they do not exist.
@@ -20,17 +24,19 @@ enum Verb {
 /// # Errors
 ///
 /// `STATUS_INVALID_PARAMETER_4`.
-fn check_type(kind: FreeType) -> Result<Verb, NtStatus> {
-    if kind == FreeType::DECOMMIT {
-        Ok(Verb::Decommit)
-    } else if kind == FreeType::RELEASE {
-        Ok(Verb::Release)
-    } else {
-        Err(NtStatus::invalid_parameter(4))
+fn check_type(edition: &Edition, kind: FreeType) -> Result<Verb, NtStatus> {
+    const PRESERVE: FreeType = FreeType::RELEASE.union(FreeType::PRESERVE_PLACEHOLDER);
+    const COALESCE: FreeType = FreeType::RELEASE.union(FreeType::COALESCE_PLACEHOLDERS);
+    match (kind, edition.extended_memory) {
+        (FreeType::DECOMMIT, _) => Ok(Verb::Decommit),
+        (FreeType::RELEASE, _) => Ok(Verb::Release),
+        (PRESERVE, ExtendedMemory::Present) => Ok(Verb::Preserve),
+        (COALESCE, ExtendedMemory::Present) => Ok(Verb::Coalesce),
+        (_, ExtendedMemory::Present | ExtendedMemory::Absent) => Err(NtStatus::invalid_parameter(4)),
     }
 }
 
-/// The checks of a free call that come before the process is looked up (SPEC B1, B2).
+/// The checks of a free call that come before the process is looked up (SPEC B1, B2, B18).
 ///
 /// # Errors
 ///
@@ -41,11 +47,12 @@ pub(super) fn check_free(
     size: u64,
     kind: FreeType,
 ) -> Result<(), NtStatus> {
-    check_type(kind)?;
+    let verb = check_type(edition, kind)?;
     if base > edition.max_user_address {
         return Err(NtStatus::invalid_parameter(2));
     }
-    if size > edition.max_user_address.raw() - base.raw() {
+    let needs_size = verb == Verb::Preserve || verb == Verb::Coalesce;
+    if size > edition.max_user_address.raw() - base.raw() || needs_size && size == 0 {
         return Err(NtStatus::invalid_parameter(3));
     }
     Ok(())
@@ -65,21 +72,50 @@ impl<R: PhysicalMemory> Mm<R> {
         kind: FreeType,
     ) -> Result<Freed, NtStatus> {
         check_free(self.edition, base, size, kind)?;
-        let verb = check_type(kind)?;
+        let verb = check_type(self.edition, kind)?;
         let owner = self.live(process)?;
         let id = owner.vads.find(base.vpn()).ok_or(NtStatus::MEMORY_NOT_ALLOCATED)?;
-        let vad = *owner.vads.get(id);
-        let (range, default) = what_to_free(&vad, base, size)?;
         let mut stale = Stale::none();
-        match verb {
-            Verb::Release => self.release(process, id, range, &mut stale),
-            Verb::Decommit => self.decommit(process, id, range, default, &mut stale),
-        }
+        let range = match verb {
+            Verb::Coalesce => {
+                let range = PageRange::touching(base, size).ok_or(NtStatus::invalid_parameter(3))?;
+                self.coalesce_placeholders(process, range)?;
+                range
+            }
+            Verb::Decommit | Verb::Release | Verb::Preserve => {
+                let range = what_to_free(owner.vads.get(id), base, size)?;
+                self.give_up(process, id, range, verb, &mut stale)?;
+                range
+            }
+        };
         let size = match (verb, size, self.edition.decommit_zero_size) {
             (Verb::Decommit, 0, DecommitZeroSize::Zero) => 0,
-            (Verb::Decommit | Verb::Release, _, _) => range.bytes(),
+            (Verb::Decommit | Verb::Release | Verb::Preserve | Verb::Coalesce, _, _) => range.bytes(),
         };
         Ok(Freed { base: range.base(), size, stale })
+    }
+
+    fn give_up(
+        &mut self,
+        process: ProcessId,
+        id: VadId,
+        range: PageRange,
+        verb: Verb,
+        stale: &mut Stale,
+    ) -> Result<(), NtStatus> {
+        match (verb, self.process(process).vads.get(id).kind) {
+            (Verb::Release, _) => self.release(process, id, range, stale),
+            (Verb::Preserve, _) => self.preserve_placeholder(process, id, range, stale)?,
+            (Verb::Decommit, VadKind::Private { default }) => {
+                self.decommit(process, id, range, default, stale);
+            }
+            // A placeholder has nothing to give back.
+            (Verb::Decommit, VadKind::Placeholder) => {}
+            (Verb::Coalesce, _) | (_, VadKind::Image { .. } | VadKind::SharedUserData) => {
+                unreachable!("refused or done before")
+            }
+        }
+        Ok(())
     }
 
     fn decommit(
@@ -117,7 +153,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Takes a range out of a VAD: what is left below and above keeps its state and becomes a region of its own
     /// (SPEC B7, B8, B9).
-    fn release(&mut self, id: ProcessId, vad: VadId, range: PageRange, stale: &mut Stale) {
+    pub(super) fn release(&mut self, id: ProcessId, vad: VadId, range: PageRange, stale: &mut Stale) {
         let whole = *self.process(id).vads.get(vad);
         let rest = [
             part(&whole, whole.range.start().raw(), range.start().raw()),
@@ -145,19 +181,19 @@ fn part(whole: &Vad, start: u64, end: u64) -> Option<Vad> {
 
 /// The pages to free: all of the region for size 0, else what base and size touch (SPEC B4, B6, B7, B13, B14). A range
 /// that leaves the region is refused first, then the kind of region (SPEC B5), then a base that is not its first page.
-fn what_to_free(vad: &Vad, base: VirtAddr, size: u64) -> Result<(PageRange, PageDefault), NtStatus> {
+fn what_to_free(vad: &Vad, base: VirtAddr, size: u64) -> Result<PageRange, NtStatus> {
     let touched = PageRange::touching(base, size);
     if size != 0 && !touched.is_some_and(|range| vad.range.covers(range)) {
         return Err(NtStatus::UNABLE_TO_FREE_VM);
     }
-    let default = match vad.kind {
-        VadKind::Private { default } => default,
+    match vad.kind {
+        VadKind::Private { .. } | VadKind::Placeholder => {}
         VadKind::Image { .. } => return Err(NtStatus::UNABLE_TO_DELETE_SECTION),
         VadKind::SharedUserData => return Err(NtStatus::INVALID_PAGE_PROTECTION),
-    };
+    }
     match touched {
-        Some(range) => Ok((range, default)),
-        None if base.vpn() == vad.range.start() => Ok((vad.range, default)),
+        Some(range) => Ok(range),
+        None if base.vpn() == vad.range.start() => Ok(vad.range),
         None => Err(NtStatus::FREE_VM_NOT_AT_BASE),
     }
 }

@@ -4,5 +4,7 @@ mod allocate;
 mod commit;
 mod free;
 mod lock;
+mod place;
+mod placeholder;
 mod protect;
 mod query;

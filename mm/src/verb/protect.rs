@@ -148,7 +148,7 @@ impl<R: PhysicalMemory> Mm<R> {
             (PteState::Zero, VadKind::Image { .. }) => {
                 self.set_leaf(id, at, self.format.prototype_through_vad(bits));
             }
-            (PteState::Zero, VadKind::Private { .. } | VadKind::SharedUserData) => {
+            (PteState::Zero, VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder) => {
                 self.set_leaf(id, at, self.format.demand_zero(bits));
             }
             (PteState::Prototype(PrototypeLink::At { .. }) | PteState::Decommitted, _) => {
@@ -222,6 +222,8 @@ fn check_kind(vad: &Vad, new: Protection) -> Result<(), NtStatus> {
         (VadKind::SharedUserData, _) => Err(NtStatus::INVALID_PAGE_PROTECTION),
         (VadKind::Private { .. }, _) if new.base().is_write_copy() => Err(NtStatus::invalid_parameter(4)),
         (VadKind::Image { .. }, NoCache | WriteCombine) => Err(NtStatus::invalid_parameter(4)),
-        (VadKind::Private { .. }, _) | (VadKind::Image { .. }, Plain | Guard) => Ok(()),
+        (VadKind::Private { .. } | VadKind::Placeholder, _) | (VadKind::Image { .. }, Plain | Guard) => {
+            Ok(())
+        }
     }
 }

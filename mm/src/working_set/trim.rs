@@ -51,7 +51,7 @@ impl<R: PhysicalMemory> Mm<R> {
             let vad = process.vads.get(vad);
             let pageable = match vad.kind {
                 VadKind::Private { .. } | VadKind::Image { .. } => true,
-                VadKind::SharedUserData => false,
+                VadKind::SharedUserData | VadKind::Placeholder => false,
             };
             if pageable && !process.working_set.locks.contains_key(&vpn) {
                 let protection = self.valid_protection(process, vad, vpn, valid);

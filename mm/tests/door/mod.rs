@@ -6,6 +6,7 @@
 //! ```text
 //! reserve SIZE [PROT] [at ADDR] [top] [zero N]     commit OFF SIZE [PROT]     alloc SIZE [PROT] [at ADDR] [top] [zero N]
 //! decommit OFF SIZE   release OFF SIZE   protect OFF SIZE PROT   query OFF   read OFF   write OFF [BYTE]   exec OFF
+//! extended TYPE PROT OFF SIZE [low ADDR] [high ADDR] [align BYTES] [node N] [privileged 0] (the Ex form of raw)
 //! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE [zero N] (a call with any bits; OFF - is anywhere)
 //! base OFF (moves the origin)
 //! lock OFF SIZE [KINDS]   unlock OFF SIZE [KINDS]   trim   limits MIN MAX [FLAGS] (pages, flags in hex)
@@ -19,6 +20,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of the door")]
 
+mod extended;
 mod parse;
 mod processor;
 mod show;

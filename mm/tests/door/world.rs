@@ -59,9 +59,9 @@ pub(crate) struct World {
 }
 
 /// Steps that are calls: refused or done.
-const CALLS: [&str; 12] = [
-    "reserve", "alloc", "commit", "raw", "decommit", "release", "free", "protect", "map", "unmap", "lock",
-    "limits",
+const CALLS: [&str; 13] = [
+    "reserve", "alloc", "commit", "raw", "extended", "decommit", "release", "free", "protect", "map",
+    "unmap", "lock", "limits",
 ];
 /// Answers of calls that were done, besides an old protection.
 const SUCCESSES: [&str; 3] = ["ok", "image-not-at-base", "image-machine-type-mismatch"];
@@ -171,6 +171,9 @@ impl World {
             ["raw", kind, protection, offset, size] => self.raw(kind, protection, offset, size, "0"),
             ["raw", kind, protection, offset, size, "zero", zero_bits] => {
                 self.raw(kind, protection, offset, size, zero_bits)
+            }
+            ["extended", kind, protection, offset, size, ref options @ ..] => {
+                self.extended(kind, protection, offset, size, options)
             }
             ["decommit", offset, size] => self.free(FreeType::DECOMMIT, offset, size),
             ["release", offset, size] => self.free(FreeType::RELEASE, offset, size),

@@ -5,7 +5,7 @@ use super::step::Wish;
 use super::{Answer, COMMIT, Model, RESERVE, RESET, RESET_UNDO, Seen, TOP_DOWN, arguments};
 
 /// Bits of what the memory manager does not do yet.
-const NOT_BUILT: u32 = 0x20_0000 | 0x40_0000 | 0x2000_0000;
+const NOT_BUILT: u32 = 0x40_0000 | 0x2000_0000;
 
 impl Model {
     pub(super) fn allocate(&mut self, wish: &Wish, seen: &Seen) -> Answer {

@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{AllocationType, Bitness, FreeType, NtStatus, PartialRead, Protection};
-use vadose_mm::{AllocateRequest, BasicInformation};
+use vadose_mm::{AllocateRequest, BasicInformation, ExtendedRequest};
 
 use Arg::{U32, Word};
 
@@ -39,7 +39,16 @@ impl Kernel<'_> {
     ///
     /// The statuses of SPEC A.
     pub fn allocate(&mut self, request: AllocateRequest) -> Result<(VirtAddr, u64), NtStatus> {
-        let allocated = self.mm.allocate(self.nt.process().id, request)?;
+        self.allocate_extended(request.into())
+    }
+
+    /// Reserves and commits in the current process, with everything that can be said in one call.
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC A.
+    pub fn allocate_extended(&mut self, request: ExtendedRequest) -> Result<(VirtAddr, u64), NtStatus> {
+        let allocated = self.mm.allocate_extended(self.nt.process().id, request)?;
         self.nt.stale.absorb(allocated.stale);
         Ok((allocated.base, allocated.size))
     }
@@ -137,40 +146,26 @@ fn basic_information_bytes(info: &BasicInformation, bitness: Bitness) -> Vec<u8>
     bytes
 }
 
-/// The checks that come before the pointers are looked at (SPEC A2, A7): they are the memory manager's, asked with a
-/// request that cannot do anything else wrong.
-fn check_before_probe(call: &Call<'_>, kind: AllocationType, protection: u32) -> Result<(), NtStatus> {
-    const GROUPS: AllocationType =
-        AllocationType::COMMIT.union(AllocationType::RESERVE).union(AllocationType::RESET);
-    let numbered = |n| match call.nt.edition.parameter_status {
-        vadose_facts::ntdef::ParameterStatus::Numbered => NtStatus::invalid_parameter(n),
-        vadose_facts::ntdef::ParameterStatus::Plain => NtStatus::INVALID_PARAMETER,
-    };
-    if !kind.intersects(GROUPS.union(AllocationType::RESET_UNDO)) {
-        return Err(numbered(5));
-    }
-    Protection::parse(protection)?;
-    Ok(())
-}
-
 /// `NtAllocateVirtualMemory(process, *base, zero bits, *size, type, protection)`.
 ///
 /// Types and protections first (SPEC A2, A7), then both pointers (SPEC A10), then the rest; outputs only on success
 /// (SPEC A16).
 fn nt_allocate(call: &mut Call<'_>) -> Answer {
     let (base_at, size_at) = (call.ptr(1), call.ptr(3));
-    let kind = AllocationType::from_bits_retain(call.u32(4));
-    let protection = call.u32(5);
-    check_before_probe(call, kind, protection)?;
-    let (base, size) = read_range(call, base_at, size_at)?;
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
-    let request = AllocateRequest {
-        base: (base != 0).then(|| VirtAddr::new(base)),
-        size,
+    let mut request = AllocateRequest {
+        base: None,
+        size: 0,
         zero_bits: call.arg(2),
-        kind,
-        protection,
+        kind: AllocationType::from_bits_retain(call.u32(4)),
+        protection: call.u32(5),
     };
+    let edition = call.nt.edition;
+    ExtendedRequest::from(request).check_kind(edition)?;
+    let (base, size) = read_range(call, base_at, size_at)?;
+    request.base = (base != 0).then(|| VirtAddr::new(base));
+    request.size = size;
+    request.check_range(edition)?;
+    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
     let (base, size) = call.allocate(request)?;
     write_range(call, base_at, size_at, base, size)
 }
@@ -219,14 +214,24 @@ fn nt_protect(call: &mut Call<'_>) -> Answer {
 }
 
 /// Both pointers are probed for writing before their values count (SPEC A10).
-fn read_range(call: &mut Call<'_>, base_at: UserPtr, size_at: UserPtr) -> Result<(u64, u64), BadPointer> {
+pub(super) fn read_range(
+    call: &mut Call<'_>,
+    base_at: UserPtr,
+    size_at: UserPtr,
+) -> Result<(u64, u64), BadPointer> {
     let width = call.pointer_bytes();
     call.probe_write(base_at, width)?;
     call.probe_write(size_at, width)?;
     Ok((call.read_word(base_at)?, call.read_word(size_at)?))
 }
 
-fn write_range(call: &mut Call<'_>, base_at: UserPtr, size_at: UserPtr, base: VirtAddr, size: u64) -> Answer {
+pub(super) fn write_range(
+    call: &mut Call<'_>,
+    base_at: UserPtr,
+    size_at: UserPtr,
+    base: VirtAddr,
+    size: u64,
+) -> Answer {
     call.write_word(size_at, size)?;
     call.write_word(base_at, base.raw())?;
     Ok(0)

@@ -7,6 +7,7 @@ mod handle;
 mod initialisers;
 mod io;
 mod memory;
+mod memory_ex;
 mod process;
 mod services;
 
@@ -17,6 +18,7 @@ pub use handle::{Event, Handle, HandleTable, Mutex, Object, OpenFile, Search, Se
 pub(crate) use initialisers::Initialisers;
 pub use io::Place;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, basic_information_size};
+pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
 pub(crate) use process::Pool;
 pub use process::{
     Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, RegionUse, Thread, TlsTemplate,
@@ -26,5 +28,11 @@ pub use process::{
 use crate::service::Export;
 
 /// The tables of native services.
-pub(crate) const TABLES: &[&[Export]] =
-    &[memory::EXPORTS, services::EXPORTS, io::EXPORTS, exception::EXPORTS, crate::builtin::NTDLL_CODE];
+pub(crate) const TABLES: &[&[Export]] = &[
+    memory::EXPORTS,
+    memory_ex::EXPORTS,
+    services::EXPORTS,
+    io::EXPORTS,
+    exception::EXPORTS,
+    crate::builtin::NTDLL_CODE,
+];

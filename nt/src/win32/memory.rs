@@ -4,7 +4,7 @@ use crate::executive::{Handle, PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, 
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::{AllocationType, Bitness, Edition, FreeType, NtStatus, Protection, Win32Error};
-use vadose_mm::AllocateRequest;
+use vadose_mm::{AllocateRequest, ExtendedRequest};
 
 use Arg::{U32, Word};
 
@@ -53,23 +53,19 @@ fn allocate(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
     let base = (base != 0).then(|| VirtAddr::new(base));
-    // The process handle is looked at after the arguments (SPEC A13): its failure gives way to theirs.
-    if let Err(bad_handle) = call.require_process(process, PROCESS_VM_OPERATION) {
-        check_allocation_arguments(size, kind, protection)?;
-        return Err(bad_handle.into());
-    }
     let request = AllocateRequest { base, size, zero_bits: 0, kind, protection };
-    let (base, _) = call.allocate(request)?;
-    Ok(base.raw())
+    allocate_in(call, process, request.into())
 }
 
-/// The checks before the handle that need no memory manager (SPEC A2, A7, A12).
-fn check_allocation_arguments(size: u64, kind: AllocationType, protection: u32) -> Result<(), NtStatus> {
-    let needs = AllocationType::COMMIT | AllocationType::RESERVE | AllocationType::RESET;
-    if !kind.intersects(needs | AllocationType::RESET_UNDO) || size == 0 {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
-    Protection::parse(protection).map(|_| ())
+/// The process handle is looked at after the arguments (SPEC A13).
+pub(super) fn allocate_in(call: &mut Call<'_>, process: Handle, request: ExtendedRequest) -> Answer {
+    let edition = call.nt.edition;
+    request.check_kind(edition)?;
+    request.check_parameters(edition)?;
+    request.basic.check_range(edition)?;
+    call.require_process(process, PROCESS_VM_OPERATION)?;
+    let (base, _) = call.allocate_extended(request)?;
+    Ok(base.raw())
 }
 
 fn virtual_free(call: &mut Call<'_>) -> Answer {
@@ -85,7 +81,7 @@ fn free(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
     let (base, size) = (VirtAddr::new(call.arg(first)), call.arg(first + 1));
     let kind = FreeType::from_bits_retain(call.u32(first + 2));
     // A release names the whole allocation by its base (SPEC B11).
-    if kind.contains(FreeType::RELEASE) && size != 0 {
+    if kind == FreeType::RELEASE && size != 0 {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
     call.require_process(process, PROCESS_VM_OPERATION)?;

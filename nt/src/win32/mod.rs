@@ -17,6 +17,7 @@ mod heap_blocks;
 mod local;
 mod locale;
 mod memory;
+mod memory_ex;
 mod message;
 mod module;
 mod multibyte;
@@ -39,6 +40,7 @@ use crate::service::Export;
 /// The tables of Win32 functions. A new file adds its `EXPORTS` here.
 pub(crate) const TABLES: &[&[Export]] = &[
     memory::EXPORTS,
+    memory_ex::EXPORTS,
     module::EXPORTS,
     process::EXPORTS,
     exception::EXPORTS,
