@@ -15,7 +15,7 @@ use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_mm::{ExceptionParameters, FaultRequest, Mm, MmConfig};
 use vadose_nt::{
-    Crash, Ending, Kernel, Lenience, LoadError, MissingDll, Nt, NtConfig, Settled, StartOptions,
+    Crash, Ending, Kernel, Lenience, LoadError, MissingDll, Nt, NtConfig, Settled, StartOptions, Turn,
 };
 
 /// A booted machine with its program in place and no instruction run.
@@ -62,7 +62,7 @@ impl Machine {
             seed: options.seed,
         };
         let mm = Mm::new(config, Arc::new(ram))?;
-        let nt = Nt::new(NtConfig { edition: options.edition });
+        let nt = Nt::new(NtConfig { edition: options.edition, seed: options.seed });
         let start = StartOptions {
             program: host.program_path().clone(),
             command_line: command_line(&host.program_path().to_string(), &options.arguments),
@@ -126,23 +126,34 @@ impl Machine {
     ) -> Result<RunReport, MachineError> {
         let watchdog = Watchdog::start(cpu.stop_handle(), time_limit);
         cpu.set_address_space(self.mm.translation(self.nt.process().id));
-        self.kernel().enter(cpu).map_err(explain)?;
+        self.kernel().enter(cpu);
         loop {
             cpu.drop_stale(self.nt.take_stale());
             if let Some(ending) = self.nt.ending().cloned() {
                 let ending = summary::ending(&self.mm, self.nt.process(), &ending);
                 return Ok(self.report(ending));
             }
-            match cpu.run(None)? {
-                Exit::Fault(fault) => self.fault(cpu, fault),
-                Exit::Service => self.kernel().service(cpu),
-                Exit::Exception(exception) => self.exception(cpu, exception),
-                Exit::Interrupted => {}
+            let turn = self.kernel().schedule(cpu);
+            cpu.drop_stale(self.nt.take_stale());
+            match turn {
+                Turn::Run(slice) => self.run_slice(cpu, slice)?,
+                Turn::Idle | Turn::Ended => {}
             }
             if watchdog.has_expired() {
                 return Ok(self.report(RunEnding::TimedOut));
             }
         }
+    }
+
+    /// Runs the thread in the processor until something happens, and does what that asks for.
+    fn run_slice(&mut self, cpu: &mut dyn Vcpu, slice: Option<u64>) -> Result<(), MachineError> {
+        match cpu.run(slice)? {
+            Exit::Fault(fault) => self.fault(cpu, fault),
+            Exit::Service => self.kernel().service(cpu),
+            Exit::Exception(exception) => self.exception(cpu, exception),
+            Exit::Interrupted => {}
+        }
+        Ok(())
     }
 
     fn report(&self, ending: RunEnding) -> RunReport {

@@ -39,6 +39,22 @@ pub enum RunEnding {
     },
     /// The time limit was reached.
     TimedOut,
+    /// All threads wait, and nothing can ever end a wait.
+    Deadlock {
+        /// The threads, oldest first.
+        threads: Vec<WaitingThread>,
+    },
+}
+
+/// A thread that waits for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WaitingThread {
+    /// Its id.
+    pub id: u32,
+    /// What it waits for, in words: `an event`, `a mutex of thread 0x5cc`.
+    pub waits_for: String,
+    /// Where the wait was called from: `demo.exe+0x1234`, or nothing if that is in no image.
+    pub place: Option<String>,
 }
 
 /// An exception that nobody handled, in words.

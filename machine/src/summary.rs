@@ -1,14 +1,14 @@
 //! A run in numbers and words: its ending, its faults, its memory.
 
 use crate::map;
-use crate::report::{Activity, CrashAccess, CrashReport, FaultCount, MemoryReport, RunEnding};
+use crate::report::{Activity, CrashAccess, CrashReport, FaultCount, MemoryReport, RunEnding, WaitingThread};
 use std::sync::Arc;
 use vadose_cpu::ram::GuestRam;
-use vadose_facts::addr::PAGE_BYTES;
+use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::PhysicalMemory;
 use vadose_mm::{FaultCounts, FaultKind, Mm};
-use vadose_nt::{Crash, Ending, Process};
+use vadose_nt::{Crash, Ending, Process, Stuck};
 
 /// How the process ended.
 pub(crate) fn ending(mm: &Mm<Arc<GuestRam>>, process: &Process, ending: &Ending) -> RunEnding {
@@ -18,20 +18,33 @@ pub(crate) fn ending(mm: &Mm<Arc<GuestRam>>, process: &Process, ending: &Ending)
         Ending::MissingFunction(missing) => {
             RunEnding::MissingFunction { dll: missing.dll.clone(), function: missing.name.clone() }
         }
+        Ending::Deadlock(threads) => {
+            let threads = threads.iter().map(|thread| waiting_thread(process, thread)).collect();
+            RunEnding::Deadlock { threads }
+        }
     }
 }
 
+fn waiting_thread(process: &Process, thread: &Stuck) -> WaitingThread {
+    WaitingThread {
+        id: thread.tid,
+        waits_for: thread.waits_for.clone(),
+        place: place(process, thread.address),
+    }
+}
+
+/// Image and offset of an address, `None` if it is in no image.
+fn place(process: &Process, address: VirtAddr) -> Option<String> {
+    let module = process.module_at(address)?;
+    Some(format!("{}+{:#x}", module.name, address.raw() - module.base.raw()))
+}
+
 fn crash_report(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> CrashReport {
-    let address = crash.address.raw();
-    let place = process.modules.iter().find_map(|module| {
-        let offset = address.checked_sub(module.base.raw())?;
-        (offset < module.size).then(|| format!("{}+{offset:#x}", module.name))
-    });
     CrashReport {
         code: crash.status.raw(),
         name: crash.status.to_string(),
-        address,
-        place,
+        address: crash.address.raw(),
+        place: place(process, crash.address),
         access: crash_access(mm, process, crash),
         parameters: crash.parameters.as_slice().to_vec(),
     }

@@ -386,7 +386,7 @@ impl Kernel<'_> {
 
     /// The current thread's stack as its TEB has it now: fibers and language runtimes move it (SPEC E17).
     pub fn thread_stack(&mut self) -> Option<ThreadStack> {
-        let teb = self.nt.process().current_thread()?.teb;
+        let teb = self.nt.threads.current()?.teb;
         let layout = self.nt.layouts().teb;
         let top = self.peek_word(teb, layout.stack_base)?;
         let reserve_base = self.peek_word(teb, layout.deallocation_stack)?;
@@ -408,7 +408,7 @@ impl Kernel<'_> {
     }
 
     fn note_stack_limit(&mut self, limit: Option<VirtAddr>) {
-        let (Some(limit), Some(thread)) = (limit, self.nt.process().current_thread()) else { return };
+        let (Some(limit), Some(thread)) = (limit, self.nt.threads.current()) else { return };
         let at = UserPtr::new(thread.teb.raw()).offset(u64::from(self.nt.layouts().teb.stack_limit));
         let raw = limit.raw().to_le_bytes();
         let bytes = self.pointer_bytes() as usize;

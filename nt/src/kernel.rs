@@ -2,7 +2,7 @@
 
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
-use crate::executive::{Ending, ImageFiles, Process};
+use crate::executive::{Ending, ImageFiles, Process, Scheduler, Thread, ThreadTable};
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
 use crate::service::{Call, MISSING_BASE, Number, ServiceTable};
@@ -24,6 +24,8 @@ const TICK_UNITS: u64 = 156_250;
 pub struct NtConfig {
     /// The edition that was booted.
     pub edition: &'static Edition,
+    /// What slices of running time are drawn from.
+    pub seed: u64,
 }
 
 /// Everything that Windows knows beside memory itself.
@@ -34,6 +36,10 @@ pub struct Nt {
     pub(crate) files: ImageFiles,
     pub(crate) stale: Stale,
     pub(crate) user_limit: VirtAddr,
+    pub(crate) threads: ThreadTable,
+    pub(crate) scheduler: Scheduler,
+    /// The virtual time when it was last looked at.
+    pub(crate) now: Moment,
     process: Option<Process>,
     ending: Option<Ending>,
     service_calls: u64,
@@ -62,6 +68,9 @@ impl Nt {
             files: ImageFiles::default(),
             stale: Stale::none(),
             user_limit: config.edition.max_user_address,
+            threads: ThreadTable::default(),
+            scheduler: Scheduler::new(config.seed),
+            now: Moment::default(),
             process: None,
             ending: None,
             service_calls: 0,
@@ -101,6 +110,25 @@ impl Nt {
     /// Before a program was loaded.
     pub fn process_mut(&mut self) -> &mut Process {
         self.process.as_mut().expect("a program is loaded")
+    }
+
+    /// The process and all threads, to change the one by what the others are.
+    pub(crate) fn process_and_threads(&mut self) -> (&mut Process, &ThreadTable) {
+        (self.process.as_mut().expect("a program is loaded"), &self.threads)
+    }
+
+    /// All threads.
+    pub fn threads(&self) -> &ThreadTable {
+        &self.threads
+    }
+
+    /// The thread that runs, or ran last.
+    ///
+    /// # Panics
+    ///
+    /// Before a program was loaded.
+    pub fn current_thread_mut(&mut self) -> &mut Thread {
+        self.threads.current_mut().expect("a program is loaded")
     }
 
     /// Whether a program was loaded, or its loading has begun.
@@ -173,7 +201,7 @@ impl<'a> Kernel<'a> {
 
     /// Sets the current thread's last error. A TEB that the guest made unwritable keeps its old one.
     pub fn set_last_error(&mut self, error: Win32Error) {
-        let Some(thread) = self.nt.process().current_thread() else { return };
+        let Some(thread) = self.nt.threads.current() else { return };
         let at = UserPtr::new(thread.teb.raw()).offset(u64::from(self.nt.layouts().teb.last_error));
         let _unwritable = self.write_quietly(at, &error.raw().to_le_bytes());
     }
@@ -184,22 +212,24 @@ impl<'a> Kernel<'a> {
     ///
     /// [`BadPointer`] if the guest took its TEB away.
     pub fn last_error(&mut self) -> Result<Win32Error, BadPointer> {
-        let teb = self.nt.process().current_thread().map_or(0, |thread| thread.teb.raw());
+        let teb = self.nt.threads.current().map_or(0, |thread| thread.teb.raw());
         let at = UserPtr::new(teb).offset(u64::from(self.nt.layouts().teb.last_error));
         Ok(Win32Error::new(self.read_u32(at)?))
     }
 
     /// Updates the shared clocks if a millisecond has passed since the last time.
-    fn refresh_clock(&mut self) {
-        if self.host.now().milliseconds_since(self.nt.clock) > 0 {
+    pub(crate) fn refresh_clock(&mut self) {
+        self.nt.now = self.host.now().max(self.nt.now);
+        if self.nt.now.milliseconds_since(self.nt.clock) > 0 {
             self.update_clock();
         }
     }
 
     /// Brings the clocks of `KUSER_SHARED_DATA` up to the virtual time (SPEC H5).
     pub fn update_clock(&mut self) {
-        let (now, boot) = (self.host.now(), self.host.boot_time());
-        self.nt.clock = now;
+        let boot = self.host.boot_time();
+        let now = self.host.now().max(self.nt.now);
+        (self.nt.clock, self.nt.now) = (now, now);
         let running = now.units().saturating_sub(boot.units());
         self.write_shared_time(SharedData::SYSTEM_TIME, now.units());
         self.write_shared_time(SharedData::INTERRUPT_TIME, running);

@@ -21,7 +21,8 @@ pub use builtin::{BuiltinDll, BuiltinImage, BuiltinSet};
 pub use claim::{BadPointer, Settled, UserPtr};
 pub use executive::{
     Crash, Ending, Event, Handle, HandleTable, ImageFiles, Initialiser, Missing, Module, ModuleKind, Mutex,
-    Object, OpenFile, Place, Process, RegionUse, Search, Semaphore, Thread, TlsTemplate, processor_features,
+    Object, ObjectId, OpenFile, Place, Process, RegionUse, Search, Semaphore, Stuck, Thread, ThreadState,
+    ThreadTable, Timer, TlsTemplate, Turn, processor_features,
 };
 pub use host::{Console, DirectoryEntry, FileAccess, FileInfo, FileKind, Host, HostFile, Moment, Wish};
 pub use kernel::{Kernel, Nt, NtConfig};

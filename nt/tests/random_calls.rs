@@ -38,7 +38,7 @@ impl Seed {
 /// Addresses that mean something in the process.
 fn landmarks(world: &World) -> Vec<u64> {
     let process = world.nt.process();
-    let thread = process.current_thread().expect("a thread");
+    let thread = world.nt.threads().current().expect("a thread");
     let limit = world.nt.edition().max_user_address.raw();
     let mut places = vec![
         process.peb.raw(),
@@ -108,7 +108,7 @@ fn torment(edition: &str, start: u64) {
             if world.nt.ending().is_some() {
                 world = fresh();
             }
-            let stack = world.nt.process().current_thread().map_or(0, |_| stack_of(&world));
+            let stack = world.nt.threads().current().map_or(0, |_| stack_of(&world));
             set_arguments(&mut world, &mut seed, *number, stack);
             world.service();
             calls += 1;

@@ -84,7 +84,7 @@ fn peb_and_parameters_tell_the_program_who_it_is() {
 fn peb_and_teb_are_where_the_edition_has_them() {
     each("hello", |world, edition| {
         let peb = world.nt.process().peb.raw();
-        let teb = world.nt.process().current_thread().expect("a thread").teb.raw();
+        let teb = world.nt.threads().current().expect("a thread").teb.raw();
         let classic = 0x7ffd_0000..0x7ffe_0000;
         let expected = edition.ends_with("x86") || edition.ends_with("pae");
         assert_eq!((classic.contains(&peb), classic.contains(&teb)), (expected, expected), "{edition}");
@@ -243,9 +243,9 @@ fn loading_and_unloading_leaves_no_file_open_and_no_memory_behind() {
             let twin = world.call("VdsLoadLibraryA", &[text]);
             assert_ne!(twin, 0, "{name}");
             // No guest code runs here to call the initialisers.
-            world.nt.process_mut().initialisers.clear();
+            world.nt.current_thread_mut().initialisers.clear();
             assert_eq!(world.call("VdsFreeLibrary", &[twin]), twin, "{name}");
-            world.nt.process_mut().initialisers.clear();
+            world.nt.current_thread_mut().initialisers.clear();
             assert_eq!(world.call("VdsFreeLibraryDone", &[twin]), 1, "{name}");
             assert_eq!(world.call("VdsLoadLibraryA", &[text + 9]), 0, "{name}");
             let process = world.nt.process().id;

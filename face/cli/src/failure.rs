@@ -3,7 +3,7 @@
 use std::fmt;
 use vadose_machine::MachineError;
 
-/// The time limit was reached.
+/// The time limit was reached, or the program hangs so that no time would be enough.
 pub(crate) const OUT_OF_TIME: u8 = 124;
 /// Vadose itself could not do its work.
 pub(crate) const VADOSE_FAILED: u8 = 125;

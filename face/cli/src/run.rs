@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use vadose_machine::host::{Deadline, FolderHost, Streams};
-use vadose_machine::report::{RunEnding, RunReport};
+use vadose_machine::report::{RunEnding, RunReport, WaitingThread};
 use vadose_machine::{Machine, MachineOptions};
 
 /// The console gives up a little later than the machine, which then knows why.
@@ -116,12 +116,24 @@ impl Show {
                 );
                 (VADOSE_FAILED, words)
             }
+            RunEnding::Deadlock { threads } => (OUT_OF_TIME, deadlock(name, threads)),
             RunEnding::TimedOut => {
                 let seconds = limit.unwrap_or_default().as_secs_f64();
                 (OUT_OF_TIME, format!("vadose: {name} was stopped after {seconds} seconds (--timeout)\n"))
             }
         }
     }
+}
+
+/// Every thread on a line of its own: what it waits for is what there is to know of a deadlock.
+fn deadlock(name: &str, threads: &[WaitingThread]) -> String {
+    let mut words =
+        format!("vadose: {name} hangs: all of its threads wait for something that can never happen\n");
+    for thread in threads {
+        let place = thread.place.as_deref().map(|place| format!(", called from {place}")).unwrap_or_default();
+        words.push_str(&format!("  thread {:#x} waits for {}{place}\n", thread.id, thread.waits_for));
+    }
+    words
 }
 
 /// A shell sees the low 8 bits only, which is worth a word when that is not all.

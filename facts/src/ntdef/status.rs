@@ -88,6 +88,14 @@ statuses! {
     UNSUCCESSFUL = 0xc000_0001;
     /// Not implemented here.
     NOT_IMPLEMENTED = 0xc000_0002;
+    /// A wait for all names one object twice, or parameters do not fit together.
+    INVALID_PARAMETER_MIX = 0xc000_0030;
+    /// No other thread was ready.
+    NO_YIELD_PERFORMED = 0x4000_0024;
+    /// A thread is suspended as often as can be counted.
+    SUSPEND_COUNT_EXCEEDED = 0xc000_004a;
+    /// The thread has ended.
+    THREAD_IS_TERMINATING = 0xc000_004b;
     /// No such information class.
     INVALID_INFO_CLASS = 0xc000_0003;
     /// A buffer length does not fit the structure (SPEC D1).

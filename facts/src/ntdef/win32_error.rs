@@ -60,6 +60,8 @@ errors! {
     UNEXP_NET_ERR = 59;
     /// The file exists.
     FILE_EXISTS = 80;
+    /// A device does not work: the plainest of failures.
+    GEN_FAILURE = 31;
     /// A wrong parameter.
     INVALID_PARAMETER = 87;
     /// The other end of a pipe is gone.
@@ -78,6 +80,8 @@ errors! {
     PROC_NOT_FOUND = 127;
     /// A folder is not empty.
     DIR_NOT_EMPTY = 145;
+    /// A thread cannot be suspended any more often.
+    SIGNAL_REFUSED = 156;
     /// Pages were not locked.
     NOT_LOCKED = 158;
     /// The object exists.
@@ -183,6 +187,7 @@ const TABLE: &[(NtStatus, Win32Error)] = &[
     (S::TIMEOUT, W::WAIT_TIMEOUT),
     (S::PENDING, W::IO_PENDING),
     (S::INVALID_PARAMETER, W::INVALID_PARAMETER),
+    (S::INVALID_PARAMETER_MIX, W::INVALID_PARAMETER),
     (S::INVALID_PAGE_PROTECTION, W::INVALID_PARAMETER),
     (S::SECTION_PROTECTION, W::INVALID_PARAMETER),
     (S::UNABLE_TO_FREE_VM, W::INVALID_PARAMETER),
@@ -207,6 +212,9 @@ const TABLE: &[(NtStatus, Win32Error)] = &[
     (S::INVALID_VIEW_SIZE, W::ACCESS_DENIED),
     (S::ACCESS_DENIED, W::ACCESS_DENIED),
     (S::PROCESS_IS_TERMINATING, W::ACCESS_DENIED),
+    (S::THREAD_IS_TERMINATING, W::ACCESS_DENIED),
+    (S::SUSPEND_COUNT_EXCEEDED, W::SIGNAL_REFUSED),
+    (S::UNSUCCESSFUL, W::GEN_FAILURE),
     (S::CANNOT_DELETE, W::ACCESS_DENIED),
     (S::FILE_IS_A_DIRECTORY, W::ACCESS_DENIED),
     (S::MAPPED_ALIGNMENT, W::MAPPED_ALIGNMENT),

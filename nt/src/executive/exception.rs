@@ -275,9 +275,12 @@ impl Kernel<'_> {
 
 /// `NtContinue(context, test alert)`: goes on with the registers of a context.
 fn nt_continue(call: &mut Call<'_>) -> Answer {
-    let at = call.ptr(0);
+    let (at, test_alert) = (call.ptr(0), call.u32(1) & 0xff);
     load_context(call, at)?;
     call.registers_loaded();
+    if test_alert != 0 {
+        call.want_apcs();
+    }
     Ok(0)
 }
 

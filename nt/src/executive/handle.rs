@@ -1,5 +1,6 @@
 //! Handles: numbers that a process has for objects, with the access it was given.
 
+use super::thread::Timer;
 use crate::host::{Console, FileAccess, HostFile};
 use crate::path::GuestPath;
 use vadose_facts::ntdef::{Bitness, NtStatus};
@@ -28,6 +29,8 @@ pub enum Object {
     Mutex(Mutex),
     /// A semaphore.
     Semaphore(Semaphore),
+    /// A waitable timer.
+    Timer(Timer),
     /// A search for file names under way.
     Search(Search),
     /// A heap or another object that has no waitable state.
@@ -49,6 +52,10 @@ pub struct OpenFile {
     pub delete_on_close: bool,
 }
 
+/// An object, whatever handles it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(usize);
+
 /// An event's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -65,6 +72,8 @@ pub struct Mutex {
     pub owner: Option<u32>,
     /// How often the owner has taken it.
     pub depth: u32,
+    /// Whether its last owner ended without leaving it.
+    pub abandoned: bool,
 }
 
 /// A semaphore's state.
@@ -102,12 +111,36 @@ struct Entry {
     inherit: bool,
 }
 
-/// An object, how many handles it has, and the name it can be opened by.
+/// An object, how many handles it has and who else needs it, and the name it can be opened by.
 #[derive(Clone, Debug)]
 struct Shared {
     object: Object,
     handles: usize,
+    /// Waits for it, and a thread that lives.
+    holds: usize,
     name: Option<String>,
+}
+
+impl Object {
+    /// What it is, for people: an object has no address that they could know it by, but it may have a name.
+    pub(crate) fn in_words(&self, name: Option<&str>) -> String {
+        let what = match self {
+            Self::Process => "the end of its own process",
+            Self::Thread(tid) => return format!("the end of thread {tid:#x}"),
+            Self::Console(_) => "a console stream",
+            Self::File(_) => "a file",
+            Self::Event(_) => "an event",
+            Self::Mutex(Mutex { owner: Some(tid), .. }) => {
+                let named = name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
+                return format!("a mutex{named} of thread {tid:#x}");
+            }
+            Self::Mutex(_) => "a mutex",
+            Self::Semaphore(_) => "a semaphore",
+            Self::Timer(_) => "a timer",
+            Self::Search(_) | Self::Other => "an object",
+        };
+        name.map_or_else(|| what.to_owned(), |name| format!("{what} \"{name}\""))
+    }
 }
 
 impl Handle {
@@ -164,40 +197,84 @@ impl HandleTable {
         access: u32,
         name: Option<String>,
     ) -> Result<Handle, NtStatus> {
-        let shared = Some(Shared { object, handles: 0, name });
-        let index = match self.free_objects.pop() {
-            Some(index) => {
-                self.objects[index] = shared;
-                index
-            }
-            None => {
-                self.objects.push(shared);
-                self.objects.len() - 1
-            }
-        };
-        let handle = self.refer(index, access);
+        let index = self.place(Shared { object, handles: 0, holds: 0, name });
+        let handle = self.refer(ObjectId(index), access);
         if handle.is_err() {
             self.drop_object(index);
         }
         handle
     }
 
-    /// A further handle for the object of a handle; pseudo handles become real ones.
+    /// Makes an object that has no handle yet; whoever makes it holds it.
+    pub(crate) fn create(&mut self, object: Object) -> ObjectId {
+        ObjectId(self.place(Shared { object, handles: 0, holds: 1, name: None }))
+    }
+
+    fn place(&mut self, shared: Shared) -> usize {
+        match self.free_objects.pop() {
+            Some(index) => {
+                self.objects[index] = Some(shared);
+                index
+            }
+            None => {
+                self.objects.push(Some(shared));
+                self.objects.len() - 1
+            }
+        }
+    }
+
+    /// The object of a real handle.
     ///
     /// # Errors
     ///
-    /// `INVALID_HANDLE`; `INSUFFICIENT_RESOURCES` when the table is full.
-    pub fn duplicate(&mut self, handle: Handle, access: u32) -> Result<Handle, NtStatus> {
-        match handle {
-            Handle::CURRENT_PROCESS | Handle::CURRENT_THREAD => {
-                let object = self.get(handle)?.clone();
-                self.insert(object, access)
-            }
-            handle => {
-                let object = self.entry(handle)?.object;
-                self.refer(object, access)
-            }
-        }
+    /// `INVALID_HANDLE`.
+    pub fn object_id(&self, handle: Handle) -> Result<ObjectId, NtStatus> {
+        self.entry(handle).map(|entry| ObjectId(entry.object))
+    }
+
+    /// An object by id: ids that are kept are held.
+    pub(crate) fn object(&self, id: ObjectId) -> &Object {
+        &self.known(id).object
+    }
+
+    /// The same, to change it.
+    pub(crate) fn object_mut(&mut self, id: ObjectId) -> &mut Object {
+        &mut self.known_mut(id).object
+    }
+
+    /// The name it can be opened by.
+    pub(crate) fn name_of(&self, id: ObjectId) -> Option<&str> {
+        self.known(id).name.as_deref()
+    }
+
+    /// Every object.
+    pub(crate) fn objects_mut(&mut self) -> impl Iterator<Item = (ObjectId, &mut Object)> {
+        let objects = self.objects.iter_mut().enumerate();
+        objects.filter_map(|(index, shared)| Some((ObjectId(index), &mut shared.as_mut()?.object)))
+    }
+
+    /// Keeps an object alive without a handle.
+    pub(crate) fn hold(&mut self, id: ObjectId) {
+        self.known_mut(id).holds += 1;
+    }
+
+    /// Takes a hold back; gives the object back if nothing else needs it.
+    pub(crate) fn release(&mut self, id: ObjectId) -> Option<Object> {
+        self.known_mut(id).holds -= 1;
+        self.drop_unneeded(id)
+    }
+
+    fn drop_unneeded(&mut self, id: ObjectId) -> Option<Object> {
+        let shared = self.known(id);
+        if shared.handles == 0 && shared.holds == 0 { self.drop_object(id.0) } else { None }
+    }
+
+    fn known(&self, id: ObjectId) -> &Shared {
+        self.objects[id.0].as_ref().expect("an object lives while it is needed")
+    }
+
+    fn known_mut(&mut self, id: ObjectId) -> &mut Shared {
+        self.objects[id.0].as_mut().expect("an object lives while it is needed")
     }
 
     /// A handle for the object of that name, `None` if there is none.
@@ -207,9 +284,11 @@ impl HandleTable {
     /// `INSUFFICIENT_RESOURCES` when the table is full.
     pub fn open(&mut self, name: &str, access: u32) -> Result<Option<Handle>, NtStatus> {
         let named = |shared: &Option<Shared>| {
-            shared.as_ref().is_some_and(|shared| shared.name.as_deref() == Some(name))
+            let shared = shared.as_ref().filter(|shared| shared.handles > 0);
+            shared.is_some_and(|shared| shared.name.as_deref() == Some(name))
         };
-        self.objects.iter().position(named).map(|index| self.refer(index, access)).transpose()
+        let found = self.objects.iter().position(named);
+        found.map(|index| self.refer(ObjectId(index), access)).transpose()
     }
 
     /// Whether two handles name one object.
@@ -227,8 +306,13 @@ impl HandleTable {
         }
     }
 
-    fn refer(&mut self, object: usize, access: u32) -> Result<Handle, NtStatus> {
-        let entry = Some(Entry { object, access, inherit: false });
+    /// A further handle for an object.
+    ///
+    /// # Errors
+    ///
+    /// `INSUFFICIENT_RESOURCES` when the table is full.
+    pub fn refer(&mut self, object: ObjectId, access: u32) -> Result<Handle, NtStatus> {
+        let entry = Some(Entry { object: object.0, access, inherit: false });
         let free = self.entries.iter().position(Option::is_none);
         let index = match free {
             Some(index) => {
@@ -241,7 +325,7 @@ impl HandleTable {
             }
             None => return Err(NtStatus::INSUFFICIENT_RESOURCES),
         };
-        self.objects[object].as_mut().expect("handles name objects that exist").handles += 1;
+        self.known_mut(object).handles += 1;
         Ok(Handle((index as i64 + 1) * 4))
     }
 
@@ -303,7 +387,7 @@ impl HandleTable {
         entry.map(|entry| &mut entry.inherit).ok_or(NtStatus::INVALID_HANDLE)
     }
 
-    /// Closes a handle; gives the object back if that was its last one.
+    /// Closes a handle; gives the object back if nothing needs it any more.
     ///
     /// # Errors
     ///
@@ -311,9 +395,9 @@ impl HandleTable {
     pub fn remove(&mut self, handle: Handle) -> Result<Option<Object>, NtStatus> {
         let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
         let entry = self.entries.get_mut(index).and_then(Option::take).ok_or(NtStatus::INVALID_HANDLE)?;
-        let shared = self.objects[entry.object].as_mut().expect("handles name objects that exist");
-        shared.handles -= 1;
-        Ok(if shared.handles == 0 { self.drop_object(entry.object) } else { None })
+        let id = ObjectId(entry.object);
+        self.known_mut(id).handles -= 1;
+        Ok(self.drop_unneeded(id))
     }
 
     /// Checks that a handle is the current process with an access right (SPEC A13, C27, D19).
@@ -331,6 +415,7 @@ impl HandleTable {
             | Object::Event(_)
             | Object::Mutex(_)
             | Object::Semaphore(_)
+            | Object::Timer(_)
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }
@@ -365,7 +450,8 @@ mod tests {
         let mut table = HandleTable::default();
         let event = Object::Event(Event { signalled: false, manual_reset: true });
         let first = table.insert_named(event.clone(), 1, Some("gate".to_owned())).expect("room");
-        let second = table.duplicate(first, 2).expect("room");
+        let id = table.object_id(first).expect("open");
+        let second = table.refer(id, 2).expect("room");
         let third = table.open("gate", 3).expect("room").expect("an object of that name");
         assert_eq!([first, second, third].map(|h| table.access(h)), [Ok(1), Ok(2), Ok(3)]);
         let set = Object::Event(Event { signalled: true, manual_reset: true });
@@ -375,9 +461,20 @@ mod tests {
         assert_eq!(table.remove(third), Ok(None));
         assert_eq!(table.remove(second), Ok(Some(set)));
         assert_eq!(table.open("gate", 0), Ok(None));
-        let real = table.duplicate(Handle::CURRENT_PROCESS, 0x8).expect("room");
-        assert_eq!(table.get(real), Ok(&Object::Process));
-        assert_eq!(table.duplicate(second, 0), Err(NtStatus::INVALID_HANDLE));
+        assert_eq!(table.object_id(second), Err(NtStatus::INVALID_HANDLE));
+    }
+
+    #[test]
+    fn an_object_that_is_held_outlives_its_handles_but_not_its_name() {
+        let mut table = HandleTable::default();
+        let event = Object::Event(Event { signalled: false, manual_reset: true });
+        let handle = table.insert_named(event.clone(), 1, Some("gate".to_owned())).expect("room");
+        let id = table.object_id(handle).expect("open");
+        table.hold(id);
+        assert_eq!(table.remove(handle), Ok(None));
+        assert_eq!(table.open("gate", 0), Ok(None));
+        assert_eq!(table.object(id), &event);
+        assert_eq!(table.release(id), Some(event));
     }
 
     /// SPEC A13: NULL and stale handles, other objects, missing rights.

@@ -93,6 +93,11 @@ impl Initialisers {
         self.failed.take()
     }
 
+    /// Whether a batch is open or a call has not returned: the thread is in the loader.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.batches.is_empty() || !self.running.is_empty()
+    }
+
     /// Forgets every call that was not handed out.
     pub fn clear(&mut self) {
         self.batches.clear();

@@ -96,6 +96,7 @@ impl Kernel<'_> {
             | Object::Event(_)
             | Object::Mutex(_)
             | Object::Semaphore(_)
+            | Object::Timer(_)
             | Object::Search(_)
             | Object::Other => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
         };

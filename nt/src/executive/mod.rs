@@ -10,20 +10,25 @@ mod memory;
 mod memory_ex;
 mod process;
 mod services;
+mod thread;
 
 pub(crate) use context::to_bytes as context_bytes;
 pub(crate) use exception::{NONCONTINUABLE, RECORD_ABOVE_CONTEXT, VectoredList};
 pub use files::ImageFiles;
-pub use handle::{Event, Handle, HandleTable, Mutex, Object, OpenFile, Search, Semaphore};
-pub(crate) use initialisers::Initialisers;
+pub use handle::{Event, Handle, HandleTable, Mutex, Object, ObjectId, OpenFile, Search, Semaphore};
 pub use io::Place;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, basic_information_size};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
-pub(crate) use process::Pool;
 pub use process::{
-    Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, RegionUse, Thread, TlsTemplate,
+    Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, RegionUse, TlsTemplate,
     processor_features,
 };
+pub(crate) use process::{Entries, Pool, ThreadCalls};
+pub(crate) use thread::{
+    Alertable, Apc, NewThread, Resumed, Scheduler, StackSizes, Suspended, THREAD_SET_CONTEXT, Timeout,
+    WaitMode, end_thread, native_timeout, read_handles,
+};
+pub use thread::{Stuck, Thread, ThreadState, ThreadTable, Timer, Turn};
 
 use crate::service::Export;
 
@@ -32,6 +37,8 @@ pub(crate) const TABLES: &[&[Export]] = &[
     memory::EXPORTS,
     memory_ex::EXPORTS,
     services::EXPORTS,
+    thread::EXPORTS,
+    thread::APC_EXPORTS,
     io::EXPORTS,
     exception::EXPORTS,
     crate::builtin::NTDLL_CODE,

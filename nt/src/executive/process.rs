@@ -1,8 +1,8 @@
 //! A process and its threads as the kernel keeps them.
 
 use super::exception::VectoredHandlers;
-use super::handle::HandleTable;
-use super::initialisers::Initialisers;
+use super::handle::{HandleTable, ObjectId};
+use super::thread::Stuck;
 use crate::path::GuestPath;
 use crate::win32::Win32State;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ pub struct Process {
     pub pid: u32,
     /// Its handles.
     pub handles: HandleTable,
-    /// Its threads. One so far.
-    pub threads: Vec<Thread>,
+    /// Its own object.
+    pub(crate) object: ObjectId,
     /// The program's path.
     pub image_path: GuestPath,
     /// The command line.
@@ -41,12 +41,16 @@ pub struct Process {
     pub uses: Vec<(VirtAddr, RegionUse)>,
     /// Functions that were imported and that no DLL has, by stub number.
     pub missing: Vec<Missing>,
-    /// Initialisers and terminators that guest code has yet to call.
-    pub initialisers: Initialisers,
     /// `KiUserExceptionDispatcher` in ntdll, once it is loaded.
     pub dispatcher: Option<VirtAddr>,
+    /// Where else the kernel enters the guest.
+    pub(crate) entries: Entries,
     /// TLS modules so far: the next TLS index.
     pub tls_modules: Vec<TlsTemplate>,
+    /// Static TLS areas of threads that have ended, with their sizes in bytes.
+    pub(crate) spare_tls: Vec<(u64, u64)>,
+    /// Places of environment blocks that are free to be used again, where they have places of their own.
+    pub(crate) spare_tebs: Vec<VirtAddr>,
     /// Room for small structures that the loader makes in the guest.
     pub(crate) pool: Pool,
     /// Vectored exception and continue handlers.
@@ -61,15 +65,17 @@ pub struct Process {
     pub win32: Win32State,
 }
 
-/// A thread.
-#[derive(Clone, Debug)]
-pub struct Thread {
-    /// The number that programs know it by.
-    pub tid: u32,
-    /// Its environment block.
-    pub teb: VirtAddr,
-    /// Its array of static TLS blocks, and how many entries the array has.
-    pub tls_array: VirtAddr,
+/// Functions of the built-in DLLs that the kernel enters by address.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Entries {
+    /// `RtlUserThreadStart` in ntdll.
+    pub(crate) thread_start: VirtAddr,
+    /// `BaseThreadInitThunk` in kernel32.
+    pub(crate) thread_thunk: VirtAddr,
+    /// `KiUserApcDispatcher` in ntdll.
+    pub(crate) apc_dispatcher: VirtAddr,
+    /// `RtlDispatchAPC` in ntdll.
+    pub(crate) apc_thunk: VirtAddr,
 }
 
 /// A loaded image.
@@ -95,8 +101,19 @@ pub struct Module {
     pub references: u32,
     /// Whether it stays as long as the process: it was there when the process started.
     pub pinned: bool,
+    /// Whether its entry point is told of threads.
+    pub(crate) thread_calls: ThreadCalls,
     /// Its entry in the loader's lists.
     pub loader_entry: VirtAddr,
+}
+
+/// Whether a module's entry point is told that threads start and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ThreadCalls {
+    /// It is.
+    Made,
+    /// It asked not to be (`DisableThreadLibraryCalls`).
+    Disabled,
 }
 
 /// Where a module comes from.
@@ -184,6 +201,8 @@ pub enum Ending {
     Crash(Crash),
     /// At a call of a function that no DLL has.
     MissingFunction(Missing),
+    /// In a wait of all its threads that nothing can end.
+    Deadlock(Vec<Stuck>),
 }
 
 /// An exception that nobody handled.
@@ -198,11 +217,6 @@ pub struct Crash {
 }
 
 impl Process {
-    /// The running thread, once it is made.
-    pub fn current_thread(&self) -> Option<&Thread> {
-        self.threads.first()
-    }
-
     /// The module that holds an address.
     pub fn module_at(&self, address: VirtAddr) -> Option<&Module> {
         self.modules.iter().find(|m| address.bytes_above(m.base).is_some_and(|offset| offset < m.size))
@@ -235,6 +249,7 @@ impl Ending {
             Self::Exit(code) => *code,
             Self::Crash(crash) => crash.status.raw(),
             Self::MissingFunction(_) => NtStatus::ENTRYPOINT_NOT_FOUND.raw(),
+            Self::Deadlock(_) => NtStatus::POSSIBLE_DEADLOCK.raw(),
         }
     }
 }

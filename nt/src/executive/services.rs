@@ -13,7 +13,6 @@ const PROCESS_TERMINATE: u32 = 0x1;
 /// Native services, and those that guest code of the built-in DLLs calls.
 pub(crate) const EXPORTS: &[Export] = &[
     Export::native("NtTerminateProcess", &[Word, U32], nt_terminate_process),
-    Export::native("NtTerminateThread", &[Word, U32], nt_terminate_thread),
     Export::native("NtClose", &[Word], nt_close),
     Export::native("VdsNextInitialiser", &[Word], next_initialiser).hidden(),
     Export::native("VdsInitialiserDone", &[U32], initialiser_done).hidden(),
@@ -23,22 +22,11 @@ pub(crate) const EXPORTS: &[Export] = &[
 /// `NtTerminateProcess(process, status)`: a null handle means the caller's own process (and ends other threads).
 fn nt_terminate_process(call: &mut Call<'_>) -> Answer {
     let (handle, status) = (call.handle(0), call.u32(1));
-    if handle != super::Handle::NULL {
-        call.require_process(handle, PROCESS_TERMINATE)?;
-        call.nt.end(Ending::Exit(status));
-        call.registers_loaded();
+    if handle == super::Handle::NULL {
+        call.end_other_threads(status);
+        return Ok(0);
     }
-    Ok(0)
-}
-
-/// `NtTerminateThread(thread, status)`: the last thread takes its process along.
-fn nt_terminate_thread(call: &mut Call<'_>) -> Answer {
-    let (handle, status) = (call.handle(0), call.u32(1));
-    if handle != super::Handle::NULL {
-        let Object::Thread(_) = call.nt.process().handles.get(handle)? else {
-            return Err(NtStatus::OBJECT_TYPE_MISMATCH.into());
-        };
-    }
+    call.require_process(handle, PROCESS_TERMINATE)?;
     call.nt.end(Ending::Exit(status));
     call.registers_loaded();
     Ok(0)
@@ -61,14 +49,33 @@ impl crate::Kernel<'_> {
         if handle == super::Handle::CURRENT_PROCESS || handle == super::Handle::CURRENT_THREAD {
             return Ok(());
         }
-        if let Some(Object::File(file)) = self.nt.process_mut().handles.remove(handle)? {
-            self.close_file(file.file);
-            if file.delete_on_close {
-                // The name may be gone already; closing works all the same.
-                let _gone = self.host.remove(&file.path, crate::FileKind::File);
-            }
+        let id = self.nt.process().handles.object_id(handle)?;
+        if let Some(object) = self.nt.process_mut().handles.remove(handle)? {
+            self.object_is_gone(id, object);
         }
         Ok(())
+    }
+
+    /// What goes with an object that nothing needs any more.
+    pub(crate) fn object_is_gone(&mut self, id: super::ObjectId, object: Object) {
+        match object {
+            Object::File(file) => {
+                self.close_file(file.file);
+                if file.delete_on_close {
+                    // The name may be gone already; closing works all the same.
+                    let _gone = self.host.remove(&file.path, crate::FileKind::File);
+                }
+            }
+            Object::Thread(tid) => self.nt.threads.remove(tid),
+            Object::Timer(_) => self.nt.scheduler.timer_is_gone(id),
+            Object::Process
+            | Object::Console(_)
+            | Object::Event(_)
+            | Object::Mutex(_)
+            | Object::Semaphore(_)
+            | Object::Search(_)
+            | Object::Other => {}
+        }
     }
 
     fn close_file(&mut self, file: Option<HostFile>) {
@@ -83,7 +90,7 @@ impl crate::Kernel<'_> {
     ///
     /// Before it is made: services are called by threads.
     pub fn thread(&self) -> &Thread {
-        self.nt.process().current_thread().expect("a thread called the service")
+        self.nt.threads.current().expect("a thread called the service")
     }
 }
 
@@ -91,9 +98,16 @@ impl crate::Kernel<'_> {
 /// 0 when there is none.
 fn next_initialiser(call: &mut Call<'_>) -> Answer {
     let to = call.ptr(0);
-    let Some(next) = call.nt.process().initialisers.peek() else {
-        let ended = call.nt.process_mut().initialisers.take_next();
+    if call.thread().attaching {
+        if call.loader_is_taken() {
+            return call.block_for_loader();
+        }
+        call.queue_thread_initialisers();
+    }
+    let Some(next) = call.thread().initialisers.peek() else {
+        let ended = call.nt.current_thread_mut().initialisers.take_next();
         debug_assert!(ended.is_none(), "nothing came since");
+        call.loader_changed();
         return Ok(0);
     };
     let width = call.pointer_bytes();
@@ -101,7 +115,7 @@ fn next_initialiser(call: &mut Call<'_>) -> Answer {
     call.write_word(to.offset(width), u64::from(next.reason))?;
     call.write_word(to.offset(2 * width), next.reserved)?;
     // It leaves the queue now: an initialiser may load a DLL, whose own are then the next.
-    call.nt.process_mut().initialisers.take_next();
+    call.nt.current_thread_mut().initialisers.take_next();
     Ok(next.function.raw())
 }
 
@@ -109,20 +123,21 @@ fn next_initialiser(call: &mut Call<'_>) -> Answer {
 fn initialiser_done(call: &mut Call<'_>) -> Answer {
     // A BOOL of a DLL entry point counts by its low byte: compilers return it in AL.
     let result = call.u32(0) & 0xff;
-    let Some(done) = call.nt.process_mut().initialisers.returned() else { return Ok(0) };
+    let Some(done) = call.nt.current_thread_mut().initialisers.returned() else { return Ok(0) };
     let attaching = done.reason == 1 && done.must_succeed;
     match (attaching, result) {
         (false, _) => {}
         (true, 0) if done.reserved != 0 => call.nt.end(Ending::Exit(NtStatus::DLL_INIT_FAILED.raw())),
         (true, 0) => call.queue_terminators_after_refusal(done.module),
-        (true, _) => call.nt.process_mut().initialisers.agreed(done.module),
+        (true, _) => call.nt.current_thread_mut().initialisers.agreed(done.module),
     }
     Ok(0)
 }
 
 /// Guest code of `ExitProcess` asks to have the terminators queued: DLLs in reverse order, then the program's own TLS
-/// callbacks. The second call finds nothing to do.
+/// callbacks. Other threads end first, as in Windows. The second call finds nothing to do.
 fn begin_exit(call: &mut Call<'_>) -> Answer {
+    call.end_other_threads(0);
     call.queue_terminators();
     Ok(0)
 }

@@ -4,11 +4,11 @@ use super::error::LoadError;
 use super::pool::READ_WRITE;
 use super::start::StartOptions;
 use crate::claim::{BadPointer, UserPtr};
-use crate::executive::{Object, RegionUse, Thread};
+use crate::executive::{Object, RegionUse, StackSizes, Thread};
 use crate::host::Console;
 use crate::kernel::Kernel;
 use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, Bitness, NtStatus};
+use vadose_facts::ntdef::{AllocationType, Bitness, FreeType, NtStatus};
 use vadose_facts::pe::{PeImage, Reserve, Subsystem};
 use vadose_mm::AllocateRequest;
 
@@ -18,19 +18,28 @@ const CLASSIC_ENVIRONMENT: u64 = 0x7ffd_0000;
 const CLASSIC_PEB: u64 = 0x7ffd_f000;
 /// `PAGE_READWRITE | PAGE_GUARD`.
 const GUARD: u32 = READ_WRITE | 0x100;
-/// Stack and heap of a program whose header asks for none.
+/// Heap of a program whose header asks for none.
 const DEFAULT_RESERVE_BYTES: u64 = 1 << 20;
 /// The first process id after those of a freshly booted system.
 pub(super) const FIRST_PID: u32 = 0x5c8;
-/// The first thread's id.
-const FIRST_TID: u32 = 0x5cc;
 /// Access of console handles: `GENERIC_READ | GENERIC_WRITE` as a console grants them.
 const CONSOLE_ACCESS: u32 = 0x0012_019f;
 /// The pointers in the process parameters are pointers.
 const PARAMETERS_NORMALIZED: u32 = 1;
 
+/// A stack's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StackMemory {
+    /// Its lowest byte.
+    pub(crate) base: VirtAddr,
+    /// Its lowest committed byte that is not guarded.
+    pub(crate) limit: VirtAddr,
+    /// The first byte above it.
+    pub(crate) top: VirtAddr,
+}
+
 impl Kernel<'_> {
-    /// Places PEB and TEB (SPEC H8) and makes the thread.
+    /// Places PEB and TEB (SPEC H8) and makes the first thread.
     pub(super) fn make_environment_blocks(&mut self) -> Result<(), LoadError> {
         let memory = |status| LoadError::memory("PEB and TEB", status);
         let edition = self.nt.edition;
@@ -41,7 +50,11 @@ impl Kernel<'_> {
             self.private_memory_at(Some(base), GRANULARITY_BYTES, AllocationType::RESERVE).map_err(memory)?;
             self.private_memory_at(Some(pair), teb_bytes + PAGE_BYTES, AllocationType::COMMIT)
                 .map_err(memory)?;
-            self.nt.process_mut().uses.push((base, RegionUse::PebAndTeb));
+            let process = self.nt.process_mut();
+            process.uses.push((base, RegionUse::PebAndTeb));
+            // Later threads' blocks go below, the highest place first.
+            let places = (CLASSIC_ENVIRONMENT..pair.raw()).step_by(teb_bytes as usize);
+            process.spare_tebs = places.map(VirtAddr::new).collect();
             (VirtAddr::new(CLASSIC_PEB), pair)
         } else {
             let peb = self.private_memory(PAGE_BYTES, RegionUse::Peb).map_err(memory)?;
@@ -50,19 +63,32 @@ impl Kernel<'_> {
         };
         let process = self.nt.process_mut();
         process.peb = peb;
-        process.threads.push(Thread { tid: FIRST_TID, teb, tls_array: VirtAddr::new(0) });
+        let tid = self.nt.threads.next_tid();
+        let object = self.nt.process_mut().handles.create(Object::Thread(tid));
+        let mut thread = Thread::new(tid, object);
+        thread.teb = teb;
+        self.nt.threads.insert(thread);
         Ok(())
     }
 
-    /// Makes the stack (SPEC E16, E24): reserve rounded up to 64 KiB, commit at the top, a guard page below it.
-    pub(super) fn make_stack(&mut self, sizes: Reserve) -> Result<(), LoadError> {
+    /// Makes the first thread's stack and fills its environment block.
+    pub(super) fn make_stack(&mut self, header: Reserve) -> Result<(), LoadError> {
         let memory = |status| LoadError::memory("the stack", status);
-        let (reserve, commit) = stack_sizes(sizes).ok_or_else(|| memory(NtStatus::NO_MEMORY))?;
-        let base = self.private_memory_at(None, reserve, AllocationType::RESERVE).map_err(memory)?;
+        let wanted = StackSizes { reserve: header.reserve, commit: header.commit };
+        let sizes = wanted.round(wanted).ok_or_else(|| memory(NtStatus::NO_MEMORY))?;
+        let stack = self.make_stack_memory(sizes).map_err(memory)?;
+        let (tid, teb) = (self.thread().tid, self.thread().teb);
+        self.nt.current_thread_mut().stack = Some(stack.base);
+        self.write_teb(tid, teb, VirtAddr::new(0), stack).map_err(|bad| memory(bad.status))
+    }
+
+    /// Makes a stack (SPEC E16): one reservation, committed at the top, a guard page below that. Nothing is left of one
+    /// that fails.
+    pub(crate) fn make_stack_memory(&mut self, sizes: StackSizes) -> Result<StackMemory, NtStatus> {
+        let base = self.private_memory_at(None, sizes.reserve, AllocationType::RESERVE)?;
         self.nt.process_mut().uses.push((base, RegionUse::Stack));
-        let top = VirtAddr::new(base.raw() + reserve);
-        let limit = VirtAddr::new(top.raw() - commit);
-        self.private_memory_at(Some(limit), commit, AllocationType::COMMIT).map_err(memory)?;
+        let top = VirtAddr::new(base.raw() + sizes.reserve);
+        let limit = VirtAddr::new(top.raw() - sizes.commit);
         let guard = AllocateRequest {
             base: limit.checked_sub(PAGE_BYTES),
             size: PAGE_BYTES,
@@ -70,28 +96,63 @@ impl Kernel<'_> {
             kind: AllocationType::COMMIT,
             protection: GUARD,
         };
-        self.allocate(guard).map_err(memory)?;
-        self.write_teb(base, limit, top).map_err(|bad| memory(bad.status))
+        let committed = self
+            .private_memory_at(Some(limit), sizes.commit, AllocationType::COMMIT)
+            .and_then(|_| self.allocate(guard));
+        committed.inspect_err(|_| self.free_memory(base))?;
+        Ok(StackMemory { base, limit, top })
     }
 
-    fn write_teb(&mut self, base: VirtAddr, limit: VirtAddr, top: VirtAddr) -> Result<(), BadPointer> {
+    /// Makes a zeroed environment block for a further thread.
+    pub(crate) fn make_teb(&mut self) -> Result<VirtAddr, NtStatus> {
+        let bytes = u64::from(self.nt.layouts().teb.size);
+        let Some(place) = self.nt.process().spare_tebs.last().copied() else {
+            return self.private_memory(bytes, RegionUse::Teb).map(UserPtr::address);
+        };
+        self.private_memory_at(Some(place), bytes, AllocationType::COMMIT)?;
+        self.nt.process_mut().spare_tebs.pop();
+        Ok(place)
+    }
+
+    /// Gives a thread's environment block back.
+    pub(crate) fn free_teb(&mut self, teb: VirtAddr) {
+        let bytes = u64::from(self.nt.layouts().teb.size);
+        let classic = self.nt.process().use_of(VirtAddr::new(CLASSIC_ENVIRONMENT));
+        let has_place = (CLASSIC_ENVIRONMENT..CLASSIC_PEB).contains(&teb.raw());
+        if classic == Some(RegionUse::PebAndTeb) && has_place {
+            let _gone = self.free(teb, bytes, FreeType::DECOMMIT);
+            self.nt.process_mut().spare_tebs.push(teb);
+        } else {
+            self.free_memory(teb);
+        }
+    }
+
+    /// Fills a thread's environment block.
+    pub(crate) fn write_teb(
+        &mut self,
+        tid: u32,
+        teb: VirtAddr,
+        tls_array: VirtAddr,
+        stack: StackMemory,
+    ) -> Result<(), BadPointer> {
         let layout = self.nt.layouts().teb;
-        let (process_id, thread) = (self.nt.process().pid, self.thread().clone());
+        let process_id = self.nt.process().pid;
         let peb = self.nt.process().peb.raw();
-        let at = |offset: u32| UserPtr::new(thread.teb.raw()).offset(u64::from(offset));
+        let at = |offset: u32| UserPtr::new(teb.raw()).offset(u64::from(offset));
         let end_of_chain = match self.nt.edition.bitness {
             Bitness::Bits32 => u64::from(u32::MAX),
             Bitness::Bits64 => 0,
         };
         for (field, value) in [
             (layout.exception_list, end_of_chain),
-            (layout.stack_base, top.raw()),
-            (layout.stack_limit, limit.raw()),
-            (layout.self_pointer, thread.teb.raw()),
+            (layout.stack_base, stack.top.raw()),
+            (layout.stack_limit, stack.limit.raw()),
+            (layout.self_pointer, teb.raw()),
             (layout.process_id, u64::from(process_id)),
-            (layout.thread_id, u64::from(thread.tid)),
+            (layout.thread_id, u64::from(tid)),
+            (layout.tls_pointer, tls_array.raw()),
             (layout.peb, peb),
-            (layout.deallocation_stack, base.raw()),
+            (layout.deallocation_stack, stack.base.raw()),
         ] {
             self.write_word(at(field), value)?;
         }
@@ -233,34 +294,6 @@ impl Kernel<'_> {
     }
 }
 
-/// Reserve and commit of a stack in bytes (SPEC E24), with room for a guard page and the page below it that is never
-/// committed.
-fn stack_sizes(sizes: Reserve) -> Option<(u64, u64)> {
-    let wanted = if sizes.reserve == 0 { DEFAULT_RESERVE_BYTES } else { sizes.reserve };
-    let commit = sizes.commit.max(PAGE_BYTES).checked_next_multiple_of(PAGE_BYTES)?;
-    let reserve = if commit >= wanted { commit.checked_next_multiple_of(1 << 20)? } else { wanted };
-    let reserve = reserve.checked_next_multiple_of(GRANULARITY_BYTES)?;
-    Some((reserve, commit.min(reserve - 2 * PAGE_BYTES)))
-}
-
 fn subsystem_number(subsystem: Subsystem) -> u32 {
     u32::from(subsystem.raw())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// SPEC E24: commit up to a page, reserve up to 64 KiB, and reserve from a commit that is larger.
-    #[test]
-    fn stack_sizes_are_rounded_as_windows_rounds_them() {
-        let sizes = |reserve, commit| stack_sizes(Reserve { reserve, commit });
-        assert_eq!(sizes(0x3f_f000, 0x3f00), Some((0x40_0000, 0x4000)));
-        assert_eq!(sizes(0x10_0000, 0x1000), Some((0x10_0000, 0x1000)));
-        assert_eq!(sizes(0, 0), Some((0x10_0000, 0x1000)));
-        assert_eq!(sizes(0x10_0000, 0x11_0000), Some((0x20_0000, 0x11_0000)));
-        assert_eq!(sizes(0x1_0000, 0xf000), Some((0x1_0000, 0xe000)));
-        assert_eq!(sizes(u64::MAX, 0), None);
-        assert_eq!(sizes(0, u64::MAX), None);
-    }
 }

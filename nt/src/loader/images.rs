@@ -3,7 +3,7 @@
 use super::error::{LoadError, MissingDll};
 use super::start::Lenience;
 use crate::claim::UserPtr;
-use crate::executive::{Module, ModuleKind};
+use crate::executive::{Module, ModuleKind, ThreadCalls};
 use crate::host::{FileAccess, HostFile, Wish};
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
@@ -244,6 +244,7 @@ impl Kernel<'_> {
             kind: file.kind,
             references: 1,
             pinned: !self.nt.process().started,
+            thread_calls: ThreadCalls::Made,
             loader_entry: VirtAddr::new(0),
         };
         if moved && let Err(status) = self.relocate(base, &file.image) {

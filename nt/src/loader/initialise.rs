@@ -1,13 +1,15 @@
 //! Which functions of modules the guest calls when a process or a DLL starts and ends, and in which order.
 
 use super::error::LoadError;
-use crate::executive::{Initialiser, ModuleKind};
+use crate::executive::{Initialiser, ModuleKind, ThreadCalls};
 use crate::kernel::Kernel;
 use std::sync::Arc;
 use vadose_facts::addr::VirtAddr;
 
 const ATTACH: u32 = 1;
 const DETACH: u32 = 0;
+const THREAD_ATTACH: u32 = 2;
+const THREAD_DETACH: u32 = 3;
 
 impl Kernel<'_> {
     /// Completes the modules from index `first` on: list entries, static TLS, and their initialisers in the queue.
@@ -23,7 +25,7 @@ impl Kernel<'_> {
             files.extend((module.kind == ModuleKind::File).then_some(module.base));
         }
         // Only now that nothing can fail any more: a load that fails queues nothing.
-        let initialisers = &mut self.nt.process_mut().initialisers;
+        let initialisers = &mut self.nt.current_thread_mut().initialisers;
         initialisers.extend(calls);
         initialisers.brought(files);
         Ok(())
@@ -83,18 +85,18 @@ impl Kernel<'_> {
             return;
         }
         // What was still to be initialised is not terminated either.
-        self.nt.process_mut().initialisers.clear();
+        self.nt.current_thread_mut().initialisers.clear();
         self.queue_fiber_callbacks();
         for index in (0..self.nt.process().modules.len()).rev() {
             // A module whose tables the program has overwritten meanwhile is left alone.
             let Ok(calls) = self.initialisers_of(index, DETACH, 1) else { continue };
-            self.nt.process_mut().initialisers.extend(calls);
+            self.nt.current_thread_mut().initialisers.extend(calls);
         }
     }
 
     /// Queues the terminators of a module whose entry point refused, and of those that came with it and agreed.
     pub(crate) fn queue_terminators_after_refusal(&mut self, module: VirtAddr) {
-        for base in self.nt.process_mut().initialisers.refused(module) {
+        for base in self.nt.current_thread_mut().initialisers.refused(module) {
             let index = self.nt.process().modules.iter().position(|module| module.base == base);
             if let Some(index) = index {
                 self.queue_terminators_of(index);
@@ -105,7 +107,35 @@ impl Kernel<'_> {
     /// Queues the terminators of one module that is unloaded.
     pub(crate) fn queue_terminators_of(&mut self, index: usize) {
         if let Ok(calls) = self.initialisers_of(index, DETACH, 0) {
-            self.nt.process_mut().initialisers.extend(calls);
+            self.nt.current_thread_mut().initialisers.extend(calls);
+        }
+    }
+
+    /// Queues what a new thread calls first: DLLs in load order, then the program's TLS callbacks.
+    pub(crate) fn queue_thread_initialisers(&mut self) {
+        let thread = self.nt.current_thread_mut();
+        thread.attaching = false;
+        thread.initialisers.begin();
+        let modules = 1..self.nt.process().modules.len();
+        self.queue_thread_calls(modules.chain([0]), THREAD_ATTACH);
+    }
+
+    /// Queues what a thread calls last: its fiber-local callbacks, DLLs in reverse order, the program's TLS callbacks.
+    pub(crate) fn queue_thread_terminators(&mut self) {
+        self.nt.current_thread_mut().initialisers.begin();
+        self.queue_fiber_callbacks();
+        let modules = (0..self.nt.process().modules.len()).rev();
+        self.queue_thread_calls(modules, THREAD_DETACH);
+    }
+
+    fn queue_thread_calls(&mut self, modules: impl Iterator<Item = usize>, reason: u32) {
+        for index in modules {
+            if self.nt.process().modules[index].thread_calls == ThreadCalls::Disabled {
+                continue;
+            }
+            // A module whose tables the program has overwritten meanwhile is left alone.
+            let Ok(calls) = self.initialisers_of(index, reason, 0) else { continue };
+            self.nt.current_thread_mut().initialisers.extend(calls);
         }
     }
 }

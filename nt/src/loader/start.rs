@@ -3,12 +3,12 @@
 use super::blocks::FIRST_PID;
 use super::error::{LoadError, MissingDll};
 use super::exports::Wanted;
-use crate::executive::{HandleTable, Initialisers, Pool, Process};
+use crate::executive::{Entries, HandleTable, Object, Pool, Process, ThreadState};
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
 use vadose_cpu::Vcpu;
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::{Bitness, LargeAddressAware};
+use vadose_facts::ntdef::LargeAddressAware;
 use vadose_facts::pe::FileCharacteristics;
 
 /// What a process is started with.
@@ -44,9 +44,6 @@ pub struct Loaded {
     pub missing_dlls: Vec<MissingDll>,
 }
 
-/// Flags of a new thread: interrupts enabled, and the bit that is always set.
-const INITIAL_FLAGS: u64 = 0x202;
-
 impl Kernel<'_> {
     /// Makes the process: everything is in its place when this returns, and no instruction has run.
     ///
@@ -72,7 +69,13 @@ impl Kernel<'_> {
         self.bind_from(0, options.lenience)?;
         // Windows passes the initial context; any value but null says that the process starts.
         self.finish_modules(0, 1)?;
-        self.nt.process_mut().dispatcher = self.ntdll_export("KiUserExceptionDispatcher")?;
+        self.nt.process_mut().dispatcher = self.export_of("ntdll.dll", "KiUserExceptionDispatcher")?;
+        self.nt.process_mut().entries = Entries {
+            thread_start: self.known_export("ntdll.dll", "RtlUserThreadStart")?,
+            thread_thunk: self.known_export("kernel32.dll", "BaseThreadInitThunk")?,
+            apc_dispatcher: self.known_export("ntdll.dll", "KiUserApcDispatcher")?,
+            apc_thunk: self.known_export("ntdll.dll", "RtlDispatchAPC")?,
+        };
         self.nt.process_mut().started = true;
         Ok(Loaded { missing_dlls })
     }
@@ -91,47 +94,41 @@ impl Kernel<'_> {
         Ok(missing)
     }
 
-    fn ntdll_export(&mut self, name: &str) -> Result<Option<VirtAddr>, LoadError> {
-        let ntdll = self.loaded("ntdll.dll").expect("ntdll is always loaded");
-        self.resolve_export(ntdll, &Wanted::Name(name.as_bytes().to_vec()))
+    fn export_of(&mut self, dll: &str, name: &str) -> Result<Option<VirtAddr>, LoadError> {
+        let dll = self.loaded(dll).expect("it is always loaded");
+        self.resolve_export(dll, &Wanted::Name(name.as_bytes().to_vec()))
+    }
+
+    fn known_export(&mut self, dll: &str, name: &str) -> Result<VirtAddr, LoadError> {
+        Ok(self.export_of(dll, name)?.expect("our own DLL exports it"))
     }
 
     /// Loads the first thread's registers: it begins in ntdll, which calls initialisers and then the entry point.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError`] if ntdll cannot be read back.
-    pub fn enter(&mut self, cpu: &mut dyn Vcpu) -> Result<(), LoadError> {
-        let start = self.ntdll_export("RtlUserThreadStart")?.expect("our ntdll exports it");
+    pub fn enter(&mut self, cpu: &mut dyn Vcpu) {
         let process = self.nt.process();
         let program = process.program();
         let entry = program.base.raw() + u64::from(program.image.entry_rva());
-        let (peb, teb) = (process.peb.raw(), self.thread().teb);
-        let stack = self.thread_stack().expect("the TEB was just filled").top.raw();
-        let mut registers = cpu.registers();
-        registers.gpr = [0; 16];
-        let (entry_register, argument_register) = match self.nt.edition.bitness {
-            Bitness::Bits32 => (0, 3),
-            Bitness::Bits64 => (1, 2),
-        };
-        registers.gpr[entry_register] = entry;
-        registers.gpr[argument_register] = peb;
-        registers.gpr[4] = stack - 0x40;
-        registers.ip = start.raw();
-        registers.flags = INITIAL_FLAGS;
+        let peb = process.peb.raw();
+        let top = self.thread_stack().expect("the TEB was just filled").top;
+        let registers = self.first_registers(entry, peb, top, &cpu.registers());
+        let thread = self.nt.current_thread_mut();
+        (thread.state, thread.start_address) = (ThreadState::Running, entry);
+        let (tid, teb) = (thread.tid, thread.teb);
         cpu.set_teb(teb);
         cpu.set_registers(&registers);
-        Ok(())
+        self.nt.scheduler.begin(tid);
     }
 }
 
 fn new_process(id: vadose_mm::ProcessId, options: &StartOptions) -> Process {
     let nowhere = VirtAddr::new(0);
+    let mut handles = HandleTable::default();
+    let object = handles.create(Object::Process);
     Process {
         id,
         pid: FIRST_PID,
-        handles: HandleTable::default(),
-        threads: Vec::new(),
+        handles,
+        object,
         image_path: options.program.clone(),
         command_line: options.command_line.clone(),
         current_directory: options.current_directory.clone(),
@@ -142,8 +139,10 @@ fn new_process(id: vadose_mm::ProcessId, options: &StartOptions) -> Process {
         modules: Vec::new(),
         uses: Vec::new(),
         missing: Vec::new(),
-        initialisers: Initialisers::default(),
         dispatcher: None,
+        entries: Entries::default(),
+        spare_tls: Vec::new(),
+        spare_tebs: Vec::new(),
         tls_modules: Vec::new(),
         pool: Pool::default(),
         vectored: Default::default(),

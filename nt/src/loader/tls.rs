@@ -12,7 +12,7 @@ use vadose_facts::ntdef::NtStatus;
 const MAX_TLS_BYTES: u64 = 64 << 20;
 
 impl Kernel<'_> {
-    /// Gives indexes to the modules from index `first` on, and the thread its copies.
+    /// Gives indexes to the modules from index `first` on, and every thread its copies.
     pub(super) fn add_tls(&mut self, first: usize) -> Result<(), LoadError> {
         let before = self.nt.process().tls_modules.len();
         for index in first..self.nt.process().modules.len() {
@@ -20,7 +20,10 @@ impl Kernel<'_> {
         }
         let memory = |status| LoadError::memory("thread-local storage", status);
         if self.nt.process().tls_modules.len() > before {
-            self.fill_thread_tls(before).map_err(memory)?;
+            let living: Vec<u32> = self.nt.threads.living().map(|thread| thread.tid).collect();
+            for tid in living {
+                self.fill_thread_tls(tid, before).map_err(memory)?;
+            }
         }
         Ok(())
     }
@@ -41,12 +44,12 @@ impl Kernel<'_> {
         self.write_u32(at, number).map_err(|bad| LoadError::memory(path, bad.status))
     }
 
-    /// A new array for the thread, with the blocks it has and copies of the new templates.
-    fn fill_thread_tls(&mut self, have: usize) -> Result<(), NtStatus> {
+    /// A new array for a thread, with the blocks it has and copies of the new templates.
+    fn fill_thread_tls(&mut self, tid: u32, have: usize) -> Result<(), NtStatus> {
         let width = self.pointer_bytes();
         let templates = self.nt.process().tls_modules.clone();
         let array = self.pool(templates.len() as u64 * width)?;
-        let old = UserPtr::new(self.thread().tls_array.raw());
+        let old = UserPtr::new(self.nt.threads.known(tid).tls_array.raw());
         for (slot, template) in (0..).zip(&templates) {
             let offset = slot * width;
             let block = if (slot as usize) < have {
@@ -56,11 +59,42 @@ impl Kernel<'_> {
             };
             self.write_word(array.offset(offset), block).map_err(|bad| bad.status)?;
         }
-        let teb = UserPtr::new(self.thread().teb.raw());
-        let field = teb.offset(u64::from(self.nt.layouts().teb.tls_pointer));
+        let field = self.teb_field(tid, self.nt.layouts().teb.tls_pointer);
         self.write_word(field, array.raw()).map_err(|bad| bad.status)?;
-        self.nt.process_mut().threads[0].tls_array = VirtAddr::new(array.raw());
+        self.nt.threads.known(tid).tls_array = VirtAddr::new(array.raw());
         Ok(())
+    }
+
+    /// The static TLS of a new thread in one piece: the array, then its blocks. Answers its place and its bytes, `None` if
+    /// no module has a template. The areas of threads that have ended are used again.
+    pub(crate) fn make_tls_area(&mut self) -> Result<Option<(u64, u64)>, NtStatus> {
+        let width = self.pointer_bytes();
+        let templates = self.nt.process().tls_modules.clone();
+        if templates.is_empty() {
+            return Ok(None);
+        }
+        let block_bytes = |template: &TlsTemplate| (template.bytes + template.zero_fill).next_multiple_of(16);
+        let array_bytes = (templates.len() as u64 * width).next_multiple_of(16);
+        let bytes = array_bytes + templates.iter().map(block_bytes).sum::<u64>();
+        let at = self.take_tls_area(bytes)?;
+        let mut block = at.offset(array_bytes);
+        for (slot, template) in (0..).zip(&templates) {
+            let initial = self.read_vec(UserPtr::new(template.start.raw()), template.bytes);
+            let mut initial = initial.map_err(|bad| bad.status)?;
+            initial.resize((template.bytes + template.zero_fill) as usize, 0);
+            self.write(block, &initial).map_err(|bad| bad.status)?;
+            self.write_word(at.offset(slot * width), block.raw()).map_err(|bad| bad.status)?;
+            block = block.offset(block_bytes(template));
+        }
+        Ok(Some((at.raw(), bytes)))
+    }
+
+    fn take_tls_area(&mut self, bytes: u64) -> Result<UserPtr, NtStatus> {
+        let spare = &mut self.nt.process_mut().spare_tls;
+        match spare.iter().position(|(_, size)| *size == bytes) {
+            Some(index) => Ok(UserPtr::new(spare.swap_remove(index).0)),
+            None => self.pool(bytes),
+        }
     }
 
     fn tls_block(&mut self, template: TlsTemplate) -> Result<UserPtr, NtStatus> {

@@ -6,11 +6,11 @@ use crate::claim::{BadPointer, UserPtr};
 use crate::executive::Handle;
 use crate::kernel::Kernel;
 use std::ops::{Deref, DerefMut};
-use vadose_cpu::Vcpu;
+use vadose_cpu::{Registers, Vcpu};
 use vadose_facts::ntdef::{Bitness, NtStatus, Win32Error};
 
 /// Bytes of `syscall` and of `int 2e`.
-const SYSTEM_CALL_BYTES: u64 = 2;
+pub(crate) const SYSTEM_CALL_BYTES: u64 = 2;
 /// Arguments that a service takes at most.
 const MAX_SLOTS: usize = 24;
 
@@ -35,6 +35,8 @@ pub(super) enum Next {
     Return,
     /// The handler loaded the registers itself; nothing is stored.
     Loaded,
+    /// The thread is off the processor; its registers are saved.
+    Parked,
 }
 
 /// One call. Derefs to [`Kernel`], whose methods read and write guest memory.
@@ -223,6 +225,11 @@ impl<'a> Call<'a> {
         self.next = Next::Loaded;
     }
 
+    /// Says that the thread no longer runs: it waits, or has ended.
+    pub(crate) fn registers_parked(&mut self) {
+        self.next = Next::Parked;
+    }
+
     /// The address that the call returns to.
     ///
     /// # Errors
@@ -237,8 +244,19 @@ impl<'a> Call<'a> {
     pub(crate) fn serve(mut self) {
         let answer = (self.service.handler)(&mut self);
         match self.next {
-            Next::Return => self.finish(answer),
-            Next::Loaded => {}
+            Next::Return => {
+                self.forget_retry();
+                self.finish(answer);
+            }
+            Next::Loaded => self.forget_retry(),
+            Next::Parked => {}
+        }
+    }
+
+    /// A call that blocked and ran again is over.
+    fn forget_retry(&mut self) {
+        if let Some(thread) = self.kernel.nt.threads.current_mut() {
+            thread.resumed = None;
         }
     }
 
@@ -274,6 +292,17 @@ impl<'a> Call<'a> {
 pub(crate) const AX: usize = 0;
 pub(crate) const DX: usize = 2;
 pub(crate) const SP: usize = 4;
+
+/// RAX, or EDX:EAX, of a thread that is not in the processor.
+pub(crate) fn set_result(registers: &mut Registers, bitness: Bitness, value: u64) {
+    match bitness {
+        Bitness::Bits64 => registers.gpr[AX] = value,
+        Bitness::Bits32 => {
+            registers.gpr[AX] = value & u64::from(u32::MAX);
+            registers.gpr[DX] = value >> 32;
+        }
+    }
+}
 
 /// RAX, or EDX:EAX.
 pub(crate) fn store_result(cpu: &mut dyn Vcpu, bitness: Bitness, value: u64) {

@@ -1,9 +1,9 @@
 //! Locks that live in guest memory: critical sections, slim locks, one-time initialisation, and linked lists.
 
-use super::sync::{deadlock, pass_time};
 use crate::UserPtr;
 use crate::builtin::Assembler;
 use crate::claim::BadPointer;
+use crate::executive::{Resumed, Timeout};
 use crate::service::{Answer, Arg, Call, CodeBody, Export};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{dword_ptr, eax, ebp, edx, esp, qword_ptr, r8, r9, rbx, rcx, rdi, rdx, rsi, rsp};
@@ -62,10 +62,13 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("ReleaseSRWLockExclusive", &[Word], release_exclusive).set("core-synch"),
     Export::library("ReleaseSRWLockShared", &[Word], release_shared).set("core-synch"),
     Export::library("InitializeConditionVariable", &[Word], clear_word).set("core-synch"),
-    Export::library("WakeConditionVariable", &[Word], wake).set("core-synch"),
-    Export::library("WakeAllConditionVariable", &[Word], wake).set("core-synch"),
-    Export::library("SleepConditionVariableCS", &[Word, Word, U32], sleep_condition).set("core-synch"),
-    Export::library("SleepConditionVariableSRW", &[Word, Word, U32, U32], sleep_condition).set("core-synch"),
+    Export::library("WakeConditionVariable", &[Word], wake_one).set("core-synch"),
+    Export::library("WakeAllConditionVariable", &[Word], wake_all).set("core-synch"),
+    Export::library("SleepConditionVariableCS", &[Word, Word, U32], sleep_section).set("core-synch"),
+    Export::library("SleepConditionVariableSRW", &[Word, Word, U32, U32], sleep_slim).set("core-synch"),
+    Export::library("WaitOnAddress", &[Word, Word, Word, U32], wait_on_address).set("core-synch"),
+    Export::library("WakeByAddressSingle", &[Word], wake_one).set("core-synch"),
+    Export::library("WakeByAddressAll", &[Word], wake_all).set("core-synch"),
     Export::library("InitOnceInitialize", &[Word], clear_word).set("core-synch"),
     Export::library("InitOnceBeginInitialize", &[Word, U32, Word, Word], once_begin).set("core-synch"),
     Export::library("InitOnceComplete", &[Word, U32, Word], once_complete).set("core-synch"),
@@ -94,28 +97,53 @@ fn initialize(call: &mut Call<'_>) -> Answer {
     Ok(1)
 }
 
-/// Takes a section that is free or the caller's own; whether it did.
+/// Takes a section that nobody is in or that is the caller's own; whether it did.
 fn take(call: &mut Call<'_>, at: UserPtr) -> Result<bool, BadPointer> {
     let fields = layout(call);
     let me = u64::from(call.thread().tid);
     let count = call.read_u32(at.offset(fields.lock_count))?;
     let owner = call.read_word(at.offset(fields.owner))?;
     let recursion = call.read_u32(at.offset(fields.recursion))?;
-    let depth = match (count, owner) {
-        (UNLOCKED, _) => 1,
-        (_, owner) if owner == me => recursion.wrapping_add(1),
+    let depth = match (owner, recursion) {
+        (owner, _) if owner == me => recursion.wrapping_add(1),
+        (0, 0) => 1,
+        (_, _) if count == UNLOCKED => 1,
         (_, _) => return Ok(false),
     };
-    let locked = if call.nt.edition.version.major >= 6 { LOCKED_SINCE_VISTA } else { depth.wrapping_sub(1) };
-    call.write_u32(at.offset(fields.lock_count), locked)?;
     call.write_u32(at.offset(fields.recursion), depth)?;
     call.write_word(at.offset(fields.owner), me)?;
+    count_lock(call, at, depth)?;
     Ok(true)
+}
+
+/// `LockCount` of a section that is held `depth` times: since Vista, bit 0 is clear when somebody is in, and each waiter
+/// takes 4 off; before, it is one less than all who hold or wait.
+fn count_lock(call: &mut Call<'_>, at: UserPtr, depth: u32) -> Result<(), BadPointer> {
+    let field = at.offset(layout(call).lock_count);
+    let waiters = call.nt.scheduler.waiters_at(at.raw()).count() as u32;
+    let count = match (call.nt.edition.version.major >= 6, depth) {
+        (true, 0) => UNLOCKED.wrapping_sub(4 * waiters),
+        (true, _) => LOCKED_SINCE_VISTA.wrapping_sub(4 * waiters),
+        (false, depth) => depth.wrapping_add(waiters).wrapping_sub(1),
+    };
+    call.write_u32(field, count)
 }
 
 fn enter(call: &mut Call<'_>) -> Answer {
     let at = call.ptr(0);
-    if take(call, at)? { Ok(0) } else { deadlock(call) }
+    if take(call, at)? {
+        return Ok(0);
+    }
+    wait_to_enter(call, at)
+}
+
+/// Waits until somebody leaves the section, and then tries again.
+fn wait_to_enter(call: &mut Call<'_>, at: UserPtr) -> Answer {
+    let fields = layout(call);
+    let recursion = call.read_u32(at.offset(fields.recursion))?;
+    let blocked = call.block_at(at.raw(), None);
+    count_lock(call, at, recursion)?;
+    blocked
 }
 
 fn try_enter(call: &mut Call<'_>) -> Answer {
@@ -123,18 +151,22 @@ fn try_enter(call: &mut Call<'_>) -> Answer {
     Ok(u64::from(take(call, at)?))
 }
 
-/// Who leaves is not checked, as in Windows.
 fn leave(call: &mut Call<'_>) -> Answer {
-    let (at, fields) = (call.ptr(0), layout(call));
+    let at = call.ptr(0);
+    leave_section(call, at)?;
+    Ok(0)
+}
+
+/// Who leaves is not checked, as in Windows. The last time out, whoever waits longest may try.
+fn leave_section(call: &mut Call<'_>, at: UserPtr) -> Result<(), BadPointer> {
+    let fields = layout(call);
     let depth = call.read_u32(at.offset(fields.recursion))?.wrapping_sub(1);
     call.write_u32(at.offset(fields.recursion), depth)?;
     if depth == 0 {
         call.write_word(at.offset(fields.owner), 0)?;
-        call.write_u32(at.offset(fields.lock_count), UNLOCKED)?;
-    } else if call.nt.edition.version.major < 6 {
-        call.write_u32(at.offset(fields.lock_count), depth.wrapping_sub(1))?;
+        call.wake_address(at.raw(), 1);
     }
-    Ok(0)
+    count_lock(call, at, depth)
 }
 
 fn delete(call: &mut Call<'_>) -> Answer {
@@ -156,8 +188,7 @@ fn clear_word(call: &mut Call<'_>) -> Answer {
 }
 
 /// Takes a slim lock for itself alone; whether it was free.
-fn take_exclusive(call: &mut Call<'_>) -> Result<bool, BadPointer> {
-    let at = call.ptr(0);
+fn take_exclusive(call: &mut Call<'_>, at: UserPtr) -> Result<bool, BadPointer> {
     let free = call.read_word(at)? == 0;
     if free {
         call.write_word(at, HELD)?;
@@ -165,12 +196,14 @@ fn take_exclusive(call: &mut Call<'_>) -> Result<bool, BadPointer> {
     Ok(free)
 }
 
-fn take_shared(call: &mut Call<'_>) -> Result<bool, BadPointer> {
-    let at = call.ptr(0);
+/// Takes a slim lock beside others that share it. Who comes new stands behind those who wait already, so that a stream of
+/// readers keeps no writer out.
+fn take_shared(call: &mut Call<'_>, at: UserPtr) -> Result<bool, BadPointer> {
     let value = call.read_word(at)?;
+    let others_wait = call.resumed().is_none() && call.nt.scheduler.waiters_at(at.raw()).next().is_some();
     let shared = match value {
         0 => HELD | ONE_SHARER,
-        value if value >= ONE_SHARER => value.wrapping_add(ONE_SHARER),
+        value if value >= ONE_SHARER && !others_wait => value.wrapping_add(ONE_SHARER),
         _ => return Ok(false),
     };
     call.write_word(at, shared)?;
@@ -178,55 +211,141 @@ fn take_shared(call: &mut Call<'_>) -> Result<bool, BadPointer> {
 }
 
 fn acquire_exclusive(call: &mut Call<'_>) -> Answer {
-    if take_exclusive(call)? { Ok(0) } else { deadlock(call) }
+    let at = call.ptr(0);
+    if take_exclusive(call, at)? { Ok(0) } else { call.block_at(at.raw(), None) }
 }
 
 fn acquire_shared(call: &mut Call<'_>) -> Answer {
-    if take_shared(call)? { Ok(0) } else { deadlock(call) }
+    let at = call.ptr(0);
+    if take_shared(call, at)? { Ok(0) } else { call.block_at(at.raw(), None) }
 }
 
 fn try_acquire_exclusive(call: &mut Call<'_>) -> Answer {
-    Ok(u64::from(take_exclusive(call)?))
+    let at = call.ptr(0);
+    Ok(u64::from(take_exclusive(call, at)?))
 }
 
 fn try_acquire_shared(call: &mut Call<'_>) -> Answer {
-    Ok(u64::from(take_shared(call)?))
+    let at = call.ptr(0);
+    Ok(u64::from(take_shared(call, at)?))
 }
 
 fn release_exclusive(call: &mut Call<'_>) -> Answer {
     let at = call.ptr(0);
-    if call.read_word(at)? & HELD == 0 {
-        super::heap::raise(call, NtStatus::RESOURCE_NOT_OWNED, 1);
-        return Ok(0);
-    }
-    call.write_word(at, 0)?;
-    Ok(0)
+    release_slim(call, at, Hold::Exclusive)
 }
 
 fn release_shared(call: &mut Call<'_>) -> Answer {
     let at = call.ptr(0);
+    release_slim(call, at, Hold::Shared)
+}
+
+/// How a slim lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    Exclusive,
+    Shared,
+}
+
+/// A lock that nobody holds raises. When it becomes free, all who wait may try: the first writer or all readers get it.
+fn release_slim(call: &mut Call<'_>, at: UserPtr, hold: Hold) -> Answer {
     let value = call.read_word(at)?;
     if value & HELD == 0 {
         super::heap::raise(call, NtStatus::RESOURCE_NOT_OWNED, 1);
         return Ok(0);
     }
-    let left = value.saturating_sub(ONE_SHARER);
-    call.write_word(at, if left >= ONE_SHARER { left } else { 0 })?;
+    let left = match hold {
+        Hold::Exclusive => 0,
+        Hold::Shared => value.saturating_sub(ONE_SHARER),
+    };
+    let left = if left >= ONE_SHARER { left } else { 0 };
+    call.write_word(at, left)?;
+    if left == 0 {
+        call.wake_address(at.raw(), usize::MAX);
+    }
     Ok(0)
 }
 
-/// Nobody sleeps on it.
-fn wake(_: &mut Call<'_>) -> Answer {
+fn wake_one(call: &mut Call<'_>) -> Answer {
+    let at = call.arg(0);
+    call.wake_address(at, 1);
     Ok(0)
 }
 
-/// `SleepConditionVariable*(variable, lock, milliseconds)`: nobody can wake the only thread.
-fn sleep_condition(call: &mut Call<'_>) -> Answer {
-    match call.u32(2) {
-        u32::MAX => deadlock(call),
-        milliseconds => {
-            pass_time(call, milliseconds);
-            Err(TIMEOUT.into())
+fn wake_all(call: &mut Call<'_>) -> Answer {
+    let at = call.arg(0);
+    call.wake_address(at, usize::MAX);
+    Ok(0)
+}
+
+/// `SleepConditionVariableCS(variable, section, milliseconds)`.
+fn sleep_section(call: &mut Call<'_>) -> Answer {
+    let (section, milliseconds) = (call.ptr(1), call.u32(2));
+    let Some(resumed) = call.resumed() else {
+        leave_section(call, section)?;
+        return sleep(call, milliseconds);
+    };
+    if take(call, section)? { slept(resumed.status) } else { wait_again(call, section, resumed) }
+}
+
+/// `CONDITION_VARIABLE_LOCKMODE_SHARED`.
+const SHARED_MODE: u32 = 1;
+
+/// `SleepConditionVariableSRW(variable, lock, milliseconds, flags)`.
+fn sleep_slim(call: &mut Call<'_>) -> Answer {
+    let (lock, milliseconds, flags) = (call.ptr(1), call.u32(2), call.u32(3));
+    if flags & !SHARED_MODE != 0 {
+        return Err(Win32Error::INVALID_PARAMETER.into());
+    }
+    let hold = if flags == SHARED_MODE { Hold::Shared } else { Hold::Exclusive };
+    let Some(resumed) = call.resumed() else {
+        if call.read_word(lock)? & HELD == 0 {
+            return release_slim(call, lock, hold);
+        }
+        release_slim(call, lock, hold)?;
+        return sleep(call, milliseconds);
+    };
+    let taken = match hold {
+        Hold::Exclusive => take_exclusive(call, lock)?,
+        Hold::Shared => take_shared(call, lock)?,
+    };
+    if taken { slept(resumed.status) } else { wait_again(call, lock, resumed) }
+}
+
+/// The lock is left: sleeps at the variable. A limit of 0 still gives the lock to others first.
+fn sleep(call: &mut Call<'_>, milliseconds: u32) -> Answer {
+    let now = call.nt.now;
+    let deadline = call.timeout_after(milliseconds).deadline(now);
+    let variable = call.arg(0);
+    call.block_at(variable, deadline)
+}
+
+/// The sleep is over; the lock has to be free before the caller goes on, however long that takes.
+fn wait_again(call: &mut Call<'_>, lock: UserPtr, resumed: Resumed) -> Answer {
+    call.block_resumed_at(lock.raw(), resumed)
+}
+
+fn slept(status: NtStatus) -> Answer {
+    if status == NtStatus::TIMEOUT { Err(TIMEOUT.into()) } else { Ok(1) }
+}
+
+/// `WaitOnAddress(*value, *unwanted, bytes, milliseconds)`: passes at once if the value is another already.
+fn wait_on_address(call: &mut Call<'_>) -> Answer {
+    let (at, unwanted_at, bytes, milliseconds) = (call.ptr(0), call.ptr(1), call.arg(2), call.u32(3));
+    if !matches!(bytes, 1 | 2 | 4 | 8) {
+        return Err(Win32Error::INVALID_PARAMETER.into());
+    }
+    if let Some(resumed) = call.resumed() {
+        return slept(resumed.status);
+    }
+    if call.read_number(at, bytes)? != call.read_number(unwanted_at, bytes)? {
+        return Ok(1);
+    }
+    match call.timeout_after(milliseconds) {
+        Timeout::Poll => Err(TIMEOUT.into()),
+        timeout => {
+            let now = call.nt.now;
+            call.block_at(at.raw(), timeout.deadline(now))
         }
     }
 }
@@ -251,7 +370,8 @@ fn once_begin(call: &mut Call<'_>) -> Answer {
             call.write_u32(pending_at, 1)?;
             Err(Win32Error::new(31).into())
         }
-        ONCE_PENDING => deadlock(call),
+        // Another thread is at it: its end decides.
+        ONCE_PENDING => call.block_at(at.raw(), None),
         _ => {
             let state = if flags & ASYNC != 0 { ONCE_PENDING_ASYNC } else { ONCE_PENDING };
             call.write_word(at, state)?;
@@ -277,6 +397,7 @@ fn once_complete(call: &mut Call<'_>) -> Answer {
         return Err(Win32Error::new(31).into());
     }
     call.write_word(at, if failed { 0 } else { context | ONCE_DONE })?;
+    call.wake_address(at.raw(), usize::MAX);
     Ok(1)
 }
 

@@ -207,6 +207,7 @@ impl Call<'_> {
             | Object::Event(_)
             | Object::Mutex(_)
             | Object::Semaphore(_)
+            | Object::Timer(_)
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }
@@ -349,6 +350,7 @@ fn flush_file_buffers(call: &mut Call<'_>) -> Answer {
         | Object::Event(_)
         | Object::Mutex(_)
         | Object::Semaphore(_)
+        | Object::Timer(_)
         | Object::Search(_) => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     }
     Ok(1)

@@ -45,9 +45,10 @@ fn duplicate_handle(call: &mut Call<'_>) -> Answer {
     }
     call.require_process(call.handle(0), PROCESS_DUP_HANDLE)?;
     call.require_process(call.handle(2), PROCESS_DUP_HANDLE)?;
+    let object = call.object_of(source)?;
     let handles = &mut call.nt.process_mut().handles;
     let access = if options & SAME_ACCESS != 0 { handles.access(source)? } else { wanted };
-    let target = handles.duplicate(source, access)?;
+    let target = handles.refer(object, access)?;
     *handles.inherit(target)? = inherit != 0;
     if options & CLOSE_SOURCE != 0 {
         call.close_handle(source)?;

@@ -29,7 +29,9 @@ mod string;
 mod sync;
 mod system;
 mod text;
+mod thread;
 mod time;
+mod timer;
 mod tls;
 mod unwind;
 
@@ -63,7 +65,9 @@ pub(crate) const TABLES: &[&[Export]] = &[
     string::EXPORTS,
     sync::EXPORTS,
     system::EXPORTS,
+    thread::EXPORTS,
     time::EXPORTS,
+    timer::EXPORTS,
     tls::EXPORTS,
     unwind::EXPORTS,
 ];

@@ -3,7 +3,7 @@
 use super::codepage::{ansi_to_text, text_to_ansi};
 use crate::UserPtr;
 use crate::builtin::call_then_initialise;
-use crate::executive::{Module, ModuleKind};
+use crate::executive::{Module, ModuleKind, ThreadCalls};
 use crate::loader::Wanted;
 use crate::service::{Answer, Arg, Call, CodeBody, Export, Failure};
 use vadose_facts::addr::VirtAddr;
@@ -245,7 +245,10 @@ fn load_library_w(call: &mut Call<'_>) -> Answer {
 
 /// Loads the DLL and queues its initialisers; the guest code around this calls them.
 fn load_library(call: &mut Call<'_>, width: Width) -> Answer {
-    call.nt.process_mut().initialisers.begin();
+    if call.loader_is_taken() {
+        return call.block_for_loader();
+    }
+    call.nt.current_thread_mut().initialisers.begin();
     let name_at = call.ptr(0);
     if name_at.is_null() {
         return Err(Win32Error::INVALID_PARAMETER.into());
@@ -269,7 +272,7 @@ fn load_library(call: &mut Call<'_>, width: Width) -> Answer {
 /// After the initialisers: the module, unless an entry point refused. Then all that came with it goes again.
 fn load_library_done(call: &mut Call<'_>) -> Answer {
     let module = call.arg(0);
-    let Some(failed) = call.nt.process_mut().initialisers.take_failed() else { return Ok(module) };
+    let Some(failed) = call.nt.current_thread_mut().initialisers.take_failed() else { return Ok(module) };
     for base in failed {
         let is_it = |module: &Module| module.base == base && !module.pinned;
         if let Some(index) = call.nt.process().modules.iter().position(is_it) {
@@ -281,7 +284,10 @@ fn load_library_done(call: &mut Call<'_>) -> Answer {
 
 /// Drops a reference; the last one of a DLL from a file queues its terminators. Answers the module.
 fn free_library(call: &mut Call<'_>) -> Answer {
-    call.nt.process_mut().initialisers.begin();
+    if call.loader_is_taken() {
+        return call.block_for_loader();
+    }
+    call.nt.current_thread_mut().initialisers.begin();
     let handle = call.arg(0);
     if handle == 0 {
         return Err(Win32Error::INVALID_HANDLE.into());
@@ -312,6 +318,7 @@ fn free_library_done(call: &mut Call<'_>) -> Answer {
 }
 
 fn disable_thread_library_calls(call: &mut Call<'_>) -> Answer {
-    module_by_handle(call, call.arg(0))?;
+    let index = module_by_handle(call, call.arg(0))?;
+    call.nt.process_mut().modules[index].thread_calls = ThreadCalls::Disabled;
     Ok(1)
 }

@@ -3,9 +3,9 @@
 use super::codepage::text_to_ansi;
 use crate::UserPtr;
 use crate::builtin::EXIT_PROCESS;
-use crate::executive::{Ending, Handle, Object};
+use crate::executive::{Ending, Handle};
 use crate::service::{Answer, Arg, Call, Export};
-use vadose_facts::ntdef::{Bitness, NtStatus};
+use vadose_facts::ntdef::Bitness;
 
 use Arg::{U32, Word};
 
@@ -24,7 +24,6 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("GetCurrentThread", &[], get_current_thread).set("core-processthreads"),
     Export::library("GetCurrentThreadId", &[], get_current_thread_id).set("core-processthreads"),
     Export::system("GetProcessId", &[Word], get_process_id).set("core-processthreads"),
-    Export::system("GetThreadId", &[Word], get_thread_id).set("core-processthreads"),
     Export::system("GetExitCodeProcess", &[Word, Word], get_exit_code_process).set("core-processthreads"),
     Export::library("GetCommandLineA", &[], get_command_line_a).set("core-processenvironment"),
     Export::library("GetCommandLineW", &[], get_command_line_w).set("core-processenvironment"),
@@ -68,15 +67,6 @@ fn get_current_thread_id(call: &mut Call<'_>) -> Answer {
 fn get_process_id(call: &mut Call<'_>) -> Answer {
     call.require_process(call.handle(0), 0)?;
     Ok(u64::from(call.nt.process().pid))
-}
-
-fn get_thread_id(call: &mut Call<'_>) -> Answer {
-    let handle = call.handle(0);
-    let Object::Thread(id) = *call.nt.process().handles.get(handle)? else {
-        return Err(NtStatus::OBJECT_TYPE_MISMATCH.into());
-    };
-    // The pseudo handle's thread is the caller.
-    Ok(u64::from(if id == 0 { call.thread().tid } else { id }))
 }
 
 /// Whoever asks is still running.

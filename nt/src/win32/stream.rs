@@ -61,6 +61,7 @@ fn get_file_type(call: &mut Call<'_>) -> Answer {
         | Object::Event(_)
         | Object::Mutex(_)
         | Object::Semaphore(_)
+        | Object::Timer(_)
         | Object::Search(_) => Err(NtStatus::INVALID_HANDLE.into()),
         Object::Other => Ok(TYPE_CHARACTER),
     }

@@ -1,33 +1,23 @@
-//! Events, mutexes, semaphores and waits, for a process of one thread: a wait either passes, or ends by time, or never.
+//! Events, mutexes, semaphores and waits.
 
-use super::heap::raise;
 use super::text::Width;
 use crate::UserPtr;
-use crate::executive::{Event, Handle, Mutex, Object, Semaphore};
-use crate::host::Moment;
+use crate::executive::{Alertable, Event, Handle, Mutex, Object, Semaphore, WaitMode, read_handles};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 
 use Arg::{U32, Word};
 
-/// `INFINITE`.
-const INFINITE: u32 = u32::MAX;
-/// `WAIT_TIMEOUT`.
-const TIMED_OUT: u64 = 258;
 /// `MAXIMUM_WAIT_OBJECTS`.
 const MAX_WAIT_OBJECTS: u32 = 64;
 /// Longest name of an object, in characters.
 const MAX_NAME: usize = 260;
-/// `SYNCHRONIZE`.
-const SYNCHRONIZE: u32 = 0x10_0000;
 /// `EVENT_MODIFY_STATE`, `SEMAPHORE_MODIFY_STATE`.
 const MODIFY_STATE: u32 = 0x2;
 /// `EVENT_ALL_ACCESS`, `SEMAPHORE_ALL_ACCESS`.
 const ALL_ACCESS: u32 = 0x1f_0003;
 /// `MUTEX_ALL_ACCESS`.
 const MUTEX_ALL_ACCESS: u32 = 0x1f_0001;
-/// An exception that cannot be continued from.
-const NONCONTINUABLE: u32 = 1;
 /// `ERROR_FILENAME_EXCED_RANGE`.
 const NAME_TOO_LONG: Win32Error = Win32Error::new(206);
 
@@ -41,7 +31,7 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("OpenEventW", &[U32, U32, Word], open_event_w).set("core-synch"),
     Export::system("SetEvent", &[Word], set_event).set("core-synch"),
     Export::system("ResetEvent", &[Word], reset_event).set("core-synch"),
-    Export::system("PulseEvent", &[Word], reset_event).only_in_kernel32(),
+    Export::system("PulseEvent", &[Word], pulse_event).only_in_kernel32(),
     Export::system("CreateMutexA", &[Word, U32, Word], create_mutex_a).set("core-synch"),
     Export::system("CreateMutexW", &[Word, U32, Word], create_mutex_w).set("core-synch"),
     Export::system("CreateMutexExA", &[Word, Word, U32, U32], create_mutex_ex_a).set("core-synch"),
@@ -78,13 +68,6 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("SwitchToThread", &[], switch_to_thread).set("core-processthreads"),
 ];
 
-/// Ends a wait that nothing can end: there is no second thread to do it. The exception is the one with which Windows
-/// gives up a critical section that nobody leaves.
-pub(super) fn deadlock(call: &mut Call<'_>) -> Answer {
-    raise(call, NtStatus::POSSIBLE_DEADLOCK, NONCONTINUABLE);
-    Ok(0)
-}
-
 /// The object's name: the session's and the system's names are the same here.
 fn object_name(call: &mut Call<'_>, at: UserPtr, width: Width) -> Result<Option<String>, Failure> {
     let Some(name) = call.optional_text(at, width)? else { return Ok(None) };
@@ -103,7 +86,13 @@ fn same_kind(a: &Object, b: &Object) -> bool {
 }
 
 /// Makes an object, or opens the one of that name; the last error tells which.
-fn create(call: &mut Call<'_>, object: Object, access: u32, name_at: UserPtr, width: Width) -> Answer {
+pub(super) fn create(
+    call: &mut Call<'_>,
+    object: Object,
+    access: u32,
+    name_at: UserPtr,
+    width: Width,
+) -> Answer {
     let name = object_name(call, name_at, width)?;
     if let Some(name) = &name
         && let Some(handle) = open_kind(call, name, access, &object)?
@@ -127,7 +116,7 @@ fn open_kind(call: &mut Call<'_>, name: &str, access: u32, like: &Object) -> Res
 }
 
 /// `Open*(access, inherit, name)`.
-fn open(call: &mut Call<'_>, like: &Object, width: Width) -> Answer {
+pub(super) fn open(call: &mut Call<'_>, like: &Object, width: Width) -> Answer {
     let (access, inherit, name_at) = (call.u32(0), call.u32(1), call.ptr(2));
     let name = object_name(call, name_at, width)?.ok_or(Failure::Error(Win32Error::INVALID_PARAMETER))?;
     let handle = open_kind(call, &name, access, like)?.ok_or(Failure::Error(Win32Error::FILE_NOT_FOUND))?;
@@ -135,7 +124,7 @@ fn open(call: &mut Call<'_>, like: &Object, width: Width) -> Answer {
     Ok(handle.raw())
 }
 
-/// Changes an object for which the handle has the right.
+/// Changes an object for which the handle has the right; waits that pass now go on.
 fn change<T>(
     call: &mut Call<'_>,
     handle: Handle,
@@ -146,11 +135,14 @@ fn change<T>(
     if handles.access(handle)? & right != right {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
-    Ok(apply(handles.get_mut(handle)?)?)
+    let id = handles.object_id(handle)?;
+    let value = apply(handles.object_mut(id))?;
+    call.object_signalled(id);
+    Ok(value)
 }
 
 const ANY_EVENT: Object = Object::Event(Event { signalled: false, manual_reset: false });
-const ANY_MUTEX: Object = Object::Mutex(Mutex { owner: None, depth: 0 });
+const ANY_MUTEX: Object = Object::Mutex(Mutex { owner: None, depth: 0, abandoned: false });
 const ANY_SEMAPHORE: Object = Object::Semaphore(Semaphore { count: 0, maximum: 0 });
 
 /// `CreateEvent(attributes, manual reset, initial state, name)`.
@@ -195,7 +187,12 @@ fn set_event(call: &mut Call<'_>) -> Answer {
     signal(call, true)
 }
 
-/// With nobody waiting, a pulse is a reset.
+/// Whoever waits now goes on, and nobody later.
+fn pulse_event(call: &mut Call<'_>) -> Answer {
+    signal(call, true)?;
+    signal(call, false)
+}
+
 fn reset_event(call: &mut Call<'_>) -> Answer {
     signal(call, false)
 }
@@ -213,7 +210,7 @@ fn signal(call: &mut Call<'_>, signalled: bool) -> Answer {
 
 fn new_mutex(call: &Call<'_>, owned: bool) -> Object {
     let owner = owned.then(|| call.thread().tid);
-    Object::Mutex(Mutex { owner, depth: u32::from(owned) })
+    Object::Mutex(Mutex { owner, depth: u32::from(owned), abandoned: false })
 }
 
 /// `CreateMutex(attributes, initial owner, name)`.
@@ -321,115 +318,33 @@ fn release(semaphore: &mut Semaphore, add: u32) -> Result<u32, NtStatus> {
     Ok(std::mem::replace(&mut semaphore.count, sum))
 }
 
-/// Whether a wait for the object passes now.
-fn is_signalled(object: &Object, me: u32) -> Result<bool, NtStatus> {
-    match object {
-        Object::Event(event) => Ok(event.signalled),
-        Object::Mutex(mutex) => Ok(mutex.owner.is_none_or(|owner| owner == me)),
-        Object::Semaphore(semaphore) => Ok(semaphore.count > 0),
-        // Whoever waits for itself waits for its own end.
-        Object::Process | Object::Thread(_) => Ok(false),
-        Object::Console(_) | Object::File(_) => Ok(true),
-        Object::Search(_) | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
-    }
-}
-
-/// What a wait that passes does to the object.
-fn acquire(object: &mut Object, me: u32) {
-    match object {
-        Object::Event(event) => event.signalled &= event.manual_reset,
-        Object::Semaphore(semaphore) => semaphore.count -= 1,
-        Object::Mutex(mutex) => {
-            mutex.owner = Some(me);
-            mutex.depth = mutex.depth.saturating_add(1);
-        }
-        Object::Process
-        | Object::Thread(_)
-        | Object::Console(_)
-        | Object::File(_)
-        | Object::Search(_)
-        | Object::Other => {}
-    }
-}
-
-fn ready(call: &Call<'_>, handle: Handle) -> Result<bool, Failure> {
-    let handles = &call.nt.process().handles;
-    let object = handles.get(handle)?;
-    if handles.access(handle)? & SYNCHRONIZE == 0 {
-        return Err(NtStatus::ACCESS_DENIED.into());
-    }
-    Ok(is_signalled(object, call.thread().tid)?)
-}
-
-fn take(call: &mut Call<'_>, handle: Handle) -> Result<(), Failure> {
-    let me = call.thread().tid;
-    match handle {
-        Handle::CURRENT_PROCESS | Handle::CURRENT_THREAD => {}
-        handle => acquire(call.nt.process_mut().handles.get_mut(handle)?, me),
-    }
-    Ok(())
-}
-
-/// Lets the time of a wait pass.
-pub(super) fn pass_time(call: &mut Call<'_>, milliseconds: u32) {
-    call.host.advance(u64::from(milliseconds) * Moment::PER_MILLISECOND);
-    call.update_clock();
-}
-
-/// `WaitForSingleObject(handle, milliseconds)`. APCs come with threads: alertable waits wait like the others.
+/// `WaitForSingleObject(handle, milliseconds)`, and `Ex` with alertable behind.
 fn wait_for_single_object(call: &mut Call<'_>) -> Answer {
     let (handle, milliseconds) = (call.handle(0), call.u32(1));
-    wait(call, handle, milliseconds)
+    let alertable = if call.argument_count() == 3 { call.u32(2) } else { 0 };
+    let timeout = call.timeout_after(milliseconds);
+    call.wait_for(&[handle], WaitMode::Any, Alertable::from_guest(alertable), timeout)
 }
 
-fn wait(call: &mut Call<'_>, handle: Handle, milliseconds: u32) -> Answer {
-    if ready(call, handle)? {
-        take(call, handle)?;
-        return Ok(0);
-    }
-    give_up(call, milliseconds)
-}
-
-fn give_up(call: &mut Call<'_>, milliseconds: u32) -> Answer {
-    if milliseconds == INFINITE {
-        return deadlock(call);
-    }
-    pass_time(call, milliseconds);
-    Ok(TIMED_OUT)
-}
-
-/// `WaitForMultipleObjects(count, *handles, all, milliseconds)`.
+/// `WaitForMultipleObjects(count, *handles, all, milliseconds)`, and `Ex` with alertable behind.
 fn wait_for_multiple_objects(call: &mut Call<'_>) -> Answer {
     let (count, at, all, milliseconds) = (call.u32(0), call.ptr(1), call.u32(2) != 0, call.u32(3));
+    let alertable = if call.argument_count() == 5 { call.u32(4) } else { 0 };
     if count == 0 || count > MAX_WAIT_OBJECTS {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
-    let (width, bitness) = (call.pointer_bytes(), call.nt.edition.bitness);
-    let mut handles = Vec::new();
-    for index in 0..u64::from(count) {
-        let raw = call.read_word(at.offset(index * width))?;
-        handles.push(Handle::from_guest(raw, bitness));
-    }
-    let states = handles.iter().map(|handle| ready(call, *handle)).collect::<Result<Vec<bool>, Failure>>()?;
-    if all && states.iter().all(|ready| *ready) {
-        for handle in handles {
-            take(call, handle)?;
-        }
-        return Ok(0);
-    }
-    match states.iter().position(|ready| *ready) {
-        Some(first) if !all => {
-            take(call, handles[first])?;
-            Ok(first as u64)
-        }
-        Some(_) | None => give_up(call, milliseconds),
-    }
+    let handles = read_handles(call, count, at)?;
+    let mode = if all { WaitMode::All } else { WaitMode::Any };
+    let timeout = call.timeout_after(milliseconds);
+    call.wait_for(&handles, mode, Alertable::from_guest(alertable), timeout)
 }
 
 /// `SignalObjectAndWait(signal, wait, milliseconds, alertable)`.
 fn signal_object_and_wait(call: &mut Call<'_>) -> Answer {
-    let (signalled, waited, milliseconds, me) =
-        (call.handle(0), call.handle(1), call.u32(2), call.thread().tid);
+    let (signalled, waited, milliseconds, alertable) =
+        (call.handle(0), call.handle(1), call.u32(2), call.u32(3));
+    let me = call.thread().tid;
+    call.waitable(waited)?;
     change(call, signalled, 0, |object| match object {
         Object::Event(event) => {
             event.signalled = true;
@@ -439,22 +354,24 @@ fn signal_object_and_wait(call: &mut Call<'_>) -> Answer {
         Object::Semaphore(semaphore) => release(semaphore, 1).map(|_| ()),
         _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH),
     })?;
-    wait(call, waited, milliseconds)
+    let timeout = call.timeout_after(milliseconds);
+    call.wait_for(&[waited], WaitMode::Any, Alertable::from_guest(alertable), timeout)
 }
 
-/// `Sleep(milliseconds)`: virtual time passes.
+/// `Sleep(milliseconds)`, and `Ex` with alertable behind: virtual time passes.
 fn sleep(call: &mut Call<'_>) -> Answer {
     let milliseconds = call.u32(0);
-    if milliseconds == INFINITE {
-        return deadlock(call);
-    }
-    pass_time(call, milliseconds);
-    Ok(0)
+    let alertable = if call.argument_count() == 2 { call.u32(1) } else { 0 };
+    let timeout = call.timeout_after(milliseconds);
+    call.wait_for_time(Alertable::from_guest(alertable), timeout)
 }
 
-/// There is no other thread.
-fn switch_to_thread(_: &mut Call<'_>) -> Answer {
-    Ok(0)
+/// Whether another thread got the processor.
+fn switch_to_thread(call: &mut Call<'_>) -> Answer {
+    let priority = call.thread().priority;
+    let others = call.nt.scheduler.has_ready(priority);
+    call.nt.scheduler.yield_turn();
+    Ok(u64::from(others))
 }
 
 #[cfg(test)]
@@ -462,28 +379,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_takes_what_it_waited_for() {
-        let mut auto = Object::Event(Event { signalled: true, manual_reset: false });
-        let mut manual = Object::Event(Event { signalled: true, manual_reset: true });
-        let mut semaphore = Object::Semaphore(Semaphore { count: 1, maximum: 2 });
-        for object in [&mut auto, &mut manual, &mut semaphore] {
-            assert_eq!(is_signalled(object, 1), Ok(true));
-            acquire(object, 1);
-        }
-        assert_eq!([auto, manual, semaphore].map(|o| is_signalled(&o, 1)), [Ok(false), Ok(true), Ok(false)]);
-    }
-
-    #[test]
     fn a_mutex_is_left_as_often_as_it_was_entered_and_by_its_owner_only() {
-        let mut object = ANY_MUTEX;
-        acquire(&mut object, 1);
-        acquire(&mut object, 1);
-        assert_eq!(is_signalled(&object, 2), Ok(false));
-        let Object::Mutex(mutex) = &mut object else { panic!("it is a mutex") };
-        assert_eq!(leave(mutex, 2), Err(NtStatus::MUTANT_NOT_OWNED));
-        assert_eq!((leave(mutex, 1), leave(mutex, 1)), (Ok(1), Ok(1)));
-        assert_eq!(leave(mutex, 1), Err(NtStatus::MUTANT_NOT_OWNED));
-        assert_eq!(is_signalled(&object, 2), Ok(true));
+        let mut mutex = Mutex { owner: Some(1), depth: 2, abandoned: false };
+        assert_eq!(leave(&mut mutex, 2), Err(NtStatus::MUTANT_NOT_OWNED));
+        assert_eq!((leave(&mut mutex, 1), leave(&mut mutex, 1)), (Ok(1), Ok(1)));
+        assert_eq!(leave(&mut mutex, 1), Err(NtStatus::MUTANT_NOT_OWNED));
+        assert_eq!(mutex.owner, None);
     }
 
     #[test]

@@ -47,9 +47,6 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("SetProcessAffinityMask", &[Word, Word], set_process_affinity).only_in_kernel32(),
     Export::system("SetThreadAffinityMask", &[Word, Word], set_thread_affinity).only_in_kernel32(),
     Export::system("GetPriorityClass", &[Word], get_priority_class).set("core-processthreads"),
-    Export::system("GetThreadPriority", &[Word], get_thread_priority)
-        .on_failure(0x7fff_ffff)
-        .set("core-processthreads"),
     Export::system("IsProcessInJob", &[Word, Word, Word], is_process_in_job).set("core-job"),
     Export::system("QueryInformationJobObject", &[Word, U32, Word, U32, Word], query_job).set("core-job"),
     Export::system("IsWow64Process", &[Word, Word], is_wow64_process).set("core-wow64"),
@@ -302,11 +299,6 @@ fn set_thread_affinity(call: &mut Call<'_>) -> Answer {
 fn get_priority_class(call: &mut Call<'_>) -> Answer {
     call.require_process(call.handle(0), 0)?;
     Ok(NORMAL_PRIORITY)
-}
-
-fn get_thread_priority(call: &mut Call<'_>) -> Answer {
-    call.nt.process().handles.get(call.handle(0))?;
-    Ok(0)
 }
 
 /// The process is in no job.

@@ -286,6 +286,7 @@ fn get_process_times(call: &mut Call<'_>) -> Answer {
         | Object::Event(_)
         | Object::Mutex(_)
         | Object::Semaphore(_)
+        | Object::Timer(_)
         | Object::Search(_)
         | Object::Other => return Err(Win32Error::INVALID_HANDLE.into()),
     }

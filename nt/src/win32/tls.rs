@@ -1,13 +1,11 @@
 //! Dynamic thread-local and fiber-local storage: slots that a program asks for while it runs.
 
 use crate::UserPtr;
-use crate::builtin::Assembler;
-use crate::executive::Initialiser;
+use crate::builtin::call_then_initialise;
+use crate::executive::{Initialiser, Thread};
 use crate::service::{Answer, Arg, Call, CodeBody, Export, Failure};
-use iced_x86::IcedError;
-use iced_x86::code_asm::{dword_ptr, eax, ebp, esp, qword_ptr, rax, rcx, rdx, rsp};
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::{Bitness, Win32Error};
+use vadose_facts::ntdef::Win32Error;
 
 use Arg::{U32, Word};
 
@@ -22,7 +20,10 @@ const OLD_FIBER_SLOTS: usize = 128;
 const OUT_OF_INDEXES: u64 = 0xffff_ffff;
 
 /// `FlsFree` calls the slot's callback in the guest.
-const FREE_FIBER_SLOT: CodeBody = CodeBody { emit: free_fiber_slot, calls: &["VdsFlsFree"] };
+const FREE_FIBER_SLOT: CodeBody = CodeBody {
+    emit: |a| call_then_initialise(a, 1, "VdsFlsFree", "VdsFlsFreeDone"),
+    calls: &["VdsFlsFree", "VdsFlsFreeDone", "VdsNextInitialiser", "VdsInitialiserDone"],
+};
 
 /// The storage functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -35,10 +36,11 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("FlsGetValue", &[U32], fls_get_value).set("core-fibers"),
     Export::library("FlsSetValue", &[U32, Word], fls_set_value).set("core-fibers"),
     Export::library("IsThreadAFiber", &[], is_thread_a_fiber).set("core-fibers"),
-    Export::library("VdsFlsFree", &[U32, Word], fls_free).hidden(),
+    Export::library("VdsFlsFree", &[U32], fls_free).hidden(),
+    Export::library("VdsFlsFreeDone", &[Word], fls_free_done).hidden(),
 ];
 
-/// Which slots are taken, and what fiber-local ones hold.
+/// Which slots are taken. What fiber-local ones hold is in the thread's record: threads are not made fibers here.
 #[derive(Debug, Default)]
 pub(crate) struct LocalStorage {
     thread: Vec<bool>,
@@ -48,7 +50,6 @@ pub(crate) struct LocalStorage {
 #[derive(Clone, Copy, Debug)]
 struct FiberSlot {
     callback: u64,
-    value: u64,
 }
 
 /// The first free index of a list that can grow to `limit`.
@@ -57,13 +58,18 @@ fn first_free<T>(slots: &[T], is_free: impl Fn(&T) -> bool, limit: usize) -> Res
     if index < limit { Ok(index) } else { Err(Win32Error::NO_MORE_ITEMS.into()) }
 }
 
-/// Where slot `index` is in the guest; `None` if its array is not there yet.
+/// Where slot `index` of the calling thread is in the guest; `None` if its array is not there yet.
 fn slot_at(call: &mut Call<'_>, index: usize) -> Result<Option<UserPtr>, Failure> {
+    let teb = call.thread().teb;
+    slot_of(call, teb, index)
+}
+
+fn slot_of(call: &mut Call<'_>, teb: VirtAddr, index: usize) -> Result<Option<UserPtr>, Failure> {
     if index >= TEB_SLOTS + EXPANSION_SLOTS {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
     let layout = call.nt.layouts().teb;
-    let teb = UserPtr::new(call.thread().teb.raw());
+    let teb = UserPtr::new(teb.raw());
     let width = call.pointer_bytes();
     if index < TEB_SLOTS {
         return Ok(Some(teb.offset(u64::from(layout.tls_slots) + index as u64 * width)));
@@ -89,8 +95,7 @@ fn slot_to_write(call: &mut Call<'_>, index: usize) -> Result<UserPtr, Failure> 
 fn tls_alloc(call: &mut Call<'_>) -> Answer {
     let slots = &call.nt.process().win32.storage.thread;
     let index = first_free(slots, |used| !used, TEB_SLOTS + EXPANSION_SLOTS)?;
-    let at = slot_to_write(call, index)?;
-    call.write_word(at, 0)?;
+    clear_slot(call, index)?;
     let slots = &mut call.nt.process_mut().win32.storage.thread;
     if index == slots.len() {
         slots.push(true);
@@ -107,10 +112,19 @@ fn tls_free(call: &mut Call<'_>) -> Answer {
         Some(used @ true) => *used = false,
         Some(false) | None => return Err(Win32Error::INVALID_PARAMETER.into()),
     }
-    if let Some(at) = slot_at(call, index)? {
-        call.write_word(at, 0)?;
-    }
+    clear_slot(call, index)?;
     Ok(1)
+}
+
+/// A slot that is given out or given back is zero in every thread.
+fn clear_slot(call: &mut Call<'_>, index: usize) -> Result<(), Failure> {
+    let blocks: Vec<VirtAddr> = call.nt.threads().living().map(|thread| thread.teb).collect();
+    for teb in blocks {
+        if let Some(at) = slot_of(call, teb, index)? {
+            call.write_word(at, 0)?;
+        }
+    }
+    Ok(())
 }
 
 /// Any index within the limit can be read, as in Windows; success clears the last error.
@@ -137,10 +151,10 @@ fn fls_alloc(call: &mut Call<'_>) -> Answer {
     let slots = &mut call.nt.process_mut().win32.storage.fiber;
     if slots.is_empty() {
         // Index 0 is never handed out.
-        slots.push(Some(FiberSlot { callback: 0, value: 0 }));
+        slots.push(Some(FiberSlot { callback: 0 }));
     }
     let index = first_free(slots, Option::is_none, limit)?;
-    let slot = Some(FiberSlot { callback, value: 0 });
+    let slot = Some(FiberSlot { callback });
     if index == slots.len() {
         slots.push(slot);
     } else {
@@ -149,91 +163,54 @@ fn fls_alloc(call: &mut Call<'_>) -> Answer {
     Ok(index as u64)
 }
 
-fn fiber_slot<'a>(call: &'a mut Call<'_>, index: u32) -> Result<&'a mut FiberSlot, Failure> {
-    let slots = &mut call.nt.process_mut().win32.storage.fiber;
-    let slot = slots.get_mut(index as usize).filter(|_| index != 0).and_then(Option::as_mut);
+/// A slot that is taken.
+fn fiber_slot(call: &Call<'_>, index: u32) -> Result<FiberSlot, Failure> {
+    let slots = &call.nt.process().win32.storage.fiber;
+    let slot = slots.get(index as usize).filter(|_| index != 0).copied().flatten();
     slot.ok_or(Failure::Error(Win32Error::INVALID_PARAMETER))
 }
 
 fn fls_get_value(call: &mut Call<'_>) -> Answer {
     let index = call.u32(0);
-    let value = fiber_slot(call, index)?.value;
+    fiber_slot(call, index)?;
+    let value = call.thread().fiber_values.get(index as usize).copied().unwrap_or(0);
     call.set_last_error(Win32Error::SUCCESS);
     Ok(value)
 }
 
 fn fls_set_value(call: &mut Call<'_>) -> Answer {
     let (index, value) = (call.u32(0), call.arg(1));
-    fiber_slot(call, index)?.value = value;
-    Ok(1)
-}
-
-/// Frees a slot; its callback and value are stored for the guest code around this, the callback null if it is not to
-/// be called.
-fn fls_free(call: &mut Call<'_>) -> Answer {
-    let (index, to) = (call.u32(0), call.ptr(1));
-    let slot = *fiber_slot(call, index)?;
-    call.nt.process_mut().win32.storage.fiber[index as usize] = None;
-    let callback = callback_of(slot).map_or(0, |callback| callback.function.raw());
-    let width = call.pointer_bytes();
-    call.write_word(to, callback)?;
-    call.write_word(to.offset(width), slot.value)?;
-    Ok(1)
-}
-
-/// `FlsFree(index)`: callback and value are at RSP+20h, or at EBP-8.
-fn free_fiber_slot(a: &mut Assembler) -> Result<(), IcedError> {
-    let mut done = a.code.create_label();
-    let mut out = a.code.create_label();
-    match a.bitness() {
-        Bitness::Bits64 => {
-            a.code.sub(rsp, 0x38)?;
-            a.code.lea(rdx, rsp + 0x20)?;
-            a.call_service("VdsFlsFree")?;
-            a.code.test(eax, eax)?;
-            a.code.je(out)?;
-            a.code.mov(rax, qword_ptr(rsp + 0x20))?;
-            a.code.test(rax, rax)?;
-            a.code.je(done)?;
-            a.code.mov(rcx, qword_ptr(rsp + 0x28))?;
-            a.code.call(rax)?;
-            a.code.set_label(&mut done)?;
-            a.code.mov(eax, 1)?;
-            a.code.set_label(&mut out)?;
-            a.code.add(rsp, 0x38)?;
-            a.code.ret()
-        }
-        Bitness::Bits32 => {
-            a.code.push(ebp)?;
-            a.code.mov(ebp, esp)?;
-            a.code.push(0)?;
-            a.code.push(0)?;
-            a.code.mov(eax, esp)?;
-            a.code.push(eax)?;
-            a.code.push(dword_ptr(ebp + 8))?;
-            a.call_service("VdsFlsFree")?;
-            a.code.test(eax, eax)?;
-            a.code.je(out)?;
-            a.code.mov(eax, dword_ptr(ebp - 8))?;
-            a.code.test(eax, eax)?;
-            a.code.je(done)?;
-            a.code.push(dword_ptr(ebp - 4))?;
-            a.code.call(eax)?;
-            a.code.set_label(&mut done)?;
-            a.code.mov(eax, 1)?;
-            a.code.set_label(&mut out)?;
-            a.code.mov(esp, ebp)?;
-            a.code.pop(ebp)?;
-            a.code.ret_1(4)
-        }
+    fiber_slot(call, index)?;
+    let values = &mut call.nt.current_thread_mut().fiber_values;
+    if values.len() <= index as usize {
+        values.resize(index as usize + 1, 0);
     }
+    values[index as usize] = value;
+    Ok(1)
 }
 
+/// Frees a slot and queues its callback for each thread's value; the guest code around this calls them.
+fn fls_free(call: &mut Call<'_>) -> Answer {
+    let index = call.u32(0);
+    // The guest code around this ends a batch, whatever comes of the call.
+    call.nt.current_thread_mut().initialisers.begin();
+    let FiberSlot { callback } = fiber_slot(call, index)?;
+    call.nt.process_mut().win32.storage.fiber[index as usize] = None;
+    let place = |thread: &mut Thread| thread.fiber_values.get_mut(index as usize).map(std::mem::take);
+    let values: Vec<u64> = call.nt.threads.iter_mut().filter_map(place).collect();
+    let thread = call.nt.current_thread_mut();
+    thread.initialisers.extend(values.into_iter().filter_map(|value| callback_of(callback, value)));
+    Ok(1)
+}
+
+fn fls_free_done(call: &mut Call<'_>) -> Answer {
+    Ok(call.arg(0))
+}
 /// A callback gets the slot's value, and is called only if there is one.
-fn callback_of(slot: FiberSlot) -> Option<Initialiser> {
-    (slot.callback != 0 && slot.value != 0).then_some(Initialiser {
-        function: VirtAddr::new(slot.callback),
-        module: VirtAddr::new(slot.value),
+fn callback_of(callback: u64, value: u64) -> Option<Initialiser> {
+    (callback != 0 && value != 0).then_some(Initialiser {
+        function: VirtAddr::new(callback),
+        module: VirtAddr::new(value),
         reason: 0,
         reserved: 0,
         must_succeed: false,
@@ -241,11 +218,14 @@ fn callback_of(slot: FiberSlot) -> Option<Initialiser> {
 }
 
 impl crate::Kernel<'_> {
-    /// Queues the callbacks of all fiber-local slots: the process ends.
+    /// Queues the callbacks of the calling thread's fiber-local values: it ends.
     pub(crate) fn queue_fiber_callbacks(&mut self) {
-        let process = self.nt.process_mut();
-        let slots = std::mem::take(&mut process.win32.storage.fiber);
-        process.initialisers.extend(slots.into_iter().flatten().filter_map(callback_of));
+        let values = std::mem::take(&mut self.nt.current_thread_mut().fiber_values);
+        let slots = &self.nt.process().win32.storage.fiber;
+        let pairs = slots.iter().zip(values);
+        let calls = pairs.filter_map(|(slot, value)| callback_of((*slot)?.callback, value));
+        let calls: Vec<Initialiser> = calls.collect();
+        self.nt.current_thread_mut().initialisers.extend(calls);
     }
 }
 

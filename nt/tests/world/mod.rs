@@ -172,7 +172,7 @@ impl World {
             let key = path(name).as_str().to_uppercase();
             host.files.insert(key, Arc::new(bytes.clone()));
         }
-        Self { mm, nt: Nt::new(NtConfig { edition }), host, cpu: PaperCpu::default() }
+        Self { mm, nt: Nt::new(NtConfig { edition, seed: 1 }), host, cpu: PaperCpu::default() }
     }
 
     /// A system with a sample guest started.
@@ -194,7 +194,7 @@ impl World {
         };
         let loaded = self.kernel().start(&options)?;
         let Self { mm, nt, host, cpu } = self;
-        Kernel { nt, mm, host }.enter(cpu)?;
+        Kernel { nt, mm, host }.enter(cpu);
         Ok(loaded)
     }
 
@@ -255,6 +255,7 @@ impl World {
     pub fn service(&mut self) {
         let Self { mm, nt, host, cpu } = self;
         Kernel { nt, mm, host }.service(cpu);
+        let _turn = Kernel { nt, mm, host }.schedule(cpu);
         self.nt.take_stale().nothing_cached();
     }
 }
