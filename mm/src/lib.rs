@@ -52,7 +52,7 @@ mod working_set;
 pub use audit::AuditError;
 pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
 pub use id::{FileId, ProcessId, SectionId, TransferId};
-pub use look::{Counters, ProcessCounters, Region};
+pub use look::{Counters, KernelPages, ProcessCounters, Region};
 pub use process::FaultCounts;
 pub use request::{
     AllocateRequest, Allocated, BasicInformation, ExceptionParameters, FaultKind, FaultOutcome, FaultRequest,
@@ -60,4 +60,7 @@ pub use request::{
     Unlocked,
 };
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};
-pub use working_set::{LimitFlags, LimitKind, LockKinds, WorkingSetLimits};
+pub use working_set::{
+    AbsentPage, ContentList, ContentPlace, LimitFlags, LimitKind, LockKinds, PageAttributes, PageLock,
+    PageOwner, ResidentPage, WorkingSetLimits,
+};

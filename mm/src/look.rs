@@ -41,6 +41,17 @@ pub struct Counters {
     pub frames: FrameCounts,
     /// Commit charge, peak and limit.
     pub commit: Commit,
+    /// The kernel's own pages.
+    pub kernel: KernelPages,
+}
+
+/// Pages of the kernel's own structures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelPages {
+    /// The pool of prototype entries.
+    pub paged_pages: u64,
+    /// The kernel's page tables, those of processes not included, and what it made at its start.
+    pub nonpaged_pages: u64,
 }
 
 /// Counts of one process.
@@ -157,7 +168,11 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Counts of the whole machine.
     pub fn counters(&self) -> Counters {
-        Counters { frames: self.pfn.counts(), commit: self.commit }
+        let kernel = KernelPages {
+            paged_pages: self.pool.pages_taken(),
+            nonpaged_pages: self.boot_pages + self.pool.table_pages,
+        };
+        Counters { frames: self.pfn.counts(), commit: self.commit, kernel }
     }
 
     /// Counts of one process.

@@ -24,6 +24,8 @@ pub struct Mm<R> {
     pub(crate) rights: Rights,
     pub(crate) pfn: PfnDatabase,
     pub(crate) commit: Commit,
+    /// Frames that the system took at its start.
+    pub(crate) boot_pages: u64,
     pub(crate) system: System,
     pub(crate) pool: Pool,
     pub(crate) processes: Arena<Process, ProcessKind>,
@@ -91,6 +93,7 @@ impl<R: PhysicalMemory> Mm<R> {
             edition,
             format,
             rights: Rights { no_execute: edition.no_execute, tracking: edition.write_tracking },
+            boot_pages: pfn.counts().active,
             pfn,
             commit: Commit::new(limit_pages),
             system,

@@ -6,7 +6,8 @@ use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, Allocated, BasicInformation, Counters, ExtendedRequest, FaultOutcome, FaultRequest,
-    FileId, Freed, MappedView, Mm, ProcessCounters, ProcessId, Protected, Region, SectionId, TransferId,
+    FileId, Freed, LimitFlags, LockKinds, LockOutcome, MappedView, Mm, PageAttributes, ProcessCounters,
+    ProcessId, Protected, Region, ResidentPage, SectionId, TransferId, Unlocked,
 };
 
 /// What services and the loader ask of the memory manager. Each method is [`Mm`]'s of the same name.
@@ -67,6 +68,52 @@ pub trait Memory {
         size: u64,
         protection: u32,
     ) -> Result<Protected, NtStatus>;
+    /// Locks pages, or says which must be touched first (SPEC J6 to J9).
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC J6 to J9.
+    fn lock(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        kinds: LockKinds,
+    ) -> Result<LockOutcome, NtStatus>;
+    /// Unlocks pages (SPEC J10).
+    ///
+    /// # Errors
+    ///
+    /// A range or a kind that does not exist.
+    fn unlock(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        kinds: LockKinds,
+    ) -> Result<Unlocked, NtStatus>;
+    /// Trims every page that is not locked (SPEC J5).
+    ///
+    /// # Errors
+    ///
+    /// A dead process.
+    fn empty_working_set(&mut self, process: ProcessId) -> Result<Stale, NtStatus>;
+    /// Sets the limits of a working set (SPEC J2 to J4).
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC J2 to J4.
+    fn set_working_set_limits(
+        &mut self,
+        process: ProcessId,
+        minimum_pages: u64,
+        maximum_pages: u64,
+        flags: LimitFlags,
+    ) -> Result<(), NtStatus>;
+    /// What is known of one page (SPEC D30 to D33).
+    fn page_attributes(&self, process: ProcessId, address: VirtAddr) -> PageAttributes;
+    /// The resident pages (SPEC D34).
+    fn working_set_pages(&self, process: ProcessId) -> Vec<ResidentPage>;
     /// Describes the run of pages at an address (SPEC D3 to D10).
     ///
     /// # Errors
@@ -156,6 +203,42 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         protection: u32,
     ) -> Result<Protected, NtStatus> {
         self.protect(process, base, size, protection)
+    }
+    fn lock(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        kinds: LockKinds,
+    ) -> Result<LockOutcome, NtStatus> {
+        self.lock(process, base, size, kinds)
+    }
+    fn unlock(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        kinds: LockKinds,
+    ) -> Result<Unlocked, NtStatus> {
+        self.unlock(process, base, size, kinds)
+    }
+    fn empty_working_set(&mut self, process: ProcessId) -> Result<Stale, NtStatus> {
+        self.empty_working_set(process)
+    }
+    fn set_working_set_limits(
+        &mut self,
+        process: ProcessId,
+        minimum_pages: u64,
+        maximum_pages: u64,
+        flags: LimitFlags,
+    ) -> Result<(), NtStatus> {
+        self.set_working_set_limits(process, minimum_pages, maximum_pages, flags)
+    }
+    fn page_attributes(&self, process: ProcessId, address: VirtAddr) -> PageAttributes {
+        self.page_attributes(process, address)
+    }
+    fn working_set_pages(&self, process: ProcessId) -> Vec<ResidentPage> {
+        self.working_set_pages(process)
     }
     fn query(&self, process: ProcessId, address: VirtAddr) -> Result<BasicInformation, NtStatus> {
         self.query(process, address)

@@ -108,6 +108,8 @@ statuses! {
     PAGEFILE_QUOTA = 0xc000_0007;
     /// No such handle.
     INVALID_HANDLE = 0xc000_0008;
+    /// No process or thread of that number.
+    INVALID_CID = 0xc000_000b;
     /// A wrong parameter.
     INVALID_PARAMETER = 0xc000_000d;
     /// No such device.

@@ -31,6 +31,11 @@ impl Pool {
         Self { base, pages: bytes / PAGE_BYTES, runs: BTreeMap::new(), table_pages: 0 }
     }
 
+    /// Pages of all runs.
+    pub(crate) fn pages_taken(&self) -> u64 {
+        self.runs.values().sum()
+    }
+
     fn find(&self, pages: u64) -> Option<u64> {
         let mut start = 0;
         for (&run, &length) in &self.runs {

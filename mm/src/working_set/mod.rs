@@ -1,8 +1,12 @@
 //! Working sets: the limits of a process, its locked pages, and how pages leave.
 
+mod attributes;
 mod limits;
 mod trim;
 
+pub use attributes::{
+    AbsentPage, ContentList, ContentPlace, PageAttributes, PageLock, PageOwner, ResidentPage,
+};
 pub use limits::{LimitFlags, LimitKind, WorkingSetLimits};
 
 use bitflags::bitflags;

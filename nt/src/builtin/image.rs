@@ -52,7 +52,7 @@ impl BuiltinDll {
     pub fn exists_in(&self, edition: &Edition) -> bool {
         let since_windows_7 = (edition.version.major, edition.version.minor) >= (6, 1);
         match self {
-            Self::Own(Dll::Ntdll | Dll::Kernel32) => true,
+            Self::Own(Dll::Ntdll | Dll::Kernel32 | Dll::Psapi) => true,
             Self::Own(Dll::KernelBase) | Self::ApiSet(_) => since_windows_7,
         }
     }
@@ -68,6 +68,7 @@ impl BuiltinDll {
             Self::Own(Dll::Ntdll) => 2,
             Self::Own(Dll::Kernel32) => 1,
             Self::Own(Dll::KernelBase) => 0,
+            Self::Own(Dll::Psapi) => 3,
             // All sets share a slot: the second one is moved, as DLLs of one base are.
             Self::ApiSet(_) => return region - 0x10_0000,
         };
@@ -98,6 +99,7 @@ impl BuiltinDll {
         let mut plan = ImagePlan::new(edition.bitness, base, version);
         let mut exports: Vec<&Export> =
             table.exports().iter().copied().filter(|export| self.offers(export)).collect();
+        exports.retain(|export| export.exists_in(edition));
         exports.sort_by_key(|export| export.name);
         let mut text = Text { bitness: edition.bitness, base: base + 0x1000, bytes: Vec::new() };
         let targets = self.targets(&exports, table, &mut text);

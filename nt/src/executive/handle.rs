@@ -334,6 +334,11 @@ impl HandleTable {
         self.objects[index].take().map(|shared| shared.object)
     }
 
+    /// How many handles there are.
+    pub fn count(&self) -> usize {
+        self.entries.iter().flatten().count()
+    }
+
     /// The object of a handle; pseudo handles included.
     ///
     /// # Errors

@@ -1,26 +1,26 @@
-//! Native memory services: allocate, free, protect, query, read and write virtual memory.
+//! Native memory services: allocate, free, protect, query virtual memory.
 
 use crate::claim::{BadPointer, UserPtr};
 use crate::executive::Handle;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::{AllocationType, Bitness, FreeType, NtStatus, PartialRead, Protection};
-use vadose_mm::{AllocateRequest, BasicInformation, ExtendedRequest};
+use vadose_facts::ntdef::{AllocationType, Bitness, FreeType, NtStatus, Protection};
+use vadose_mm::{AllocateRequest, BasicInformation, ExtendedRequest, Protected};
 
 use Arg::{U32, Word};
 
 /// `PROCESS_VM_OPERATION`.
 pub(crate) const PROCESS_VM_OPERATION: u32 = 0x8;
-const PROCESS_VM_READ: u32 = 0x10;
-const PROCESS_VM_WRITE: u32 = 0x20;
+/// `PROCESS_VM_READ`.
+pub(crate) const PROCESS_VM_READ: u32 = 0x10;
+/// `PROCESS_VM_WRITE`.
+pub(crate) const PROCESS_VM_WRITE: u32 = 0x20;
 /// `PROCESS_QUERY_INFORMATION`.
 pub(crate) const PROCESS_QUERY_INFORMATION: u32 = 0x400;
 
 /// Information classes that Windows has and that are not answered here yet (SPEC D20).
 const LAST_INFORMATION_CLASS: u32 = 12;
-/// Bytes that one read or write moves at a time.
-const COPY_PIECE_BYTES: u64 = 0x1000;
 
 /// The native memory services.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -28,8 +28,6 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::native("NtFreeVirtualMemory", &[Word, Word, Word, U32], nt_free),
     Export::native("NtProtectVirtualMemory", &[Word, Word, Word, U32, Word], nt_protect),
     Export::native("NtQueryVirtualMemory", &[Word, Word, U32, Word, Word, Word], nt_query),
-    Export::native("NtReadVirtualMemory", &[Word, Word, Word, Word, Word], nt_read),
-    Export::native("NtWriteVirtualMemory", &[Word, Word, Word, Word, Word], nt_write),
 ];
 
 impl Kernel<'_> {
@@ -75,9 +73,20 @@ impl Kernel<'_> {
         size: u64,
         protection: u32,
     ) -> Result<(VirtAddr, u64, Protection), NtStatus> {
-        let done = self.mm.protect(self.nt.process().id, base, size, protection)?;
-        self.nt.stale.absorb(done.stale);
+        let done = self.change_protection(base, size, protection)?;
         Ok((done.base, done.size, done.old))
+    }
+
+    /// The same, with all that is told of it.
+    fn change_protection(
+        &mut self,
+        base: VirtAddr,
+        size: u64,
+        protection: u32,
+    ) -> Result<Protected, NtStatus> {
+        let mut done = self.mm.protect(self.nt.process().id, base, size, protection)?;
+        self.nt.stale.absorb(std::mem::take(&mut done.stale));
+        Ok(done)
     }
 
     /// Describes the run of pages at an address of the current process.
@@ -208,9 +217,10 @@ fn nt_protect(call: &mut Call<'_>) -> Answer {
         return Err(NtStatus::invalid_parameter(3).into());
     }
     call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
-    let (base, size, old) = call.protect(VirtAddr::new(base), size, protection)?;
-    call.write_u32(old_at, old.raw())?;
-    write_range(call, base_at, size_at, base, size)
+    let done = call.change_protection(VirtAddr::new(base), size, protection)?;
+    call.write_u32(old_at, done.old.raw())?;
+    write_range(call, base_at, size_at, done.base, done.size)?;
+    Ok(u64::from(done.status.raw()))
 }
 
 /// Both pointers are probed for writing before their values count (SPEC A10).
@@ -243,7 +253,9 @@ fn nt_query(call: &mut Call<'_>) -> Answer {
     let (buffer, length, returned) = (call.ptr(3), call.arg(4), call.ptr(5));
     match class {
         0 => {}
-        1..=LAST_INFORMATION_CLASS => return Err(NtStatus::NOT_IMPLEMENTED.into()),
+        1 => return super::working_set::query_list(call),
+        4 => return super::working_set::query_attributes(call),
+        2..=LAST_INFORMATION_CLASS => return Err(NtStatus::NOT_IMPLEMENTED.into()),
         _ => return Err(NtStatus::INVALID_INFO_CLASS.into()),
     }
     let needed = basic_information_size(call.nt.edition.bitness);
@@ -265,65 +277,4 @@ fn nt_query(call: &mut Call<'_>) -> Answer {
         call.write_word(returned, written)?;
     }
     Ok(0)
-}
-
-/// `NtReadVirtualMemory(process, address, buffer, size, *read)` (SPEC D36, D37, D38).
-fn nt_read(call: &mut Call<'_>) -> Answer {
-    transfer(call, Direction::FromProcess, PROCESS_VM_READ)
-}
-
-/// `NtWriteVirtualMemory(process, address, buffer, size, *written)` (SPEC D36 to D39).
-fn nt_write(call: &mut Call<'_>) -> Answer {
-    transfer(call, Direction::ToProcess, PROCESS_VM_WRITE)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    FromProcess,
-    ToProcess,
-}
-
-fn transfer(call: &mut Call<'_>, direction: Direction, right: u32) -> Answer {
-    let (address, buffer, size, count_at) = (call.ptr(1), call.ptr(2), call.arg(3), call.ptr(4));
-    let (from, to) = match direction {
-        Direction::FromProcess => (address, buffer),
-        Direction::ToProcess => (buffer, address),
-    };
-    if !count_at.is_null() {
-        let width = call.pointer_bytes();
-        call.probe_write(count_at, width)?;
-    }
-    call.require_process(call.handle(0), right)?;
-    let (done, status) = call.copy(from, to, size);
-    if !count_at.is_null() {
-        call.write_word(count_at, done)?;
-    }
-    if status == NtStatus::SUCCESS { Ok(0) } else { Err(status.into()) }
-}
-
-impl Kernel<'_> {
-    /// Copies within the process as far as it goes: bytes counted, and why it stopped.
-    pub(crate) fn copy(&mut self, from: UserPtr, to: UserPtr, size: u64) -> (u64, NtStatus) {
-        let limit = self.nt.user_limit.raw();
-        let outside =
-            |at: UserPtr| size > 0 && limit.checked_sub(at.raw()).is_none_or(|room| room < size - 1);
-        if outside(from) || outside(to) {
-            return (0, NtStatus::ACCESS_VIOLATION);
-        }
-        let mut done = 0;
-        while done < size {
-            // Pieces end where either side's page ends, so that bytes count up to the page that fails.
-            let left = |at: UserPtr| COPY_PIECE_BYTES - at.offset(done).address().page_offset();
-            let piece = left(from).min(left(to)).min(size - done);
-            let moved = self.read_vec(from.offset(done), piece).and_then(|b| self.write(to.offset(done), &b));
-            if moved.is_err() {
-                return match self.nt.edition.partial_read {
-                    PartialRead::Nothing => (0, NtStatus::PARTIAL_COPY),
-                    PartialRead::Count => (done, NtStatus::PARTIAL_COPY),
-                };
-            }
-            done += piece;
-        }
-        (done, NtStatus::SUCCESS)
-    }
 }

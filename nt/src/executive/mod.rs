@@ -1,23 +1,35 @@
 //! Processes, threads, handles and the native services, one file per group.
 
 mod context;
+mod copy;
+mod counters;
 mod exception;
 mod files;
 mod handle;
+mod information;
 mod initialisers;
 mod io;
+mod lock;
 mod memory;
 mod memory_ex;
+mod open;
+mod privilege;
 mod process;
 mod services;
 mod thread;
+mod working_set;
 
 pub(crate) use context::to_bytes as context_bytes;
+pub(crate) use counters::performance_pages;
 pub(crate) use exception::{NONCONTINUABLE, RECORD_ABOVE_CONTEXT, VectoredList};
 pub use files::ImageFiles;
 pub use handle::{Event, Handle, HandleTable, Mutex, Object, ObjectId, OpenFile, Search, Semaphore};
+pub(crate) use information::{NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_QUOTA};
 pub use io::Place;
-pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, basic_information_size};
+pub(crate) use memory::{
+    PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE,
+    basic_information_size,
+};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
 pub use process::{
     Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, RegionUse, TlsTemplate,
@@ -29,6 +41,7 @@ pub(crate) use thread::{
     WaitMode, end_thread, native_timeout, read_handles,
 };
 pub use thread::{Stuck, Thread, ThreadState, ThreadTable, Timer, Turn};
+pub(crate) use working_set::{working_set_attributes, working_set_list};
 
 use crate::service::Export;
 
@@ -36,6 +49,11 @@ use crate::service::Export;
 pub(crate) const TABLES: &[&[Export]] = &[
     memory::EXPORTS,
     memory_ex::EXPORTS,
+    copy::EXPORTS,
+    counters::EXPORTS,
+    information::EXPORTS,
+    lock::EXPORTS,
+    open::EXPORTS,
     services::EXPORTS,
     thread::EXPORTS,
     thread::APC_EXPORTS,

@@ -2,7 +2,7 @@
 
 use super::call::{Answer, Call};
 use crate::builtin::Assembler;
-use vadose_facts::ntdef::Bitness;
+use vadose_facts::ntdef::{Bitness, Edition};
 
 /// One argument of an export, as the calling convention passes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,11 +90,13 @@ pub enum Dll {
     Kernel32,
     /// `kernelbase.dll`.
     KernelBase,
+    /// `psapi.dll`.
+    Psapi,
 }
 
 impl Dll {
     /// All of them, in load order.
-    pub const ALL: [Self; 3] = [Self::Ntdll, Self::KernelBase, Self::Kernel32];
+    pub const ALL: [Self; 4] = [Self::Ntdll, Self::KernelBase, Self::Kernel32, Self::Psapi];
 
     /// The file name.
     pub const fn file_name(self) -> &'static str {
@@ -102,6 +104,7 @@ impl Dll {
             Self::Ntdll => "ntdll.dll",
             Self::Kernel32 => "kernel32.dll",
             Self::KernelBase => "kernelbase.dll",
+            Self::Psapi => "psapi.dll",
         }
     }
 }
@@ -110,6 +113,7 @@ impl Dll {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Home {
     Ntdll,
+    Psapi,
     Kernel32Only,
     Kernel32AndBase,
     /// A service without a name for programs: guest code of the built-in DLLs calls it.
@@ -130,11 +134,13 @@ pub struct Export {
     /// The API set that also offers it, without `api-ms-win-` and version: `core-memory`. Empty for none.
     pub api_set: &'static str,
     home: Home,
+    /// Major and minor version of the first Windows that has it.
+    since: (u32, u32),
 }
 
 impl Export {
     const fn new(name: &'static str, args: &'static [Arg], body: Body, home: Home) -> Self {
-        Self { name, args, convention: Convention::Stdcall, body, api_set: "", home }
+        Self { name, args, convention: Convention::Stdcall, body, api_set: "", home, since: (0, 0) }
     }
 
     /// A service of ntdll: the result is an `NTSTATUS`.
@@ -208,6 +214,26 @@ impl Export {
         self
     }
 
+    /// Leaves it out of editions before a version of Windows: 6.0 is Vista, 6.1 Windows 7, 6.2 Windows 8, 6.3 Windows 8.1.
+    #[must_use]
+    pub const fn since(mut self, major: u32, minor: u32) -> Self {
+        self.since = (major, minor);
+        self
+    }
+
+    /// Moves the export to psapi, which forwards nothing: each of its functions is one of ours.
+    #[must_use]
+    pub const fn in_psapi(mut self) -> Self {
+        self.home = Home::Psapi;
+        self
+    }
+
+    /// Whether the edition has it.
+    pub const fn exists_in(&self, edition: &Edition) -> bool {
+        let (version, (major, minor)) = (edition.version, self.since);
+        version.major > major || version.major == major && version.minor >= minor
+    }
+
     /// The caller pops the arguments on x86.
     #[must_use]
     pub const fn cdecl(mut self) -> Self {
@@ -219,8 +245,9 @@ impl Export {
     pub fn is_exported_by(&self, dll: Dll) -> bool {
         match self.home {
             Home::Ntdll => dll == Dll::Ntdll,
+            Home::Psapi => dll == Dll::Psapi,
             Home::Kernel32Only => dll == Dll::Kernel32,
-            Home::Kernel32AndBase => dll != Dll::Ntdll,
+            Home::Kernel32AndBase => matches!(dll, Dll::Kernel32 | Dll::KernelBase),
             Home::Hidden => false,
         }
     }

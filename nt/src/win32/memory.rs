@@ -23,16 +23,10 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("VirtualProtectEx", &[Word, Word, Word, U32, Word], virtual_protect_ex).set("core-memory"),
     Export::system("VirtualQuery", &[Word, Word, Word], virtual_query).set("core-memory"),
     Export::system("VirtualQueryEx", &[Word, Word, Word, Word], virtual_query_ex).set("core-memory"),
-    Export::system("ReadProcessMemory", &[Word, Word, Word, Word, Word], read_process_memory)
-        .set("core-memory"),
-    Export::system("WriteProcessMemory", &[Word, Word, Word, Word, Word], write_process_memory)
-        .set("core-memory"),
     Export::library("GetSystemInfo", &[Word], get_system_info).set("core-sysinfo"),
     Export::library("GetNativeSystemInfo", &[Word], get_system_info).set("core-sysinfo"),
     Export::system("GlobalMemoryStatusEx", &[Word], global_memory_status_ex).set("core-sysinfo"),
     Export::library("GetLargePageMinimum", &[], get_large_page_minimum).set("core-memory"),
-    Export::system("FlushInstructionCache", &[Word, Word, Word], flush_instruction_cache)
-        .set("core-processthreads"),
 ];
 
 fn virtual_alloc(call: &mut Call<'_>) -> Answer {
@@ -134,28 +128,6 @@ fn query(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
     Ok(call.write_basic_information(buffer, &info)?)
 }
 
-/// `ReadProcessMemory(process, address, buffer, size, *read)`.
-fn read_process_memory(call: &mut Call<'_>) -> Answer {
-    let (from, to) = (call.ptr(1), call.ptr(2));
-    copy(call, from, to, 0x10)
-}
-
-/// `WriteProcessMemory(process, address, buffer, size, *written)`.
-fn write_process_memory(call: &mut Call<'_>) -> Answer {
-    let (to, from) = (call.ptr(1), call.ptr(2));
-    copy(call, from, to, 0x20)
-}
-
-fn copy(call: &mut Call<'_>, from: crate::UserPtr, to: crate::UserPtr, right: u32) -> Answer {
-    let (size, count_at) = (call.arg(3), call.ptr(4));
-    call.require_process(call.handle(0), right)?;
-    let (done, status) = call.copy(from, to, size);
-    if !count_at.is_null() {
-        call.write_word(count_at, done)?;
-    }
-    if status == NtStatus::SUCCESS { Ok(1) } else { Err(status.into()) }
-}
-
 /// `GetSystemInfo` (SPEC H1, H2).
 fn get_system_info(call: &mut Call<'_>) -> Answer {
     let at = call.ptr(0);
@@ -198,13 +170,13 @@ fn global_memory_status_ex(call: &mut Call<'_>) -> Answer {
     Ok(1)
 }
 
-struct MemoryStatus {
-    load_percent: u32,
+pub(super) struct MemoryStatus {
+    pub(super) load_percent: u32,
     /// Physical total and available, commit limit and available, virtual total and available, extended.
-    bytes: [u64; 7],
+    pub(super) bytes: [u64; 7],
 }
 
-fn memory_status(call: &Call<'_>) -> MemoryStatus {
+pub(super) fn memory_status(call: &Call<'_>) -> MemoryStatus {
     let process = call.nt.process().id;
     let system = call.mm.counters();
     let own = call.mm.process_counters(process);
@@ -222,10 +194,4 @@ fn memory_status(call: &Call<'_>) -> MemoryStatus {
 fn get_large_page_minimum(call: &mut Call<'_>) -> Answer {
     let levels = call.nt.edition.paging.levels();
     Ok(levels.iter().rev().nth(1).map_or(0, |level| level.span_bytes()))
-}
-
-/// Code that the guest writes is seen at once, as on the real processor; only the handle can be wrong.
-fn flush_instruction_cache(call: &mut Call<'_>) -> Answer {
-    call.require_process(call.handle(0), 0)?;
-    Ok(1)
 }

@@ -3,6 +3,7 @@
 mod codepage;
 mod codepage_tables;
 mod console;
+mod counters;
 mod critical;
 mod environment;
 mod error;
@@ -21,7 +22,10 @@ mod memory_ex;
 mod message;
 mod module;
 mod multibyte;
+mod open;
+mod probe;
 mod process;
+mod process_memory;
 mod slist;
 mod state;
 mod stream;
@@ -34,6 +38,8 @@ mod time;
 mod timer;
 mod tls;
 mod unwind;
+mod working_set;
+mod working_set_query;
 
 pub use state::Win32State;
 
@@ -43,6 +49,12 @@ use crate::service::Export;
 pub(crate) const TABLES: &[&[Export]] = &[
     memory::EXPORTS,
     memory_ex::EXPORTS,
+    counters::EXPORTS,
+    open::EXPORTS,
+    probe::EXPORTS,
+    process_memory::EXPORTS,
+    working_set::EXPORTS,
+    working_set_query::EXPORTS,
     module::EXPORTS,
     process::EXPORTS,
     exception::EXPORTS,

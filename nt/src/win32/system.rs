@@ -24,8 +24,6 @@ const BUFFER_OVERFLOW: Win32Error = Win32Error::new(111);
 const NORMAL_PRIORITY: u64 = 0x20;
 /// `ALL_PROCESSOR_GROUPS`.
 const ALL_GROUPS: u32 = 0xffff;
-/// Bytes that one call may probe at most.
-const MAX_PROBE_BYTES: u64 = 1 << 30;
 
 /// The system functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -59,9 +57,6 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("OutputDebugStringA", &[Word], output_debug_string).set("core-debug"),
     Export::library("OutputDebugStringW", &[Word], output_debug_string).set("core-debug"),
     Export::library("MulDiv", &[U32, U32, U32], mul_div).only_in_kernel32(),
-    Export::library("IsBadReadPtr", &[Word, Word], is_bad_read_ptr).only_in_kernel32(),
-    Export::library("IsBadWritePtr", &[Word, Word], is_bad_write_ptr).only_in_kernel32(),
-    Export::library("IsBadCodePtr", &[Word], is_bad_code_ptr).only_in_kernel32(),
     Export::system("QueryFullProcessImageNameA", &[Word, U32, Word, Word], image_name_a).only_in_kernel32(),
     Export::system("QueryFullProcessImageNameW", &[Word, U32, Word, Word], image_name_w)
         .set("core-processthreads"),
@@ -390,21 +385,6 @@ fn mul_div_round(number: i64, numerator: i64, denominator: i64) -> Option<i32> {
     let half = denominator.abs() / 2;
     let rounded = if product < 0 { product - half } else { product + half };
     i32::try_from(rounded.checked_div(denominator)?).ok()
-}
-
-fn is_bad_read_ptr(call: &mut Call<'_>) -> Answer {
-    let (at, bytes) = (call.ptr(0), call.arg(1));
-    Ok(u64::from(bytes > MAX_PROBE_BYTES || call.read_vec(at, bytes).is_err()))
-}
-
-fn is_bad_write_ptr(call: &mut Call<'_>) -> Answer {
-    let (at, bytes) = (call.ptr(0), call.arg(1));
-    Ok(u64::from(bytes > MAX_PROBE_BYTES || call.probe_write(at, bytes).is_err()))
-}
-
-fn is_bad_code_ptr(call: &mut Call<'_>) -> Answer {
-    let at = call.ptr(0);
-    Ok(u64::from(call.read_vec(at, 1).is_err()))
 }
 
 fn image_name_a(call: &mut Call<'_>) -> Answer {

@@ -246,6 +246,11 @@ impl World {
         self.kernel().read_word(UserPtr::new(at)).expect("the stack is there")
     }
 
+    /// Bytes of RAM.
+    pub fn ram_bytes(&self) -> u64 {
+        vadose_facts::x86::PhysicalMemory::frames(self.mm.ram()) << 12
+    }
+
     /// The thread's last error.
     pub fn last_error(&mut self) -> u32 {
         self.kernel().last_error().expect("the TEB is there").raw()

@@ -1,0 +1,34 @@
+//! Prefetch: a page of a file is read before anybody touches it, and waits outside of the working set (SPEC I36, J30).
+
+use super::decide::Plan;
+use crate::id::ProcessId;
+use crate::pte::PrototypeState;
+use crate::request::{FaultOutcome, FaultRequest, Transfer};
+use crate::state::Mm;
+use vadose_facts::addr::VirtAddr;
+use vadose_facts::x86::{Access, PhysicalMemory};
+
+impl<R: PhysicalMemory> Mm<R> {
+    /// The read that would bring in the page at an address; `None` if it is in memory, is in no file, may not be read,
+    /// or finds no frame.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn prefetch(&mut self, process: ProcessId, address: VirtAddr) -> Option<Transfer> {
+        let request = FaultRequest { address, access: Access::Read, stack: None };
+        let Plan::Shared { page, .. } = self.decide(process, &request) else { return None };
+        let prototype = self.read(self.section(page.section).prototype(page.number));
+        match self.format.decode_prototype(prototype) {
+            PrototypeState::Subsection { .. } => match self.start_read(process, &request, page) {
+                FaultOutcome::Wait(transfer) => Some(transfer),
+                FaultOutcome::Resume(_) | FaultOutcome::Raise(_) => None,
+            },
+            PrototypeState::Absent
+            | PrototypeState::Active { .. }
+            | PrototypeState::Transition { .. }
+            | PrototypeState::DemandZero { .. }
+            | PrototypeState::PageFile { .. } => None,
+        }
+    }
+}
