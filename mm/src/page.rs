@@ -224,12 +224,18 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Empties a range: contents go, entries become zero, empty tables are freed. Charges are the caller's.
     pub(crate) fn clear_range(&mut self, id: ProcessId, range: PageRange, stale: &mut Stale) {
         self.forget_failures(id, range);
+        if self.may_have_entries(self.process(id).root, range) {
+            self.clear_entries(id, range, stale);
+        }
+        self.tidy_tables(id, range);
+    }
+
+    fn clear_entries(&mut self, id: ProcessId, range: PageRange, stale: &mut Stale) {
         for (vpn, at) in self.entries_in(self.process(id), range) {
             let pte = self.format.decode(self.read(at));
             self.drop_content(id, vpn, pte, stale);
             self.set_leaf(id, at, 0);
         }
-        self.tidy_tables(id, range);
     }
 
     /// Takes a VAD away with everything in it, and gives its charge back.

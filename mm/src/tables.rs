@@ -24,6 +24,15 @@ pub(crate) enum Leaf {
     },
 }
 
+/// Levels of the deepest paging mode.
+const MOST_LEVELS: usize = 5;
+
+/// The tables on the way to a page's entry: the top one, and as many below it as there are.
+struct Way {
+    tables: [PhysAddr; MOST_LEVELS],
+    count: usize,
+}
+
 impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn read(&self, at: PhysAddr) -> u64 {
         read_entry(&self.ram, self.edition.paging, at)
@@ -178,23 +187,41 @@ impl<R: PhysicalMemory> Mm<R> {
         (first..=last).map(move |table| Vpn::new((table << shift).max(range.start().raw())))
     }
 
-    /// The last-level table of a range, if there is one and it has all entries of the range.
-    fn only_table(&self, root: PhysAddr, range: PageRange) -> Option<Pfn> {
+    /// Whether all entries of a range belong in one last-level table.
+    fn is_in_one_table(&self, range: PageRange) -> bool {
         let shift = self.edition.paging.entries_per_page().trailing_zeros();
-        if range.start().raw() >> shift != range.last().raw() >> shift {
-            return None;
+        range.start().raw() >> shift == range.last().raw() >> shift
+    }
+
+    /// The tables on the way to a page's entry, as far as there are any.
+    fn way(&self, root: PhysAddr, vpn: Vpn) -> Way {
+        let levels = self.edition.paging.levels();
+        let mut way = Way { tables: [root; MOST_LEVELS], count: 1 };
+        for level in &levels[..levels.len() - 1] {
+            let Some(child) = self.child(way.tables[way.count - 1], *level, vpn) else { break };
+            way.tables[way.count] = child;
+            way.count += 1;
+        }
+        way
+    }
+
+    /// Whether a range may have an entry that is not zero, told by the count of its table alone.
+    pub(crate) fn may_have_entries(&self, root: PhysAddr, range: PageRange) -> bool {
+        if !self.is_in_one_table(range) {
+            return true;
         }
         match self.leaf(root, range.start()) {
-            Leaf::At(at) => Some(at.pfn()),
-            Leaf::Absent { .. } => None,
+            Leaf::At(at) => self.pfn.get(at.pfn()).used_entries > 0,
+            Leaf::Absent { .. } => false,
         }
     }
 
     /// How many tables must be made before every page of the range has an entry. Costs what the tables that exist are,
     /// not what the range is.
     pub(crate) fn missing_tables(&self, root: PhysAddr, range: PageRange) -> u64 {
-        if self.only_table(root, range).is_some() {
-            return 0;
+        if self.is_in_one_table(range) {
+            let levels = self.edition.paging.levels().len();
+            return (levels - self.way(root, range.start()).count) as u64;
         }
         self.missing_below(Some(root), self.edition.paging.levels(), range)
     }
@@ -250,10 +277,23 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Frees the tables of a range that have become empty.
     pub(crate) fn tidy_tables(&mut self, id: ProcessId, range: PageRange) {
         let root = self.process(id).root;
-        if self.only_table(root, range).is_some_and(|table| self.pfn.get(table).used_entries > 0) {
-            return;
+        if self.is_in_one_table(range) {
+            self.tidy_way(id, root, range.start());
+        } else {
+            self.tidy_below(id, root, self.edition.paging.levels(), range);
         }
-        self.tidy_below(id, root, self.edition.paging.levels(), range);
+    }
+
+    /// Frees the tables on the way to a page that have become empty, the lowest first.
+    fn tidy_way(&mut self, id: ProcessId, root: PhysAddr, vpn: Vpn) {
+        let way = self.way(root, vpn);
+        for (depth, level) in self.edition.paging.levels()[..way.count - 1].iter().enumerate().rev() {
+            let table = way.tables[depth + 1].pfn();
+            if self.pfn.get(table).used_entries > 0 || level.rights == EntryRights::None {
+                return;
+            }
+            self.drop_table(id, way.tables[depth], *level, vpn, table);
+        }
     }
 
     fn tidy_below(&mut self, id: ProcessId, table: PhysAddr, levels: &'static [Level], range: PageRange) {
