@@ -5,7 +5,7 @@ use crate::id::{ProcessId, SectionId};
 use crate::request::MappedView;
 use crate::state::Mm;
 use crate::vad::{Placement, Vad, VadKind, VadMarks};
-use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, VirtAddr, Vpn};
+use vadose_facts::addr::{GRANULARITY_BYTES, GRANULARITY_PAGES, PageRange, VirtAddr, Vpn};
 use vadose_facts::ntdef::{BaseProtection, Bitness, Edition, NtStatus, Protection};
 use vadose_facts::pe::Machine;
 use vadose_facts::x86::{PhysicalMemory, Stale};
@@ -76,7 +76,12 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Anywhere in a process's user space.
     pub(crate) fn user_placement(&self, process: ProcessId, pages: u64) -> Placement {
-        Placement { pages, low: Edition::MIN_USER_ADDRESS.vpn(), high: self.process(process).vad_end() }
+        Placement {
+            pages,
+            low: Edition::MIN_USER_ADDRESS.vpn(),
+            high: self.process(process).vad_end(),
+            unit_pages: GRANULARITY_PAGES,
+        }
     }
 
     /// Unmaps the view that holds an address (SPEC F44).

@@ -4,8 +4,8 @@
 use crate::extended::ExtendedRequest;
 use crate::id::ProcessId;
 use crate::state::Mm;
-use crate::vad::{Placement, VadTree};
-use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, PageRange, Vpn, pages_for};
+use crate::vad::Placement;
+use vadose_facts::addr::{PAGE_BYTES, PageRange, Vpn, pages_for};
 use vadose_facts::ntdef::{AllocationPreference, AllocationType, NtStatus};
 use vadose_facts::x86::PhysicalMemory;
 
@@ -40,13 +40,13 @@ impl<R: PhysicalMemory> Mm<R> {
         let place = Placement {
             low: user.low.max(required.lowest.vpn()),
             high: user.high.min(Vpn::new(limit)),
+            unit_pages: user.unit_pages.max(pages_for(required.alignment)),
             ..user
         };
-        let unit = required.alignment.max(GRANULARITY_BYTES);
         let vads = &self.process(process).vads;
         let start = match self.direction(request.basic.kind) {
-            Direction::Up => lowest_aligned(vads, place, unit),
-            Direction::Down => highest_aligned(vads, place, unit),
+            Direction::Up => vads.lowest_gap(place),
+            Direction::Down => vads.highest_gap(place),
         };
         let start = start.ok_or(NtStatus::NO_MEMORY)?;
         Ok(PageRange::new(start, pages).expect("a gap lies in the address space"))
@@ -56,33 +56,6 @@ impl<R: PhysicalMemory> Mm<R> {
         match self.preference {
             AllocationPreference::BottomUp if !kind.contains(AllocationType::TOP_DOWN) => Direction::Up,
             AllocationPreference::BottomUp | AllocationPreference::TopDown => Direction::Down,
-        }
-    }
-}
-
-/// The lowest hole that starts on a multiple of `unit` bytes. A hole that is large enough and has no such start is
-/// passed over, with what ends it.
-fn lowest_aligned(vads: &VadTree, mut place: Placement, unit: u64) -> Option<Vpn> {
-    loop {
-        let start = vads.lowest_gap(place)?.base().align_up(unit)?.vpn();
-        let range = PageRange::new(start, place.pages)?;
-        match vads.overlapping(range) {
-            _ if range.end() > place.high => return None,
-            None => return Some(start),
-            Some(taken) => place.low = vads.get(taken).range.end(),
-        }
-    }
-}
-
-/// The highest such hole.
-fn highest_aligned(vads: &VadTree, mut place: Placement, unit: u64) -> Option<Vpn> {
-    loop {
-        let start = vads.highest_gap(place)?.base().align_down(unit).vpn();
-        let range = PageRange::new(start, place.pages)?;
-        match vads.overlapping(range) {
-            _ if start < place.low => return None,
-            None => return Some(start),
-            Some(taken) => place.high = vads.get(taken).range.start(),
         }
     }
 }

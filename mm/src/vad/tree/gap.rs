@@ -13,17 +13,20 @@ pub(crate) struct Placement {
     pub(crate) low: Vpn,
     /// First page not allowed.
     pub(crate) high: Vpn,
+    /// The first page is a multiple of this: a power of two, no less than the allocation unit.
+    pub(crate) unit_pages: u64,
 }
 
 impl Placement {
-    /// What a hole must have at least, as nodes count: one that is counted as the most there can be may be too small.
+    /// What a hole must have at least, as nodes count. It may still be too small: nodes count from an allocation unit,
+    /// and no further than the largest number they have.
     fn least(self) -> u32 {
         counted(self.pages)
     }
 
     /// The lowest place in a hole.
     fn lowest_between(self, from: Vpn, to: Vpn) -> Option<Vpn> {
-        let start = align_up(from.max(self.low))?;
+        let start = align_up(from.max(self.low), self.unit_pages)?;
         let room = to.min(self.high).pages_above(start)?;
         (room >= self.pages).then_some(start)
     }
@@ -31,13 +34,13 @@ impl Placement {
     /// The highest place in a hole.
     fn highest_between(self, from: Vpn, to: Vpn) -> Option<Vpn> {
         let end = to.min(self.high);
-        let start = Vpn::new(end.raw().checked_sub(self.pages)? / GRANULARITY_PAGES * GRANULARITY_PAGES);
+        let start = Vpn::new(end.raw().checked_sub(self.pages)? & !(self.unit_pages - 1));
         (start >= from.max(self.low)).then_some(start)
     }
 }
 
 impl<const N: usize> Tree<N> {
-    /// The lowest hole that starts on an allocation unit and takes the pages (SPEC A38).
+    /// The lowest hole that takes the pages (SPEC A38).
     pub(crate) fn lowest_gap(&self, place: Placement) -> Option<Vpn> {
         let Some((first, last)) = self.ends() else {
             return place.lowest_between(place.low, place.high);
@@ -48,7 +51,7 @@ impl<const N: usize> Tree<N> {
             .or_else(|| place.lowest_between(last, place.high))
     }
 
-    /// The highest place for the pages that starts on an allocation unit (SPEC A38).
+    /// The highest place for the pages (SPEC A38).
     pub(crate) fn highest_gap(&self, place: Placement) -> Option<Vpn> {
         let Some((first, last)) = self.ends() else {
             return place.highest_between(place.low, place.high);
@@ -115,7 +118,7 @@ impl<const N: usize> Node<N> {
 
 /// Pages of a hole from the first allocation unit that starts in it.
 pub(super) fn usable(from: Vpn, to: Vpn) -> u32 {
-    counted(align_up(from).and_then(|start| to.pages_above(start)).unwrap_or(0))
+    counted(align_up(from, GRANULARITY_PAGES).and_then(|start| to.pages_above(start)).unwrap_or(0))
 }
 
 /// Pages as nodes count them: the most that fits, for more.
@@ -123,6 +126,6 @@ fn counted(pages: u64) -> u32 {
     u32::try_from(pages).unwrap_or(u32::MAX)
 }
 
-fn align_up(vpn: Vpn) -> Option<Vpn> {
-    vpn.raw().checked_next_multiple_of(GRANULARITY_PAGES).map(Vpn::new)
+fn align_up(vpn: Vpn, unit_pages: u64) -> Option<Vpn> {
+    Some(Vpn::new(vpn.raw().checked_add(unit_pages - 1)? & !(unit_pages - 1)))
 }

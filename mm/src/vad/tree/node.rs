@@ -87,26 +87,28 @@ impl<const N: usize> Node<N> {
     ///
     /// If the node is full.
     pub(super) fn insert(&mut self, slot: usize, entry: Entry) {
-        let len = self.len();
-        self.low.copy_within(slot..len, slot + 1);
-        self.high.copy_within(slot..len, slot + 1);
-        self.child.copy_within(slot..len, slot + 1);
-        self.hole.copy_within(slot..len, slot + 1);
-        self.inside.copy_within(slot..len, slot + 1);
+        for at in (slot..self.len()).rev() {
+            self.copy(at, at + 1);
+        }
         self.len += 1;
         self.set(slot, entry);
     }
 
     /// Takes an entry out.
     pub(super) fn remove(&mut self, slot: usize) {
-        let len = self.len();
-        self.low.copy_within(slot + 1..len, slot);
-        self.high.copy_within(slot + 1..len, slot);
-        self.child.copy_within(slot + 1..len, slot);
-        self.hole.copy_within(slot + 1..len, slot);
-        self.inside.copy_within(slot + 1..len, slot);
-        self.cut(len - 1);
+        for at in slot + 1..self.len() {
+            self.copy(at, at - 1);
+        }
+        self.cut(self.len() - 1);
         self.measure_hole(slot);
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        self.low[to] = self.low[from];
+        self.high[to] = self.high[from];
+        self.child[to] = self.child[from];
+        self.hole[to] = self.hole[from];
+        self.inside[to] = self.inside[from];
     }
 
     /// Replaces an entry.
@@ -145,12 +147,9 @@ impl<const N: usize> Node<N> {
 
     /// Forgets the entries from `len` on.
     fn cut(&mut self, len: usize) {
-        let end = self.len();
-        self.low[len..end].fill(UNUSED);
-        self.high[len..end].fill(UNUSED);
-        self.child[len..end].fill(0);
-        self.hole[len..end].fill(0);
-        self.inside[len..end].fill(0);
+        for slot in len..self.len() {
+            (self.low[slot], self.hole[slot], self.inside[slot]) = (UNUSED, 0, 0);
+        }
         self.len = len as u32;
     }
 
