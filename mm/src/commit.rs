@@ -35,6 +35,7 @@ impl Commit {
     /// # Errors
     ///
     /// `STATUS_COMMITMENT_LIMIT` (SPEC A37).
+    #[inline]
     pub(crate) fn charge(&mut self, pages: u64) -> Result<(), NtStatus> {
         let total = self.charged.checked_add(pages).ok_or(NtStatus::COMMITMENT_LIMIT)?;
         if total > self.limit {
@@ -46,6 +47,7 @@ impl Commit {
     }
 
     /// Gives pages back.
+    #[inline]
     pub(crate) fn give_back(&mut self, pages: u64) {
         assert!(pages <= self.charged, "no more is given back than was charged");
         self.charged -= pages;

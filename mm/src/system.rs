@@ -211,6 +211,7 @@ fn write_self_map<R: PhysicalMemory>(ram: &R, mode: PagingMode, root: PhysAddr, 
     }
 }
 
+#[inline]
 pub(crate) fn read_entry<R: PhysicalMemory>(ram: &R, mode: PagingMode, at: PhysAddr) -> u64 {
     match mode {
         PagingMode::Legacy => u64::from(ram.read_u32(at)),
@@ -218,6 +219,7 @@ pub(crate) fn read_entry<R: PhysicalMemory>(ram: &R, mode: PagingMode, at: PhysA
     }
 }
 
+#[inline]
 pub(crate) fn write_entry<R: PhysicalMemory>(ram: &R, mode: PagingMode, at: PhysAddr, value: u64) {
     match mode {
         PagingMode::Legacy => ram.write_u32(at, u32::try_from(value).expect("a 4-byte entry")),
@@ -225,6 +227,7 @@ pub(crate) fn write_entry<R: PhysicalMemory>(ram: &R, mode: PagingMode, at: Phys
     }
 }
 
+#[inline]
 pub(crate) fn frame_base(entry: u64) -> PhysAddr {
     EntryBits::frame(entry).base()
 }

@@ -33,26 +33,31 @@ pub struct Pfn(u64);
 
 impl VirtAddr {
     /// Wraps a raw address.
+    #[inline]
     pub const fn new(raw: u64) -> Self {
         Self(raw)
     }
 
     /// The address as a number.
+    #[inline]
     pub const fn raw(self) -> u64 {
         self.0
     }
 
     /// The page that holds this address.
+    #[inline]
     pub const fn vpn(self) -> Vpn {
         Vpn(self.0 >> PAGE_SHIFT)
     }
 
     /// Bytes from the start of the page.
+    #[inline]
     pub const fn page_offset(self) -> u64 {
         self.0 & (PAGE_BYTES - 1)
     }
 
     /// Adds a byte count, or `None` past the end of 64 bits.
+    #[inline]
     pub const fn checked_add(self, bytes: u64) -> Option<Self> {
         match self.0.checked_add(bytes) {
             Some(raw) => Some(Self(raw)),
@@ -61,6 +66,7 @@ impl VirtAddr {
     }
 
     /// Subtracts a byte count, or `None` below zero.
+    #[inline]
     pub const fn checked_sub(self, bytes: u64) -> Option<Self> {
         match self.0.checked_sub(bytes) {
             Some(raw) => Some(Self(raw)),
@@ -69,17 +75,20 @@ impl VirtAddr {
     }
 
     /// Bytes from `lower` up to this address, or `None` if `lower` is above it.
+    #[inline]
     pub const fn bytes_above(self, lower: Self) -> Option<u64> {
         self.0.checked_sub(lower.0)
     }
 
     /// Rounds down to a multiple of `unit_bytes`, a power of two.
+    #[inline]
     pub const fn align_down(self, unit_bytes: u64) -> Self {
         debug_assert!(unit_bytes.is_power_of_two());
         Self(self.0 & !(unit_bytes - 1))
     }
 
     /// Rounds up to a multiple of `unit_bytes`, a power of two; `None` past the end of 64 bits.
+    #[inline]
     pub const fn align_up(self, unit_bytes: u64) -> Option<Self> {
         match self.0.checked_add(unit_bytes - 1) {
             Some(raw) => Some(Self(raw & !(unit_bytes - 1))),
@@ -88,6 +97,7 @@ impl VirtAddr {
     }
 
     /// Whether this is a multiple of `unit_bytes`, a power of two.
+    #[inline]
     pub const fn is_aligned(self, unit_bytes: u64) -> bool {
         self.0 & (unit_bytes - 1) == 0
     }
@@ -95,21 +105,25 @@ impl VirtAddr {
 
 impl PhysAddr {
     /// Wraps a raw physical address.
+    #[inline]
     pub const fn new(raw: u64) -> Self {
         Self(raw)
     }
 
     /// The address as a number.
+    #[inline]
     pub const fn raw(self) -> u64 {
         self.0
     }
 
     /// The frame that holds this address.
+    #[inline]
     pub const fn pfn(self) -> Pfn {
         Pfn(self.0 >> PAGE_SHIFT)
     }
 
     /// Bytes from the start of the frame.
+    #[inline]
     pub const fn frame_offset(self) -> u64 {
         self.0 & (PAGE_BYTES - 1)
     }
@@ -131,21 +145,25 @@ impl PhysAddr {
 
 impl Vpn {
     /// Wraps a raw page number.
+    #[inline]
     pub const fn new(raw: u64) -> Self {
         Self(raw)
     }
 
     /// The page number.
+    #[inline]
     pub const fn raw(self) -> u64 {
         self.0
     }
 
     /// First byte of the page. Page numbers above 2^52 are cut to 64 bits of address.
+    #[inline]
     pub const fn base(self) -> VirtAddr {
         VirtAddr(self.0 << PAGE_SHIFT)
     }
 
     /// The page `pages` further up, or `None` past the end.
+    #[inline]
     pub const fn checked_add(self, pages: u64) -> Option<Self> {
         match self.0.checked_add(pages) {
             Some(raw) => Some(Self(raw)),
@@ -154,6 +172,7 @@ impl Vpn {
     }
 
     /// Pages from `lower` up to this page, or `None` if `lower` is above it.
+    #[inline]
     pub const fn pages_above(self, lower: Self) -> Option<u64> {
         self.0.checked_sub(lower.0)
     }
@@ -163,6 +182,7 @@ impl Vpn {
     /// # Panics
     ///
     /// If there is none: page numbers have 52 bits.
+    #[inline]
     pub const fn next(self) -> Self {
         match self.0.checked_add(1) {
             Some(raw) => Self(raw),
@@ -173,11 +193,13 @@ impl Vpn {
 
 impl Pfn {
     /// Wraps a raw frame number.
+    #[inline]
     pub const fn new(raw: u64) -> Self {
         Self(raw)
     }
 
     /// The frame number.
+    #[inline]
     pub const fn raw(self) -> u64 {
         self.0
     }
@@ -187,17 +209,20 @@ impl Pfn {
     /// # Panics
     ///
     /// If it does not fit the host's `usize`.
+    #[inline]
     pub fn index(self) -> usize {
         usize::try_from(self.0).expect("a frame number fits the host's index")
     }
 
     /// First byte of the frame.
+    #[inline]
     pub const fn base(self) -> PhysAddr {
         PhysAddr(self.0 << PAGE_SHIFT)
     }
 }
 
 /// Pages that hold `bytes` bytes: the quotient rounded up.
+#[inline]
 pub const fn pages_for(bytes: u64) -> u64 {
     bytes.div_ceil(PAGE_BYTES)
 }

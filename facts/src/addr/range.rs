@@ -11,6 +11,7 @@ pub struct PageRange {
 
 impl PageRange {
     /// `pages` pages from `start`; `None` if that is no page or passes the end of the page numbers.
+    #[inline]
     pub const fn new(start: Vpn, pages: u64) -> Option<Self> {
         if pages == 0 || start.checked_add(pages).is_none() {
             return None;
@@ -20,6 +21,7 @@ impl PageRange {
 
     /// The pages touched by `bytes` bytes from `base`: start down to a page, end up to one (SPEC A22, B14, C3).
     /// `None` if `bytes` is zero or the last byte passes 64 bits.
+    #[inline]
     pub const fn touching(base: VirtAddr, bytes: u64) -> Option<Self> {
         let Some(last_offset) = bytes.checked_sub(1) else {
             return None;
@@ -35,6 +37,7 @@ impl PageRange {
     /// # Panics
     ///
     /// If `last` is below `first`.
+    #[inline]
     pub const fn inclusive(first: Vpn, last: Vpn) -> Self {
         match last.pages_above(first) {
             Some(more) => Self { start: first, pages: more + 1 },
@@ -43,51 +46,61 @@ impl PageRange {
     }
 
     /// First page.
+    #[inline]
     pub const fn start(self) -> Vpn {
         self.start
     }
 
     /// First page after the range.
+    #[inline]
     pub const fn end(self) -> Vpn {
         Vpn::new(self.start.raw() + self.pages)
     }
 
     /// Last page.
+    #[inline]
     pub const fn last(self) -> Vpn {
         Vpn::new(self.start.raw() + self.pages - 1)
     }
 
     /// Number of pages, at least one.
+    #[inline]
     pub const fn pages(self) -> u64 {
         self.pages
     }
 
     /// Number of bytes; saturates at 64 bits.
+    #[inline]
     pub const fn bytes(self) -> u64 {
         self.pages.saturating_mul(PAGE_BYTES)
     }
 
     /// First byte.
+    #[inline]
     pub const fn base(self) -> VirtAddr {
         self.start.base()
     }
 
     /// Whether `vpn` is inside.
+    #[inline]
     pub const fn contains(self, vpn: Vpn) -> bool {
         vpn.raw() >= self.start.raw() && vpn.raw() - self.start.raw() < self.pages
     }
 
     /// Whether all of `inner` is inside.
+    #[inline]
     pub const fn covers(self, inner: Self) -> bool {
         self.contains(inner.start) && self.contains(inner.last())
     }
 
     /// Whether the two share a page.
+    #[inline]
     pub const fn overlaps(self, other: Self) -> bool {
         self.start.raw() < other.end().raw() && other.start.raw() < self.end().raw()
     }
 
     /// The pages of both, or `None` if they share none.
+    #[inline]
     pub fn intersection(self, other: Self) -> Option<Self> {
         let start = self.start.max(other.start);
         let end = self.end().min(other.end());
@@ -95,6 +108,7 @@ impl PageRange {
     }
 
     /// Each page, lowest first.
+    #[inline]
     pub fn iter(self) -> impl DoubleEndedIterator<Item = Vpn> {
         (self.start.raw()..self.end().raw()).map(Vpn::new)
     }

@@ -82,6 +82,7 @@ impl BaseProtection {
     ];
 
     /// The `PAGE_*` number.
+    #[inline]
     pub const fn raw(self) -> u32 {
         match self {
             B::NoAccess => 0x01,
@@ -96,26 +97,31 @@ impl BaseProtection {
     }
 
     /// Loads pass. On x86 an executable page can be read as well (SPEC E5).
+    #[inline]
     pub const fn allows_read(self) -> bool {
         !matches!(self, B::NoAccess)
     }
 
     /// Stores pass, to the page itself or to a private copy.
+    #[inline]
     pub const fn allows_write(self) -> bool {
         matches!(self, B::ReadWrite | B::WriteCopy | B::ExecuteReadWrite | B::ExecuteWriteCopy)
     }
 
     /// Fetches pass, where no-execute is in force.
+    #[inline]
     pub const fn allows_execute(self) -> bool {
         matches!(self, B::Execute | B::ExecuteRead | B::ExecuteReadWrite | B::ExecuteWriteCopy)
     }
 
     /// A store makes a private copy first.
+    #[inline]
     pub const fn is_write_copy(self) -> bool {
         matches!(self, B::WriteCopy | B::ExecuteWriteCopy)
     }
 
     /// The protection of the private copy: write-copy becomes read-write (SPEC G20).
+    #[inline]
     pub const fn after_copy(self) -> Self {
         match self {
             B::WriteCopy => B::ReadWrite,
@@ -127,6 +133,7 @@ impl BaseProtection {
     }
 
     /// The protection of a page that is still shared: read-write becomes write-copy (SPEC C17).
+    #[inline]
     pub const fn before_copy(self) -> Self {
         match self {
             B::ReadWrite => B::WriteCopy,
@@ -137,6 +144,7 @@ impl BaseProtection {
         }
     }
 
+    #[inline]
     const fn code(self) -> u8 {
         match self {
             B::NoAccess => 0,
@@ -153,6 +161,7 @@ impl BaseProtection {
 
 impl Protection {
     /// A base protection without a modifier.
+    #[inline]
     pub const fn plain(base: BaseProtection) -> Self {
         Self { base, modifier: M::Plain }
     }
@@ -162,6 +171,7 @@ impl Protection {
     /// # Panics
     ///
     /// On [`BaseProtection::NoAccess`] (SPEC C11).
+    #[inline]
     pub const fn guarded(base: BaseProtection) -> Self {
         assert!(!matches!(base, B::NoAccess), "NOACCESS takes no guard");
         Self { base, modifier: M::Guard }
@@ -172,6 +182,7 @@ impl Protection {
     /// # Errors
     ///
     /// `STATUS_INVALID_PAGE_PROTECTION`.
+    #[inline]
     pub fn parse(raw: u32) -> Result<Self, NtStatus> {
         let base = BaseProtection::ALL.into_iter().find(|b| b.raw() == raw & BASE_MASK);
         let modifier = match raw & !BASE_MASK {
@@ -190,21 +201,25 @@ impl Protection {
     }
 
     /// The base.
+    #[inline]
     pub const fn base(self) -> BaseProtection {
         self.base
     }
 
     /// The modifier.
+    #[inline]
     pub const fn modifier(self) -> PageModifier {
         self.modifier
     }
 
     /// The same with another base.
+    #[inline]
     pub const fn with_base(self, base: BaseProtection) -> Self {
         Self { base, modifier: self.modifier }
     }
 
     /// The same without its guard, if it has one.
+    #[inline]
     pub const fn without_guard(self) -> Self {
         match self.modifier {
             M::Guard => Self::plain(self.base),
@@ -213,11 +228,13 @@ impl Protection {
     }
 
     /// Whether the one-shot guard is armed.
+    #[inline]
     pub const fn is_guard(self) -> bool {
         matches!(self.modifier, M::Guard)
     }
 
     /// The `PAGE_*` word.
+    #[inline]
     pub const fn raw(self) -> u32 {
         let modifier = match self.modifier {
             M::Plain => 0,
@@ -229,6 +246,7 @@ impl Protection {
     }
 
     /// The five bits of a software PTE (SPEC C24, I19).
+    #[inline]
     pub const fn to_pte(self) -> PteProtection {
         let modifier = match self.modifier {
             M::Plain => 0,
@@ -250,16 +268,19 @@ impl PteProtection {
     pub const DECOMMITTED: Self = Self(0x10);
 
     /// Takes the low five bits of a number.
+    #[inline]
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits & 0x1f)
     }
 
     /// The five bits.
+    #[inline]
     pub const fn bits(self) -> u8 {
         self.0
     }
 
     /// The protection, or `None` for the decommitted marker and for the empty code 0, which no committed page has.
+    #[inline]
     pub const fn decode(self) -> Option<Protection> {
         let modifier = match self.0 >> 3 {
             0 => M::Plain,

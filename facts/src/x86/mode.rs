@@ -48,6 +48,7 @@ pub enum EntryRights {
 
 impl PagingMode {
     /// The walk, root first.
+    #[inline]
     pub const fn levels(self) -> &'static [Level] {
         const LEGACY: [Level; 2] = [Level::dir(22, 10), Level::leaf(10)];
         const PAE: [Level; 3] = [Level::pae_root(), Level::dir(21, 9), Level::leaf(9)];
@@ -63,6 +64,7 @@ impl PagingMode {
     }
 
     /// Bytes in one entry: 4 or 8.
+    #[inline]
     pub const fn entry_bytes(self) -> u64 {
         match self {
             Self::Legacy => 4,
@@ -71,11 +73,13 @@ impl PagingMode {
     }
 
     /// Entries in a page of entries: 1,024 or 512.
+    #[inline]
     pub const fn entries_per_page(self) -> u64 {
         crate::addr::PAGE_BYTES / self.entry_bytes()
     }
 
     /// How many low address bits the walk consumes: 32, 48 or 57.
+    #[inline]
     pub const fn address_bits(self) -> u32 {
         match self {
             Self::Legacy | Self::Pae => 32,
@@ -86,6 +90,7 @@ impl PagingMode {
 
     /// Whether the processor accepts the address: 32-bit modes take 32 bits, 64-bit modes take a sign-extended
     /// address (SPEC H10).
+    #[inline]
     pub const fn is_canonical(self, va: VirtAddr) -> bool {
         match self {
             Self::Legacy | Self::Pae => va.raw() >> 32 == 0,
@@ -94,6 +99,7 @@ impl PagingMode {
     }
 
     /// Makes an address of the low bits that the walk consumes: cut to 32 bits, or sign-extended.
+    #[inline]
     pub const fn canonical(self, raw: u64) -> VirtAddr {
         match self {
             Self::Legacy | Self::Pae => VirtAddr::new(raw & 0xffff_ffff),
@@ -106,32 +112,39 @@ impl PagingMode {
 }
 
 impl Level {
+    #[inline]
     const fn new(shift: u32, bits: u32, large: LargePage, rights: EntryRights) -> Self {
         Self { shift, bits, large, rights }
     }
 
+    #[inline]
     const fn leaf(bits: u32) -> Self {
         Self::new(12, bits, LargePage::Never, EntryRights::Checked)
     }
 
+    #[inline]
     const fn dir(shift: u32, bits: u32) -> Self {
         Self::new(shift, bits, LargePage::Allowed, EntryRights::Checked)
     }
 
+    #[inline]
     const fn table(shift: u32) -> Self {
         Self::new(shift, 9, LargePage::Never, EntryRights::Checked)
     }
 
+    #[inline]
     const fn pae_root() -> Self {
         Self::new(30, 2, LargePage::Never, EntryRights::None)
     }
 
     /// The table index that `va` selects at this level.
+    #[inline]
     pub const fn index(self, va: VirtAddr) -> u64 {
         (va.raw() >> self.shift) & ((1 << self.bits) - 1)
     }
 
     /// Bytes that one entry of this level spans.
+    #[inline]
     pub const fn span_bytes(self) -> u64 {
         1 << self.shift
     }

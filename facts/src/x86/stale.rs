@@ -33,21 +33,25 @@ enum Rewritten {
 
 impl Stale {
     /// Nothing is stale.
+    #[inline]
     pub const fn none() -> Self {
         Self { translations: StaleTranslations::None, rewritten: Rewritten::None }
     }
 
     /// One page's translation changed from valid to something else.
+    #[inline]
     pub const fn page(vpn: Vpn) -> Self {
         Self { translations: StaleTranslations::Page(vpn), rewritten: Rewritten::None }
     }
 
     /// A frame's bytes were replaced by someone other than the guest.
+    #[inline]
     pub const fn frame(pfn: Pfn) -> Self {
         Self { translations: StaleTranslations::None, rewritten: Rewritten::One(pfn) }
     }
 
     /// Notes that a page's translation changed.
+    #[inline]
     pub fn add_page(&mut self, vpn: Vpn) {
         self.translations = match self.translations {
             StaleTranslations::None => StaleTranslations::Page(vpn),
@@ -57,6 +61,7 @@ impl Stale {
     }
 
     /// Notes that a frame's bytes were replaced.
+    #[inline]
     pub fn add_frame(&mut self, pfn: Pfn) {
         self.rewritten = match std::mem::take(&mut self.rewritten) {
             Rewritten::None => Rewritten::One(pfn),
@@ -69,6 +74,7 @@ impl Stale {
     }
 
     /// Takes over another's duties.
+    #[inline]
     pub fn absorb(&mut self, other: Self) {
         match other.translations {
             StaleTranslations::None => {}
@@ -81,11 +87,13 @@ impl Stale {
     }
 
     /// Which translations to drop.
+    #[inline]
     pub const fn translations(&self) -> StaleTranslations {
         self.translations
     }
 
     /// Frames whose bytes changed under the processor.
+    #[inline]
     pub fn frames(&self) -> &[Pfn] {
         match &self.rewritten {
             Rewritten::None => &[],
@@ -95,11 +103,13 @@ impl Stale {
     }
 
     /// Whether there is nothing to do.
+    #[inline]
     pub fn is_none(&self) -> bool {
         self.translations == StaleTranslations::None && self.frames().is_empty()
     }
 
     /// Ends the duty where no processor caches anything: a memory manager used without one.
+    #[inline]
     pub fn nothing_cached(self) {}
 }
 

@@ -115,16 +115,19 @@ impl PfnDatabase {
     /// # Panics
     ///
     /// If there is no such frame.
+    #[inline]
     pub fn get(&self, pfn: Pfn) -> PfnEntry {
         assert!(pfn.raw() < self.frames, "a frame of this machine");
         self.entries.get(pfn.index()).copied().unwrap_or(PfnEntry::UNTOUCHED)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, pfn: Pfn) -> &mut PfnEntry {
         self.entries.get_mut(pfn.index()).expect("a frame that was taken once")
     }
 
     /// Frames by location.
+    #[inline]
     pub fn counts(&self) -> FrameCounts {
         FrameCounts {
             zeroed: self.zeroed.count + self.untouched(),
@@ -143,6 +146,7 @@ impl PfnDatabase {
         (0..).map(Pfn::new).zip(&self.entries)
     }
 
+    #[inline]
     fn untouched(&self) -> u64 {
         self.frames - self.entries.len() as u64
     }
@@ -160,6 +164,7 @@ impl PfnDatabase {
     /// Takes a frame for a page that must be zero: zeroed frames first, then free ones, then the standby list of lowest
     /// priority (SPEC I27). Frames never used come after free ones: clearing a warm frame costs the host less.
     /// The frame is in transfer until [`activate`](Self::activate) or a list takes it.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<Taken> {
         if let Some(pfn) = self.leave_first(ListName::Zeroed) {
             return Some(Taken::Zeroed(pfn));
@@ -178,6 +183,7 @@ impl PfnDatabase {
         self.take_untouched()
     }
 
+    #[inline]
     fn leave_first(&mut self, name: ListName) -> Option<Pfn> {
         let pfn = self.list(name).first()?;
         self.leave_list(pfn);
@@ -185,6 +191,7 @@ impl PfnDatabase {
     }
 
     /// Takes a frame off the list that it is on; it is in transfer then.
+    #[inline]
     pub(crate) fn leave_list(&mut self, pfn: Pfn) {
         let entry = self.get(pfn);
         let name = match entry.location {
@@ -205,6 +212,7 @@ impl PfnDatabase {
 
     /// Puts a frame that is in transfer on a list: lists of owned pages at the tail, ownerless frames at the head,
     /// where their warm bytes are used next.
+    #[inline]
     pub(crate) fn enter(&mut self, pfn: Pfn, name: ListName) {
         let entry = self.get_mut(pfn);
         assert!(
@@ -236,6 +244,7 @@ impl PfnDatabase {
     }
 
     /// Makes a frame in transfer active for one user: `pte` owns it, `original` is where its content lives otherwise.
+    #[inline]
     pub(crate) fn activate(&mut self, pfn: Pfn, pte: PhysAddr, original: u64, flags: PfnFlags) {
         let entry = self.get_mut(pfn);
         assert!(entry.location == PageLocation::Transition, "a frame is taken before it is used");
@@ -253,6 +262,7 @@ impl PfnDatabase {
     }
 
     /// Makes a frame in transfer active again with what its entry says already.
+    #[inline]
     pub(crate) fn reactivate(&mut self, pfn: Pfn) {
         let entry = self.get_mut(pfn);
         assert!(
@@ -267,6 +277,7 @@ impl PfnDatabase {
     }
 
     /// One mapping less. At the last one the frame is in transfer, and the caller puts it on a list.
+    #[inline]
     pub(crate) fn unshare(&mut self, pfn: Pfn) -> LastShare {
         let entry = self.get_mut(pfn);
         assert!(entry.location == PageLocation::Active && entry.share_count > 0, "a mapped frame is active");
@@ -283,6 +294,7 @@ impl PfnDatabase {
     }
 
     /// One mapping more.
+    #[inline]
     pub(crate) fn share(&mut self, pfn: Pfn) {
         let entry = self.get_mut(pfn);
         assert!(entry.location == PageLocation::Active, "a mapped frame is active");
@@ -291,6 +303,7 @@ impl PfnDatabase {
 
     /// Puts an unmapped page where its content asks for: modified if it differs from its store, standby otherwise
     /// (SPEC I24).
+    #[inline]
     pub(crate) fn retire(&mut self, pfn: Pfn) {
         let entry = self.get(pfn);
         let name = if entry.flags.contains(PfnFlags::MODIFIED) {
@@ -325,6 +338,7 @@ impl PfnDatabase {
         frames
     }
 
+    #[inline]
     fn list(&mut self, name: ListName) -> &mut FrameList {
         match name {
             ListName::Zeroed => &mut self.zeroed,

@@ -27,6 +27,7 @@ pub(super) struct FrameList {
 
 impl ListName {
     /// The location of the frames on it (SPEC I23).
+    #[inline]
     pub(crate) const fn location(self) -> PageLocation {
         match self {
             Self::Zeroed => PageLocation::Zeroed,
@@ -42,6 +43,7 @@ impl ListName {
 impl FrameList {
     pub(super) const EMPTY: Self = Self { head: NO_FRAME, tail: NO_FRAME, count: 0 };
 
+    #[inline]
     pub(super) fn push_tail(&mut self, entries: &mut [PfnEntry], pfn: Pfn) {
         let index = link(pfn);
         entries[pfn.index()].flink = NO_FRAME;
@@ -54,6 +56,7 @@ impl FrameList {
         self.count += 1;
     }
 
+    #[inline]
     pub(super) fn push_head(&mut self, entries: &mut [PfnEntry], pfn: Pfn) {
         let index = link(pfn);
         entries[pfn.index()].blink = NO_FRAME;
@@ -66,6 +69,7 @@ impl FrameList {
         self.count += 1;
     }
 
+    #[inline]
     pub(super) fn unlink(&mut self, entries: &mut [PfnEntry], pfn: Pfn) {
         let PfnEntry { flink, blink, .. } = entries[pfn.index()];
         match blink {
@@ -80,11 +84,13 @@ impl FrameList {
         self.count -= 1;
     }
 
+    #[inline]
     pub(super) fn first(&self) -> Option<Pfn> {
         (self.head != NO_FRAME).then(|| Pfn::new(u64::from(self.head)))
     }
 }
 
+#[inline]
 fn link(pfn: Pfn) -> u32 {
     u32::try_from(pfn.raw()).expect("a frame number fits a list link")
 }

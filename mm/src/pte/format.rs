@@ -29,6 +29,7 @@ pub struct PteFormat {
 
 impl PteFormat {
     /// Reads a process's entry. The order of the tests is part of the format (SPEC I7).
+    #[inline]
     pub fn decode(self, raw: u64) -> PteState {
         if raw & EntryBits::PRESENT.bits() != 0 {
             return PteState::Valid(ValidPte::read(raw, self.frame(raw), self.tracking));
@@ -51,6 +52,7 @@ impl PteFormat {
     }
 
     /// Reads a prototype entry: there bit 10 means a subsection (SPEC I17).
+    #[inline]
     pub fn decode_prototype(self, raw: u64) -> PrototypeState {
         if raw & EntryBits::PRESENT.bits() != 0 {
             return PrototypeState::Active { pfn: self.frame(raw) };
@@ -72,16 +74,19 @@ impl PteFormat {
     }
 
     /// A page whose first touch gets zeros: the protection and nothing else, so 80h for read-write (SPEC I19).
+    #[inline]
     pub fn demand_zero(self, protection: PteProtection) -> u64 {
         shifted(protection)
     }
 
     /// A decommitted page: exactly 200h (SPEC I18).
+    #[inline]
     pub fn decommitted(self) -> u64 {
         shifted(PteProtection::DECOMMITTED)
     }
 
     /// A page that left the working set and is still in its frame (SPEC I14).
+    #[inline]
     pub fn transition(self, pfn: Pfn, protection: PteProtection) -> u64 {
         pfn.base().raw() | TRANSITION | shifted(protection) | self.swizzle()
     }
@@ -91,6 +96,7 @@ impl PteFormat {
     /// # Panics
     ///
     /// If the slot is 0, or the file number or slot does not fit the format.
+    #[inline]
     pub fn page_file(self, file: u8, slot: u32, protection: PteProtection) -> u64 {
         assert!(slot != 0 && file < 16, "a page-file entry names a slot");
         let (number_shift, slot_shift) = self.page_file_shifts();
@@ -99,6 +105,7 @@ impl PteFormat {
     }
 
     /// A shared page that is found through the VAD (SPEC I16).
+    #[inline]
     pub fn prototype_through_vad(self, protection: PteProtection) -> u64 {
         let ones = match self.layout {
             SoftwarePteFormat::X86 => 0xffff_f000,
@@ -112,6 +119,7 @@ impl PteFormat {
     /// # Panics
     ///
     /// If a 4-byte entry cannot name the address: it counts eights from the pool, in 24 bits.
+    #[inline]
     pub fn subsection(self, address: VirtAddr, protection: PteProtection) -> u64 {
         let pointer = match self.layout {
             SoftwarePteFormat::X86 => {
@@ -126,11 +134,13 @@ impl PteFormat {
     }
 
     /// A section's page in a frame and mapped: the form of a prototype entry while some process uses the page.
+    #[inline]
     pub fn active_prototype(self, pfn: Pfn) -> u64 {
         pfn.base().raw() | (EntryBits::PRESENT | EntryBits::ACCESSED).bits()
     }
 
     /// Bytes of the pool that a prototype entry can name a subsection in: a 4-byte entry counts eights in 24 bits.
+    #[inline]
     pub(crate) const fn subsection_reach(self) -> u64 {
         match self.layout {
             SoftwarePteFormat::X86 => SHORT_SUBSECTION_UNITS * 8,
@@ -139,21 +149,25 @@ impl PteFormat {
     }
 
     /// The five bits of protection in an invalid entry (SPEC I9).
+    #[inline]
     pub(crate) fn stored_protection(self, raw: u64) -> PteProtection {
         protection(raw)
     }
 
     /// The same invalid entry with another protection.
+    #[inline]
     pub(crate) fn with_protection(self, raw: u64, new: PteProtection) -> u64 {
         raw & !shifted(PteProtection::from_bits(0x1f)) | shifted(new)
     }
 
     /// Whether an entry keeps its page table in memory: valid and transition entries do (SPEC I24).
+    #[inline]
     pub(crate) const fn pins_table(self, raw: u64) -> bool {
         raw & EntryBits::PRESENT.bits() != 0 || raw & (PROTOTYPE | TRANSITION) == TRANSITION
     }
 
     /// The frame in a valid or transition entry.
+    #[inline]
     pub fn frame(self, raw: u64) -> Pfn {
         let mask = match self.layout {
             SoftwarePteFormat::X86 => FRAME_MASK_32,
@@ -162,10 +176,12 @@ impl PteFormat {
         Pfn::new((raw & mask) >> 12)
     }
 
+    #[inline]
     fn is_32_bit(self) -> bool {
         self.pool.raw() >> 32 == 0
     }
 
+    #[inline]
     fn subsection_address(self, raw: u64) -> VirtAddr {
         match self.layout {
             SoftwarePteFormat::X86 => {
@@ -177,6 +193,7 @@ impl PteFormat {
         }
     }
 
+    #[inline]
     fn prototype_link(self, raw: u64, protection: PteProtection) -> PrototypeLink {
         let (through_vad, address) = match self.layout {
             SoftwarePteFormat::X86 => (raw >> 12 == 0xf_ffff, self.short_prototype_address(raw)),
@@ -191,21 +208,25 @@ impl PteFormat {
     }
 
     /// A 4-byte prototype pointer counts fours from the pool: seven bits from bit 1 up, the rest from bit 11 up.
+    #[inline]
     fn short_prototype_address(self, raw: u64) -> VirtAddr {
         let fours = (raw >> 1) & 0x7f | (raw >> 11) << 7;
         VirtAddr::new(self.pool.raw() + fours * 4)
     }
 
+    #[inline]
     fn page_file_number(self, raw: u64) -> u8 {
         let (shift, _) = self.page_file_shifts();
         ((raw >> shift) & 0xf) as u8
     }
 
+    #[inline]
     fn page_file_slot(self, raw: u64) -> u32 {
         let (_, shift) = self.page_file_shifts();
         (raw >> shift) as u32
     }
 
+    #[inline]
     const fn page_file_shifts(self) -> (u32, u32) {
         match self.layout {
             SoftwarePteFormat::X86 => (1, 12),
@@ -214,6 +235,7 @@ impl PteFormat {
         }
     }
 
+    #[inline]
     const fn swizzle(self) -> u64 {
         match self.layout {
             SoftwarePteFormat::X86 | SoftwarePteFormat::Wide => 0,
@@ -222,14 +244,17 @@ impl PteFormat {
     }
 }
 
+#[inline]
 fn protection(raw: u64) -> PteProtection {
     PteProtection::from_bits((raw >> PROTECTION_SHIFT) as u8)
 }
 
+#[inline]
 const fn shifted(protection: PteProtection) -> u64 {
     (protection.bits() as u64) << PROTECTION_SHIFT
 }
 
+#[inline]
 const fn sign_extended_48(raw: u64) -> VirtAddr {
     VirtAddr::new(((raw as i64) >> 16) as u64)
 }

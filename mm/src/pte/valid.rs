@@ -33,6 +33,7 @@ pub struct Rights {
 
 impl ValidPte {
     /// Reads the flags of a valid entry whose frame is known.
+    #[inline]
     pub(super) fn read(raw: u64, pfn: Pfn, tracking: WriteTracking) -> Self {
         let bits = EntryBits::of(raw);
         let write = match tracking {
@@ -43,6 +44,7 @@ impl ValidPte {
     }
 
     /// Whether the processor has stored through the entry.
+    #[inline]
     pub const fn is_dirty(self) -> bool {
         self.bits.contains(EntryBits::DIRTY)
     }
@@ -50,6 +52,7 @@ impl ValidPte {
 
 impl Rights {
     /// The bits of a user page made valid for `access`. A page that is touched by a store starts dirty (SPEC I5).
+    #[inline]
     pub(crate) fn user_bits(self, protection: Protection, access: Access) -> u64 {
         let dirty = match access {
             Access::Write => EntryBits::DIRTY,
@@ -60,6 +63,7 @@ impl Rights {
     }
 
     /// The bits that follow from a protection, for a page that is or is not dirty yet.
+    #[inline]
     pub(crate) fn protection_bits(self, protection: Protection, dirty: EntryBits) -> u64 {
         let base = protection.base();
         let mut bits = dirty.bits();
@@ -74,6 +78,7 @@ impl Rights {
         bits | caching_bits(protection.modifier())
     }
 
+    #[inline]
     fn write_bits(self, dirty: EntryBits) -> u64 {
         match (self.tracking, dirty.contains(EntryBits::DIRTY)) {
             (WriteTracking::Hardware, _) => EntryBits::WRITABLE.bits(),
@@ -83,6 +88,7 @@ impl Rights {
     }
 }
 
+#[inline]
 fn caching_bits(modifier: PageModifier) -> u64 {
     match modifier {
         PageModifier::Plain | PageModifier::Guard => 0,
