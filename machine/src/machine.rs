@@ -130,6 +130,7 @@ impl Machine {
         loop {
             cpu.drop_stale(self.nt.take_stale());
             if let Some(ending) = self.nt.ending().cloned() {
+                self.kernel().write_mapped_files();
                 let ending = summary::ending(&self.mm, self.nt.process(), &ending);
                 return Ok(self.report(ending));
             }
@@ -140,6 +141,7 @@ impl Machine {
                 Turn::Idle | Turn::Ended => {}
             }
             if watchdog.has_expired() {
+                self.kernel().write_mapped_files();
                 return Ok(self.report(RunEnding::TimedOut));
             }
         }

@@ -51,6 +51,8 @@ fn purpose(process: &Process, region: &Region) -> String {
             let owner = process.modules.iter().find(|module| module.base == region.allocation_base);
             owner.map_or_else(String::new, |module| image_part(module, region))
         }
+        RegionBacking::File(_) => "view of a file".to_owned(),
+        RegionBacking::PageFile => "view of shared memory".to_owned(),
         RegionBacking::Private => {
             process.use_of(region.allocation_base).map_or_else(String::new, |what| use_words(what).to_owned())
         }

@@ -74,8 +74,8 @@ fn crash_access(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> Opt
 const fn words(kind: FaultKind) -> (&'static str, &'static str) {
     match kind {
         FaultKind::DemandZero => ("demand-zero", "first touches of a page that got a frame of zeros"),
-        FaultKind::ImagePageShared => ("image-shared", "image pages that were in RAM already"),
-        FaultKind::ImagePageRead => ("image-read", "image pages read from their file"),
+        FaultKind::ImagePageShared => ("image-shared", "pages of images and files that were in RAM already"),
+        FaultKind::ImagePageRead => ("image-read", "pages of images and files that were read from them"),
         FaultKind::CopyOnWrite => {
             ("copy-on-write", "first stores to a shared page, which got a private copy")
         }

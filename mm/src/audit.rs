@@ -1,10 +1,10 @@
 //! The audit: recomputes every count from the page tables and compares it with what is kept (SPEC I24, I29).
 
-use crate::id::ProcessId;
+use crate::id::{AreaId, ProcessId};
 use crate::pfn::{ListName, PageLocation, PfnFlags};
 use crate::process::Process;
 use crate::pte::{PrototypeState, PteState};
-use crate::section::Section;
+use crate::section::{Backing, ControlArea, IN_TRANSFER};
 use crate::state::Mm;
 use crate::tables::Leaf;
 use crate::vad::VadKind;
@@ -39,8 +39,8 @@ impl<R: PhysicalMemory> Mm<R> {
     pub fn audit(&self) -> Result<(), AuditError> {
         self.audit_lists()?;
         let mut shares = Shares::new();
-        let promised = |section: &Section| section.pool_pages() + section.shared_pages();
-        let mut charged = self.sections.iter().map(|(_, section)| promised(section)).sum::<u64>();
+        let promised = |area: &ControlArea| area.pool_pages() + area.promised_pages();
+        let mut charged = self.areas.iter().map(|(_, area)| promised(area)).sum::<u64>();
         charged += self.pool.table_pages;
         for (id, process) in self.processes.iter() {
             self.audit_process(id, process, &mut shares)?;
@@ -172,37 +172,69 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     fn audit_sections(&self, shares: &Shares) -> Result<(), AuditError> {
-        for (id, section) in self.sections.iter() {
-            let mut views = 0;
-            for (_, process) in self.processes.iter() {
-                let kind = VadKind::Image { section: id };
-                views += process.vads.iter().filter(|(_, vad)| vad.kind == kind).count() as u64;
+        for (id, area) in self.areas.iter() {
+            self.audit_users(id, area)?;
+            let mut committed = 0;
+            for page in 0..area.pages() {
+                committed += u64::from(self.read(area.prototype(page)) != 0);
+                self.audit_prototype(id, area, page, shares)?;
             }
-            agree!(section.views, views, "views of section {id:?}");
-            for page in 0..section.layout.pages() {
-                let at = section.prototype(page);
-                let (pfn, location) = match self.format.decode_prototype(self.read(at)) {
-                    PrototypeState::Active { pfn } => (pfn, true),
-                    PrototypeState::Transition { pfn, .. } => (pfn, false),
-                    PrototypeState::Subsection { address, .. } => {
-                        let named = section.subsection_at(address);
-                        agree!(named, Some(section.subsection(page)), "subsection of page {page} of {id:?}");
-                        continue;
-                    }
-                    PrototypeState::Absent
-                    | PrototypeState::DemandZero { .. }
-                    | PrototypeState::PageFile { .. } => continue,
-                };
-                let entry = self.pfn.get(pfn);
-                agree!(entry.pte, at, "owner of {pfn:?}, page {page} of section {id:?}");
-                agree!(
-                    entry.location == PageLocation::Active,
-                    location,
-                    "{pfn:?} of section {id:?} is active"
-                );
-                agree!(shares.contains_key(&pfn), location, "{pfn:?} of section {id:?} is mapped");
+            if let Backing::PageFile { committed_pages } = area.backing {
+                agree!(committed_pages, committed, "committed pages of {id:?}");
             }
         }
+        for (id, transfer) in self.transfers.iter() {
+            let known = self.pfn.get(transfer.frame).flags.intersects(IN_TRANSFER);
+            agree!(known, true, "the frame of transfer {id:?} knows of it");
+            agree!(self.areas.get(transfer.area).is_some(), true, "the area of transfer {id:?} lives");
+        }
+        Ok(())
+    }
+
+    /// Views and section objects over an area, each within what it has pages for.
+    fn audit_users(&self, id: AreaId, area: &ControlArea) -> Result<(), AuditError> {
+        let mut views = 0;
+        for (_, process) in self.processes.iter() {
+            for (_, vad) in process.vads.iter() {
+                let Some(view) = vad.kind.view().filter(|view| view.area == id) else { continue };
+                views += 1;
+                let end = u64::from(view.first_page) + vad.range.pages();
+                agree!(end <= u64::from(area.pages()), true, "the view at {:?} is in {id:?}", vad.range);
+            }
+        }
+        agree!(area.views, views, "views of {id:?}");
+        let sections = self.sections.iter().filter(|(_, section)| section.area == id).count() as u64;
+        agree!(area.sections, sections, "sections over {id:?}");
+        agree!(views + sections > 0 || self.moves_pages_of(id), true, "somebody needs {id:?}");
+        Ok(())
+    }
+
+    fn audit_prototype(
+        &self,
+        id: AreaId,
+        area: &ControlArea,
+        page: u32,
+        shares: &Shares,
+    ) -> Result<(), AuditError> {
+        let at = area.prototype(page);
+        agree!(area.page_at(at), Some(page), "place of page {page} of {id:?}");
+        let (pfn, active) = match self.prototype_state(area, page) {
+            PrototypeState::Active { pfn } => (pfn, true),
+            PrototypeState::Transition { pfn, .. } => (pfn, false),
+            PrototypeState::Subsection { address, .. } => {
+                let named = area.subsection_at(address);
+                let holds = |(first, pages): (u32, u32)| first <= page && page - first < pages;
+                agree!(named.is_some_and(holds), true, "subsection of page {page} of {id:?}");
+                return Ok(());
+            }
+            PrototypeState::Absent | PrototypeState::DemandZero { .. } | PrototypeState::PageFile { .. } => {
+                return Ok(());
+            }
+        };
+        let entry = self.pfn.get(pfn);
+        agree!(entry.pte, at, "owner of {pfn:?}, page {page} of {id:?}");
+        agree!(entry.location == PageLocation::Active, active, "{pfn:?} of {id:?} is active");
+        agree!(shares.contains_key(&pfn), active, "{pfn:?} of {id:?} is mapped");
         Ok(())
     }
 
@@ -215,7 +247,8 @@ impl<R: PhysicalMemory> Mm<R> {
             let kernel = u32::from(entry.pte.raw() == 0);
             let counted = shares.get(&pfn).copied().unwrap_or(0) + kernel;
             agree!(entry.share_count, counted, "shares of {pfn:?}");
-            agree!(entry.reference_count, 1, "references of {pfn:?}");
+            let written = u16::from(entry.flags.contains(PfnFlags::WRITE_IN_PROGRESS));
+            agree!(entry.reference_count, 1 + written, "references of {pfn:?}");
         }
         Ok(())
     }

@@ -39,6 +39,8 @@ kinds! {
     ProcessKind => ProcessId;
     /// One section.
     SectionKind => SectionId;
+    /// What is behind sections and views of one thing.
+    AreaKind => AreaId;
     /// One page transfer under way.
     TransferKind => TransferId;
 }

@@ -51,13 +51,14 @@ mod working_set;
 
 pub use audit::AuditError;
 pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
-pub use id::{FileId, ProcessId, SectionId, TransferId};
+pub use id::{AreaId, FileId, ProcessId, SectionId, TransferId};
 pub use look::{Counters, KernelPages, ProcessCounters, Region};
 pub use process::FaultCounts;
 pub use request::{
     AllocateRequest, Allocated, BasicInformation, ExceptionParameters, FaultKind, FaultOutcome, FaultRequest,
-    Freed, LockOutcome, Locked, MappedView, Protected, Raise, RegionBacking, Resume, ThreadStack, Transfer,
-    Unlocked,
+    Flushed, Freed, ImageInformation, LockOutcome, Locked, MappedView, Protected, Raise, RegionBacking,
+    RegionInformation, RegionType, Resume, SectionBacking, SectionInformation, SectionRequest, ThreadStack,
+    Transfer, TransferDirection, Unlocked, Unmapped, ViewRequest,
 };
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};
 pub use working_set::{

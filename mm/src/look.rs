@@ -6,6 +6,7 @@ use crate::pfn::FrameCounts;
 use crate::process::{FaultCounts, Process};
 use crate::pte::PteState;
 use crate::request::RegionBacking;
+use crate::section::Backing;
 use crate::state::Mm;
 use crate::vad::{Vad, VadKind};
 use crate::working_set::WorkingSetLimits;
@@ -103,7 +104,7 @@ impl<R: PhysicalMemory> Mm<R> {
                     allocation_base: vad.range.base(),
                     allocation_protection: vad.protection,
                     kind: vad.memory_type(),
-                    backing: backing(vad),
+                    backing: self.backing(vad),
                     resident_pages: self.resident_in(owner, range),
                 });
                 at = end;
@@ -196,13 +197,18 @@ impl<R: PhysicalMemory> Mm<R> {
             vads: owner.vads.len(),
         }
     }
-}
 
-const fn backing(vad: &Vad) -> RegionBacking {
-    match vad.kind {
-        VadKind::Private { .. } => RegionBacking::Private,
-        VadKind::SharedUserData => RegionBacking::SharedUserData,
-        VadKind::Placeholder => RegionBacking::Placeholder,
-        VadKind::Image { section } => RegionBacking::Image(section),
+    fn backing(&self, vad: &Vad) -> RegionBacking {
+        let view = match vad.kind {
+            VadKind::Private { .. } => return RegionBacking::Private,
+            VadKind::SharedUserData => return RegionBacking::SharedUserData,
+            VadKind::Placeholder => return RegionBacking::Placeholder,
+            VadKind::Image { view } | VadKind::Mapped { view } => view,
+        };
+        match &self.area(view.area).backing {
+            Backing::Image(image) => RegionBacking::Image(image.file),
+            Backing::File { file, .. } => RegionBacking::File(*file),
+            Backing::PageFile { .. } => RegionBacking::PageFile,
+        }
     }
 }

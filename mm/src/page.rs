@@ -1,12 +1,14 @@
 //! One page of a process: what a query says of it, whether it is charged, and letting its content go.
 
-use crate::id::{ProcessId, SectionId};
+use crate::id::ProcessId;
 use crate::pfn::{LastShare, ListName, PfnFlags};
 use crate::process::Process;
 use crate::pte::{PrototypeLink, PteState, ValidPte};
+use crate::request::Unmapped;
+use crate::section::{Backing, ControlArea};
 use crate::state::Mm;
 use crate::tables::Leaf;
-use crate::vad::{PageDefault, Vad, VadId, VadKind};
+use crate::vad::{PageDefault, Vad, VadId, VadKind, View};
 use vadose_facts::addr::{PageRange, Pfn, PhysAddr, Vpn};
 use vadose_facts::ntdef::{MemoryState, Protection, PteProtection};
 use vadose_facts::pe::Sharing;
@@ -54,8 +56,15 @@ impl<R: PhysicalMemory> Mm<R> {
             VadKind::Private { default: PageDefault::Committed } | VadKind::SharedUserData => {
                 PageView::committed(vad.protection)
             }
-            VadKind::Image { section } => {
-                PageView::committed(self.section(section).protection(Self::view_page(vad, vpn)))
+            VadKind::Image { view } => {
+                PageView::committed(self.area(view.area).image().protection(Self::view_page(vad, vpn)))
+            }
+            VadKind::Mapped { view } => {
+                if self.is_reserved(self.area(view.area), Self::view_page(vad, vpn)) {
+                    PageView::RESERVED
+                } else {
+                    PageView::committed(vad.protection)
+                }
             }
         }
     }
@@ -64,10 +73,13 @@ impl<R: PhysicalMemory> Mm<R> {
     fn default_until(&self, vad: &Vad, vpn: Vpn) -> Vpn {
         match vad.kind {
             VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder => vad.range.end(),
-            VadKind::Image { section } => {
-                let run = self.section(section).subsection(Self::view_page(vad, vpn));
-                Vpn::new(vad.range.start().raw() + u64::from(run.first_page) + u64::from(run.pages))
+            VadKind::Image { view } => {
+                let run = self.area(view.area).image().subsection(Self::view_page(vad, vpn));
+                let end = u64::from(run.first_page + run.pages - view.first_page);
+                Vpn::new(vad.range.start().raw() + end).min(vad.range.end())
             }
+            VadKind::Mapped { view } if self.area(view.area).has_reserved_pages() => vpn.next(),
+            VadKind::Mapped { .. } => vad.range.end(),
         }
     }
 
@@ -82,14 +94,24 @@ impl<R: PhysicalMemory> Mm<R> {
         let frame = self.pfn.get(valid.pfn);
         match vad.kind {
             VadKind::SharedUserData => vad.protection.to_pte(),
-            VadKind::Image { section } if frame.flags.contains(PfnFlags::PROTOTYPE) => process
-                .view_protections
-                .get(&vpn)
-                .copied()
-                .unwrap_or_else(|| self.section(section).protection(Self::view_page(vad, vpn)).to_pte()),
-            VadKind::Image { .. } | VadKind::Private { .. } | VadKind::Placeholder => {
-                self.format.stored_protection(frame.original_pte)
+            VadKind::Image { view } | VadKind::Mapped { view }
+                if frame.flags.contains(PfnFlags::PROTOTYPE) =>
+            {
+                let changed = process.view_protections.get(&vpn).copied();
+                changed.unwrap_or_else(|| self.mapped_protection(vad, view, vpn).to_pte())
             }
+            VadKind::Image { .. }
+            | VadKind::Mapped { .. }
+            | VadKind::Private { .. }
+            | VadKind::Placeholder => self.format.stored_protection(frame.original_pte),
+        }
+    }
+
+    /// The protection that a page of a view has until it is changed: an image gives it its own, other views theirs.
+    pub(crate) fn mapped_protection(&self, vad: &Vad, view: View, vpn: Vpn) -> Protection {
+        match &self.area(view.area).backing {
+            Backing::Image(image) => image.protection(Self::view_page(vad, vpn)),
+            Backing::PageFile { .. } | Backing::File { .. } => vad.protection,
         }
     }
 
@@ -121,7 +143,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Whether a page is charged as committed: a committed private page, a private copy, or a page that a store would
     /// make private (SPEC J12, E31).
     pub(crate) fn is_charged(&self, process: &Process, vad: &Vad, vpn: Vpn, pte: PteState) -> bool {
-        let VadKind::Image { section } = vad.kind else {
+        let Some(view) = vad.kind.view() else {
             return vad.kind != VadKind::SharedUserData
                 && vad.kind != VadKind::Placeholder
                 && self.page_view(process, vad, vpn, pte).state == MemoryState::Committed;
@@ -130,15 +152,12 @@ impl<R: PhysicalMemory> Mm<R> {
             PteState::Valid(valid) if !self.is_shared(valid.pfn) => true,
             PteState::DemandZero { .. } | PteState::Transition { .. } | PteState::PageFile { .. } => true,
             PteState::Valid(_) | PteState::Zero | PteState::Decommitted | PteState::Prototype(_) => {
-                let protection = self.page_view(process, vad, vpn, pte).protection;
-                self.may_become_private(section, Self::view_page(vad, vpn), protection)
+                // A page that is not committed yet is charged like the others: it may be, by any view.
+                let said = self.page_view(process, vad, vpn, pte).protection;
+                let protection = said.unwrap_or_else(|| self.mapped_protection(vad, view, vpn));
+                may_become_private(self.area(view.area), Self::view_page(vad, vpn), protection)
             }
         }
-    }
-
-    fn may_become_private(&self, section: SectionId, page: u32, protection: Option<Protection>) -> bool {
-        let private = self.section(section).sharing(page) == Sharing::Private;
-        private && protection.is_some_and(|p| p.base().is_write_copy())
     }
 
     /// Whether a frame's page belongs to a section.
@@ -239,14 +258,17 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Takes a VAD away with everything in it, and gives its charge back.
-    pub(crate) fn delete_vad(&mut self, id: ProcessId, vad: VadId, stale: &mut Stale) -> Vad {
+    pub(crate) fn delete_vad(&mut self, id: ProcessId, vad: VadId, unmapped: &mut Unmapped) {
         let vad = self.remove_vad(id, vad);
-        self.clear_range(id, vad.range, stale);
+        self.clear_range(id, vad.range, &mut unmapped.stale);
         self.give_back(id, vad.commit_pages);
-        if let VadKind::Image { section } = vad.kind {
-            self.sections.get_mut(section).expect("a view keeps its section alive").views -= 1;
-            self.delete_section_if_unused(section);
+        if let Some(view) = vad.kind.view() {
+            self.end_view(&vad, view, unmapped);
         }
-        vad
     }
+}
+
+/// Whether a store through a view with this protection makes a page private.
+fn may_become_private(area: &ControlArea, page: u32, protection: Protection) -> bool {
+    area.sharing(page) == Sharing::Private && protection.base().is_write_copy()
 }

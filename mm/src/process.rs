@@ -2,7 +2,7 @@
 
 use crate::id::ProcessId;
 use crate::pfn::ListName;
-use crate::request::FaultKind;
+use crate::request::{FaultKind, Unmapped};
 use crate::state::Mm;
 use crate::system::{copy_kernel_half, directory, new_root};
 use crate::vad::{Vad, VadId, VadKind, VadMarks, VadTree};
@@ -89,21 +89,22 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Ends an address space: every region, table and charge goes back. A dead id changes nothing.
-    pub fn delete_process(&mut self, id: ProcessId) -> Stale {
-        let mut stale = Stale::none();
+    /// What was stored to files that no other process maps is to be written now (SPEC F46).
+    pub fn delete_process(&mut self, id: ProcessId) -> Unmapped {
+        let mut unmapped = Unmapped { stale: Stale::none(), writes: Vec::new() };
         let Some(process) = self.processes.get(id) else {
-            return stale;
+            return unmapped;
         };
         let vads: Vec<VadId> = process.vads.iter().map(|(vad, _)| vad).collect();
         for vad in vads {
-            self.delete_vad(id, vad, &mut stale);
+            self.delete_vad(id, vad, &mut unmapped);
         }
         let process = self.processes.remove(id).expect("the process was found");
         assert!(process.commit_pages == 0 && process.resident_pages == 0, "a process ends with nothing left");
         assert!(process.table_pages == root_frames(self.edition.paging), "only the top tables are left");
         self.free_root(process.root);
         self.commit.give_back(process.table_pages);
-        stale
+        unmapped
     }
 
     /// Highest user address of a process (SPEC H2).

@@ -1,8 +1,11 @@
 //! What callers ask of the memory manager and what they get back.
 
-use crate::id::{FileId, SectionId, TransferId};
+use crate::id::{FileId, TransferId};
+use bitflags::bitflags;
 use vadose_facts::addr::{PageRange, Pfn, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, MemoryState, MemoryType, NtStatus, Protection};
+use vadose_facts::ntdef::{
+    AllocationType, MemoryState, MemoryType, NtStatus, Protection, SectionAttributes, ViewType,
+};
 use vadose_facts::x86::{Access, Stale};
 
 /// Arguments of an allocate call, as the program gave them: nothing is checked yet.
@@ -114,16 +117,158 @@ pub struct BasicInformation {
     pub kind: Option<MemoryType>,
 }
 
+bitflags! {
+    /// What a region is made of, in the order of `MEMORY_REGION_INFORMATION`'s bits (SPEC D26).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct RegionType: u32 {
+        /// Private memory.
+        const PRIVATE = 1 << 0;
+        /// A view of a file's data.
+        const MAPPED_DATA_FILE = 1 << 1;
+        /// A view of an image.
+        const MAPPED_IMAGE = 1 << 2;
+        /// A view of page-file memory.
+        const MAPPED_PAGE_FILE = 1 << 3;
+        /// A view of physical memory.
+        const MAPPED_PHYSICAL = 1 << 4;
+        /// A file on memory that the processor addresses.
+        const DIRECT_MAPPED = 1 << 5;
+        /// An enclave of the kernel's.
+        const SOFTWARE_ENCLAVE = 1 << 6;
+        /// Pages of 64 KiB.
+        const PAGE_SIZE_64K = 1 << 7;
+        /// A placeholder.
+        const PLACEHOLDER = 1 << 8;
+        /// A window for physical pages.
+        const MAPPED_AWE = 1 << 9;
+        /// Stores are recorded.
+        const MAPPED_WRITE_WATCH = 1 << 10;
+        /// Large pages.
+        const PAGE_SIZE_LARGE = 1 << 11;
+        /// Huge pages.
+        const PAGE_SIZE_HUGE = 1 << 12;
+    }
+}
+
+/// Answer of a region query (SPEC D25).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegionInformation {
+    /// First byte of the region.
+    pub base: VirtAddr,
+    /// The protection given when it was taken.
+    pub protection: Protection,
+    /// What it is made of.
+    pub kind: RegionType,
+    /// Bytes of all of it.
+    pub size: u64,
+    /// Bytes of it that are committed (SPEC D28).
+    pub commit_size: u64,
+}
+
+/// Answer of an image query (SPEC D29).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageInformation {
+    /// First byte of the view.
+    pub base: VirtAddr,
+    /// Bytes of the image.
+    pub image_bytes: u64,
+    /// Bytes of it that are mapped.
+    pub view_bytes: u64,
+}
+
+/// Arguments of a create-section call, as the program gave them, and what the file is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SectionRequest {
+    /// What is to be behind it.
+    pub backing: SectionBacking,
+    /// Bytes; 0 is all of a file.
+    pub size: u64,
+    /// A `PAGE_*` word.
+    pub protection: u32,
+    /// `SEC_*` bits.
+    pub attributes: SectionAttributes,
+}
+
+/// What is behind a data section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SectionBacking {
+    /// Page files.
+    PageFile,
+    /// A file.
+    File {
+        /// The file: the same number for the same file, so that its sections show the same pages (SPEC F18).
+        file: FileId,
+        /// Its length now.
+        bytes: u64,
+    },
+}
+
+/// What a section is (SPEC F22).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SectionInformation {
+    /// Bytes.
+    pub size: u64,
+    /// `SEC_*` bits.
+    pub attributes: SectionAttributes,
+    /// The file behind it.
+    pub file: Option<FileId>,
+}
+
+/// Arguments of a map-view call, as the program gave them: nothing is checked yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewRequest {
+    /// Wanted address, `None` for anywhere.
+    pub base: Option<VirtAddr>,
+    /// Restricts the address, as in an [`AllocateRequest`].
+    pub zero_bits: u64,
+    /// Bytes at the start that are committed for the section.
+    pub commit_size: u64,
+    /// Where in the section the view begins, bytes.
+    pub offset: u64,
+    /// Bytes; 0 is all to the section's end.
+    pub size: u64,
+    /// Type bits.
+    pub kind: ViewType,
+    /// A `PAGE_*` word. An image's pages have protections of their own.
+    pub protection: u32,
+}
+
 /// A view mapped.
 #[must_use = "page tables may have changed"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct MappedView {
     /// First byte.
     pub base: VirtAddr,
+    /// Where in the section it begins, bytes.
+    pub offset: u64,
     /// Bytes, whole pages.
     pub size: u64,
     /// `STATUS_SUCCESS`, or `STATUS_IMAGE_NOT_AT_BASE` for an image elsewhere than it prefers (SPEC G25).
     pub status: NtStatus,
+}
+
+/// A view unmapped, or all views of a process that ended.
+#[must_use = "page tables have changed, and what was stored must reach its file"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unmapped {
+    /// What the processor must drop.
+    pub stale: Stale,
+    /// Pages to write to their files.
+    pub writes: Vec<Transfer>,
+}
+
+/// Stores on their way to a file.
+#[must_use = "page tables may have changed, and what was stored must reach its file"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Flushed {
+    /// First byte, rounded down to a page.
+    pub base: VirtAddr,
+    /// Bytes, whole pages.
+    pub size: u64,
+    /// Pages to write to their file.
+    pub writes: Vec<Transfer>,
+    /// What the processor must drop.
+    pub stale: Stale,
 }
 
 /// A thread's own stack, so that a guard page in it means growth (SPEC E17).
@@ -198,9 +343,9 @@ pub struct ExceptionParameters {
 pub enum FaultKind {
     /// A first touch got a zeroed frame.
     DemandZero,
-    /// An image page was in a frame already.
+    /// A page of an image or a file was in a frame already.
     ImagePageShared,
-    /// An image page was read from its file.
+    /// A page of an image or a file was read from it.
     ImagePageRead,
     /// A store to a shared page got a private copy.
     CopyOnWrite,
@@ -228,20 +373,31 @@ impl FaultKind {
     ];
 }
 
-/// Bytes to move from a file into a frame. The same transfer may be asked for again while it is under way: it is to be
+/// Which way a transfer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferDirection {
+    /// From the file into the frame.
+    Read,
+    /// From the frame to the file.
+    Write,
+}
+
+/// Bytes to move between a file and a frame. The same read may be asked for again while it is under way: it is to be
 /// done once.
 #[must_use = "somebody waits for this transfer"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// Names the transfer in `complete_transfer`.
     pub id: TransferId,
+    /// Which way.
+    pub direction: TransferDirection,
     /// The frame.
     pub frame: Pfn,
     /// The file.
     pub file: FileId,
     /// Where in the file, bytes.
     pub offset: u64,
-    /// How many bytes, at most a page; the rest of the frame is zero already.
+    /// How many bytes, at most a page; after a read the rest of the frame is zero already.
     pub bytes: u32,
 }
 
@@ -251,7 +407,11 @@ pub enum RegionBacking {
     /// Private pages.
     Private,
     /// An image.
-    Image(SectionId),
+    Image(FileId),
+    /// A file's data.
+    File(FileId),
+    /// Page-file memory of a section.
+    PageFile,
     /// The page that all processes share with the kernel.
     SharedUserData,
     /// Nothing: a placeholder.

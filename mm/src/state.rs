@@ -2,11 +2,11 @@
 
 use crate::commit::Commit;
 use crate::fault::FailedRead;
-use crate::id::{Arena, ProcessId, ProcessKind, SectionId, SectionKind, TransferKind};
+use crate::id::{AreaKind, Arena, ProcessId, ProcessKind, SectionKind, TransferKind};
 use crate::pfn::{FIRST_SYSTEM_FRAME, FrameCounts, PfnDatabase, PfnEntry};
 use crate::process::Process;
 use crate::pte::{PteFormat, Rights};
-use crate::section::{PendingTransfer, Pool, Section};
+use crate::section::{ControlArea, PendingTransfer, Pool, Section};
 use crate::system::System;
 use vadose_facts::addr::{PAGE_BYTES, Pfn, VirtAddr, pages_for};
 use vadose_facts::ntdef::{AllocationPreference, Edition, NtStatus, SelfMap};
@@ -30,6 +30,7 @@ pub struct Mm<R> {
     pub(crate) pool: Pool,
     pub(crate) processes: Arena<Process, ProcessKind>,
     pub(crate) sections: Arena<Section, SectionKind>,
+    pub(crate) areas: Arena<ControlArea, AreaKind>,
     pub(crate) transfers: Arena<PendingTransfer, TransferKind>,
     pub(crate) failed_reads: Vec<FailedRead>,
     pub(crate) preference: AllocationPreference,
@@ -100,6 +101,7 @@ impl<R: PhysicalMemory> Mm<R> {
             pool: Pool::new(edition.system.pool, edition.system.pool_bytes.min(format.subsection_reach())),
             processes: Arena::default(),
             sections: Arena::default(),
+            areas: Arena::default(),
             transfers: Arena::default(),
             failed_reads: Vec::new(),
             preference: AllocationPreference::BottomUp,
@@ -179,11 +181,6 @@ impl<R: PhysicalMemory> Mm<R> {
     /// The process of a request, or the status for a dead one.
     pub(crate) fn live(&self, id: ProcessId) -> Result<&Process, NtStatus> {
         self.processes.get(id).ok_or(NtStatus::INVALID_HANDLE)
-    }
-
-    /// A section that a view or a handle keeps alive.
-    pub(crate) fn section(&self, id: SectionId) -> &Section {
-        self.sections.get(id).expect("a view keeps its section alive")
     }
 }
 

@@ -258,11 +258,11 @@ fn a_late_failure_belongs_to_nobody() {
     for ends_before in [true, false] {
         let FaultOutcome::Wait(transfer) = world.mm.fault(process, request) else { panic!("a read") };
         if ends_before {
-            world.mm.unmap_view(process, base).expect("the view").nothing_cached();
+            world.mm.unmap_view(process, base).expect("the view").stale.nothing_cached();
         }
         world.mm.complete_transfer(transfer.id, Err(NtStatus::END_OF_FILE)).nothing_cached();
         if !ends_before {
-            world.mm.unmap_view(process, base).expect("the view").nothing_cached();
+            world.mm.unmap_view(process, base).expect("the view").stale.nothing_cached();
         }
         assert_eq!(world.step(&format!("alloc 4p at @{:x}", base.raw())), "ok");
         assert_eq!(world.step("read 1p"), "=0", "unmapped first: {ends_before}");

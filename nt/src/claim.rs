@@ -4,7 +4,7 @@ use crate::kernel::Kernel;
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_facts::x86::{Access, Privilege, walk};
-use vadose_mm::{ExceptionParameters, FaultOutcome, FaultRequest, ThreadStack, Transfer};
+use vadose_mm::{ExceptionParameters, FaultOutcome, FaultRequest, ThreadStack, Transfer, TransferDirection};
 
 /// Faults in a row on one byte before the host calls it a broken invariant.
 const MAX_FAULTS_ON_A_BYTE: u32 = 64;
@@ -373,13 +373,19 @@ impl Kernel<'_> {
         panic!("a fault at {:?} ends after its transfers", request.address);
     }
 
-    /// Moves a page's bytes from its file into its frame.
-    fn transfer(&mut self, transfer: Transfer) {
+    /// Moves a page's bytes between its file and its frame.
+    pub(crate) fn transfer(&mut self, transfer: Transfer) {
         let mut bytes = vec![0; transfer.bytes as usize];
-        let result = self.nt.files.read(self.host, transfer.file, transfer.offset, &mut bytes);
-        if result.is_ok() {
-            self.mm.ram().write_bytes(transfer.frame.base(), &bytes);
-        }
+        let result = match transfer.direction {
+            TransferDirection::Read => {
+                let read = self.nt.files.read(self.host, transfer.file, transfer.offset, &mut bytes);
+                read.inspect(|()| self.mm.ram().write_bytes(transfer.frame.base(), &bytes))
+            }
+            TransferDirection::Write => {
+                self.mm.ram().read_bytes(transfer.frame.base(), &mut bytes);
+                self.nt.files.write(self.host, transfer.file, transfer.offset, &bytes)
+            }
+        };
         let stale = self.mm.complete_transfer(transfer.id, result);
         self.nt.stale.absorb(stale);
     }

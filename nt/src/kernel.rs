@@ -2,7 +2,7 @@
 
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
-use crate::executive::{Ending, ImageFiles, Process, Scheduler, Thread, ThreadTable};
+use crate::executive::{Ending, Process, Scheduler, SectionFiles, Thread, ThreadTable};
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
 use crate::service::{Call, MISSING_BASE, Number, ServiceTable};
@@ -33,7 +33,7 @@ pub struct Nt {
     pub(crate) edition: &'static Edition,
     pub(crate) table: Arc<ServiceTable>,
     pub(crate) builtins: BuiltinSet,
-    pub(crate) files: ImageFiles,
+    pub(crate) files: SectionFiles,
     pub(crate) stale: Stale,
     pub(crate) user_limit: VirtAddr,
     pub(crate) threads: ThreadTable,
@@ -65,7 +65,7 @@ impl Nt {
             edition: config.edition,
             builtins: BuiltinSet::new(config.edition, Arc::clone(&table)),
             table,
-            files: ImageFiles::default(),
+            files: SectionFiles::default(),
             stale: Stale::none(),
             user_limit: config.edition.max_user_address,
             threads: ThreadTable::default(),

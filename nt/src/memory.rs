@@ -6,8 +6,9 @@ use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, Allocated, BasicInformation, Counters, ExtendedRequest, FaultOutcome, FaultRequest,
-    FileId, Freed, LimitFlags, LockKinds, LockOutcome, MappedView, Mm, PageAttributes, ProcessCounters,
-    ProcessId, Protected, Region, ResidentPage, SectionId, TransferId, Unlocked,
+    FileId, Flushed, Freed, ImageInformation, LimitFlags, LockKinds, LockOutcome, MappedView, Mm,
+    PageAttributes, ProcessCounters, ProcessId, Protected, Region, RegionInformation, ResidentPage,
+    SectionId, SectionInformation, SectionRequest, TransferId, Unlocked, Unmapped, ViewRequest,
 };
 
 /// What services and the loader ask of the memory manager. Each method is [`Mm`]'s of the same name.
@@ -126,6 +127,18 @@ pub trait Memory {
     ///
     /// No commit, or an image that cannot be mapped.
     fn create_image_section(&mut self, file: FileId, image: &PeImage) -> Result<SectionId, NtStatus>;
+    /// Makes a section over page files or a file's bytes.
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC F.
+    fn create_section(&mut self, request: SectionRequest) -> Result<SectionId, NtStatus>;
+    /// Size and attributes of a section (SPEC F22).
+    ///
+    /// # Errors
+    ///
+    /// The section is gone.
+    fn section_information(&self, section: SectionId) -> Result<SectionInformation, NtStatus>;
     /// Maps a view of a section.
     ///
     /// # Errors
@@ -135,14 +148,60 @@ pub trait Memory {
         &mut self,
         process: ProcessId,
         section: SectionId,
-        base: Option<VirtAddr>,
+        request: ViewRequest,
     ) -> Result<MappedView, NtStatus>;
     /// Unmaps the view that holds an address.
     ///
     /// # Errors
     ///
     /// No view there.
-    fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Stale, NtStatus>;
+    fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Unmapped, NtStatus>;
+    /// Starts to write what was stored to a part of a view (SPEC F47).
+    ///
+    /// # Errors
+    ///
+    /// No view there.
+    fn flush_view(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Flushed, NtStatus>;
+    /// Starts to write what was stored to all views of a file.
+    fn flush_file(&mut self, file: FileId) -> Flushed;
+    /// Tells of bytes that were written to a file.
+    fn file_written(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Stale;
+    /// Tells of a file's new length.
+    fn file_resized(&mut self, file: FileId, bytes: u64);
+    /// How long a mapped file must stay (SPEC F50).
+    fn mapped_bytes(&self, file: FileId) -> Option<u64>;
+    /// Whether sections, views or transfers of a file are left.
+    fn is_file_mapped(&self, file: FileId) -> bool;
+    /// The region of an address (SPEC D25).
+    ///
+    /// # Errors
+    ///
+    /// Free space.
+    fn region_information(
+        &self,
+        process: ProcessId,
+        address: VirtAddr,
+    ) -> Result<RegionInformation, NtStatus>;
+    /// The file behind a view (SPEC D21, D24).
+    ///
+    /// # Errors
+    ///
+    /// No view of a file there.
+    fn mapped_file(&self, process: ProcessId, address: VirtAddr) -> Result<FileId, NtStatus>;
+    /// Committed bytes of page-file sections that a process sees (SPEC D20).
+    fn shared_commit_bytes(&self, process: ProcessId) -> u64;
+    /// The image of an address (SPEC D29).
+    ///
+    /// # Errors
+    ///
+    /// No image there.
+    fn image_information(&self, process: ProcessId, address: VirtAddr) -> Result<ImageInformation, NtStatus>;
+    /// Whether two addresses show one file (SPEC F52).
+    ///
+    /// # Errors
+    ///
+    /// They do not.
+    fn same_file(&self, process: ProcessId, first: VirtAddr, second: VirtAddr) -> Result<(), NtStatus>;
     /// Drops a handle's hold on a section.
     fn close_section(&mut self, section: SectionId);
     /// Resolves an access that the page tables refused.
@@ -246,16 +305,59 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
     fn create_image_section(&mut self, file: FileId, image: &PeImage) -> Result<SectionId, NtStatus> {
         self.create_image_section(file, image)
     }
+    fn create_section(&mut self, request: SectionRequest) -> Result<SectionId, NtStatus> {
+        self.create_section(request)
+    }
+    fn section_information(&self, section: SectionId) -> Result<SectionInformation, NtStatus> {
+        self.section_information(section)
+    }
     fn map_view(
         &mut self,
         process: ProcessId,
         section: SectionId,
-        base: Option<VirtAddr>,
+        request: ViewRequest,
     ) -> Result<MappedView, NtStatus> {
-        self.map_view(process, section, base)
+        self.map_view(process, section, request)
     }
-    fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Stale, NtStatus> {
+    fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Unmapped, NtStatus> {
         self.unmap_view(process, address)
+    }
+    fn flush_view(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Flushed, NtStatus> {
+        self.flush_view(process, base, size)
+    }
+    fn flush_file(&mut self, file: FileId) -> Flushed {
+        self.flush_file(file)
+    }
+    fn file_written(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Stale {
+        self.file_written(file, offset, bytes)
+    }
+    fn file_resized(&mut self, file: FileId, bytes: u64) {
+        self.file_resized(file, bytes);
+    }
+    fn mapped_bytes(&self, file: FileId) -> Option<u64> {
+        self.mapped_bytes(file)
+    }
+    fn is_file_mapped(&self, file: FileId) -> bool {
+        self.is_file_mapped(file)
+    }
+    fn region_information(
+        &self,
+        process: ProcessId,
+        address: VirtAddr,
+    ) -> Result<RegionInformation, NtStatus> {
+        self.region_information(process, address)
+    }
+    fn mapped_file(&self, process: ProcessId, address: VirtAddr) -> Result<FileId, NtStatus> {
+        self.mapped_file(process, address)
+    }
+    fn shared_commit_bytes(&self, process: ProcessId) -> u64 {
+        self.shared_commit_bytes(process)
+    }
+    fn image_information(&self, process: ProcessId, address: VirtAddr) -> Result<ImageInformation, NtStatus> {
+        self.image_information(process, address)
+    }
+    fn same_file(&self, process: ProcessId, first: VirtAddr, second: VirtAddr) -> Result<(), NtStatus> {
+        self.same_file(process, first, second)
     }
     fn close_section(&mut self, section: SectionId) {
         self.close_section(section);

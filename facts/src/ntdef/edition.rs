@@ -128,6 +128,15 @@ pub enum AllocationPreference {
     TopDown,
 }
 
+/// Whether a commit inside a view looks at what the view allows (SPEC A44).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ViewCommitCheck {
+    /// It does not.
+    Absent,
+    /// The protection must be one that a protect call on the view may set.
+    Compatible,
+}
+
 /// One edition of Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edition {
@@ -163,6 +172,8 @@ pub struct Edition {
     pub partial_read: PartialRead,
     /// Placeholders and extended parameters.
     pub extended_memory: ExtendedMemory,
+    /// Whether a commit inside a view looks at what the view allows.
+    pub view_commit_check: ViewCommitCheck,
 }
 
 impl Edition {
@@ -236,6 +247,7 @@ const WINXP_X86: Edition = Edition {
     no_cache_scope: NoCacheScope::Page,
     partial_read: PartialRead::Nothing,
     extended_memory: ExtendedMemory::Absent,
+    view_commit_check: ViewCommitCheck::Absent,
 };
 
 const WIN7_X64: Edition = Edition {
@@ -255,6 +267,7 @@ const WIN7_X64: Edition = Edition {
     no_cache_scope: NoCacheScope::Page,
     partial_read: PartialRead::Nothing,
     extended_memory: ExtendedMemory::Absent,
+    view_commit_check: ViewCommitCheck::Compatible,
 };
 
 const EDITIONS: [Edition; 6] = [
@@ -275,6 +288,7 @@ const EDITIONS: [Edition; 6] = [
         no_execute: NoExecute::Enforced,
         pte_format: SoftwarePteFormat::Wide,
         write_tracking: WriteTracking::Software,
+        view_commit_check: ViewCommitCheck::Compatible,
         ..WINXP_X86
     },
     WIN7_X64,

@@ -46,6 +46,51 @@ bitflags! {
     }
 }
 
+bitflags! {
+    /// The `AllocationAttributes` argument of a create-section call. Unknown bits are kept, for the call must refuse them
+    /// (SPEC F1).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct SectionAttributes: u32 {
+        /// Views lie at one address in every process.
+        const BASED = 0x20_0000;
+        /// Views keep the protection that they were mapped with.
+        const NO_CHANGE = 0x40_0000;
+        /// A file is behind it: answered, never asked for.
+        const FILE = 0x80_0000;
+        /// The file is mapped as an image.
+        const IMAGE = 0x100_0000;
+        /// Pages are committed one by one.
+        const RESERVE = 0x400_0000;
+        /// All pages are committed from the start.
+        const COMMIT = 0x800_0000;
+        /// Views are not cached.
+        const NO_CACHE = 0x1000_0000;
+        /// Views combine writes.
+        const WRITE_COMBINE = 0x4000_0000;
+        /// Large pages.
+        const LARGE_PAGES = 0x8000_0000;
+        const _ = !0;
+    }
+}
+
+bitflags! {
+    /// The `AllocationType` argument of a map-view call. Unknown bits are kept, for the call must refuse them (SPEC F25).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct ViewType: u32 {
+        /// The view may pass the section's end.
+        const RESERVE = 0x2000;
+        /// Search from the top.
+        const TOP_DOWN = 0x10_0000;
+        /// The view keeps the protection that it is mapped with.
+        const NO_CHANGE = 0x40_0000;
+        /// Large pages.
+        const LARGE_PAGES = 0x2000_0000;
+        /// Base and offset are rounded down to pages.
+        const ROUND_TO_PAGE = 0x4000_0000;
+        const _ = !0;
+    }
+}
+
 /// The state of a page as a query reports it (SPEC D5, D6, D7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]

@@ -10,10 +10,10 @@ mod win32_error;
 
 pub use edition::{
     AllocationPreference, Bitness, DecommitZeroSize, Edition, ExtendedMemory, LargeAddressAware,
-    NoCacheScope, ParameterStatus, PartialRead, SelfMap, SoftwarePteFormat, SystemSpace, WindowsVersion,
-    WriteTracking, edition, editions,
+    NoCacheScope, ParameterStatus, PartialRead, SelfMap, SoftwarePteFormat, SystemSpace, ViewCommitCheck,
+    WindowsVersion, WriteTracking, edition, editions,
 };
-pub use memory::{AllocationType, FreeType, MemoryState, MemoryType};
+pub use memory::{AllocationType, FreeType, MemoryState, MemoryType, SectionAttributes, ViewType};
 pub use protection::{BaseProtection, PageModifier, Protection, PteProtection};
 pub use status::NtStatus;
 pub use win32_error::Win32Error;

@@ -144,6 +144,25 @@ impl BaseProtection {
         }
     }
 
+    /// Whether a view or section with this protection may be given `target`: what it reads, writes and executes covers
+    /// what the target does, a private copy needing reads alone (SPEC C13, C14, F30).
+    pub const fn permits(self, target: Self) -> bool {
+        let needed = target.access_bits();
+        self.access_bits() & needed == needed
+    }
+
+    /// Read 1, write to the shared page 2, execute 4: the rights that a view's protection stands for (SPEC C13).
+    const fn access_bits(self) -> u8 {
+        match self {
+            B::NoAccess => 0,
+            B::ReadOnly | B::WriteCopy => 1,
+            B::ReadWrite => 3,
+            B::Execute => 4,
+            B::ExecuteRead | B::ExecuteWriteCopy => 5,
+            B::ExecuteReadWrite => 7,
+        }
+    }
+
     #[inline]
     const fn code(self) -> u8 {
         match self {
@@ -216,6 +235,14 @@ impl Protection {
     #[inline]
     pub const fn with_base(self, base: BaseProtection) -> Self {
         Self { base, modifier: self.modifier }
+    }
+
+    /// The same with a modifier, which `PAGE_NOACCESS` does not take.
+    pub const fn with_modifier(self, modifier: PageModifier) -> Self {
+        match self.base {
+            B::NoAccess => Self::plain(self.base),
+            base => Self { base, modifier },
+        }
     }
 
     /// The same without its guard, if it has one.
@@ -350,6 +377,24 @@ mod tests {
             }
         }
         assert!(Protection::parse(0x1000_0004).is_err());
+    }
+
+    /// SPEC C14 F30: the whole table of what may become what.
+    #[test]
+    fn a_view_permits_what_its_own_rights_cover() {
+        use BaseProtection as B;
+        let permitted = |from: B| {
+            let permitted = B::ALL.into_iter().filter(|to| from.permits(*to));
+            permitted.map(B::raw).fold(0, |bits, raw| bits | raw)
+        };
+        let read = 0x01 | 0x02 | 0x08;
+        let code = read | 0x10 | 0x20 | 0x80;
+        assert_eq!(permitted(B::NoAccess), 0x01);
+        assert_eq!([B::ReadOnly, B::WriteCopy].map(permitted), [read, read]);
+        assert_eq!(permitted(B::ReadWrite), read | 0x04);
+        assert_eq!(permitted(B::Execute), 0x01 | 0x10);
+        assert_eq!([B::ExecuteRead, B::ExecuteWriteCopy].map(permitted), [code, code]);
+        assert_eq!(permitted(B::ExecuteReadWrite), 0xff);
     }
 
     /// SPEC C24 I18 I19: the codes themselves.

@@ -158,6 +158,8 @@ statuses! {
     OBJECT_NAME_COLLISION = 0xc000_0035;
     /// A folder of the path is missing.
     OBJECT_PATH_NOT_FOUND = 0xc000_003a;
+    /// A path does not begin at a root.
+    OBJECT_PATH_SYNTAX_BAD = 0xc000_003b;
     /// A section is too big (SPEC F10).
     SECTION_TOO_BIG = 0xc000_0040;
     /// Another opener forbids it.

@@ -15,6 +15,16 @@ pub enum HeaderRules {
     SinceWindows10_1809,
 }
 
+impl HeaderRules {
+    /// The rules of a build of Windows.
+    pub const fn of_build(build: u32) -> Self {
+        match build {
+            17763.. => Self::SinceWindows10_1809,
+            _ => Self::BeforeWindows10_1809,
+        }
+    }
+}
+
 /// Offset of `ne_exetyp` in a 16-bit header.
 const NE_EXE_TYPE_OFFSET: u64 = 0x36;
 /// Bytes of the PE signature.

@@ -1,6 +1,6 @@
 //! What a fault asks for: a pure reading of entry, VAD and section, in the order of SPEC I30.
 
-use crate::id::{ProcessId, SectionId};
+use crate::id::{AreaId, ProcessId};
 use crate::pte::{PrototypeLink, PrototypeState, PteState, ValidPte};
 use crate::request::FaultRequest;
 use crate::state::Mm;
@@ -29,16 +29,18 @@ pub(super) enum Plan {
     DemandZero { protection: Protection },
     /// A private page that is still in its frame.
     Transition { pfn: Pfn, protection: Protection },
-    /// A page of an image.
+    /// A page of a section.
     Shared { page: SharedPage, protection: Protection },
 }
 
 /// A page of a section, seen from one view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SharedPage {
-    pub(super) section: SectionId,
-    /// Its number within the image.
+    pub(super) area: AreaId,
+    /// Its number within the control area.
     pub(super) number: u32,
+    /// What the view gives it unless its protection was changed.
+    pub(super) unchanged: Protection,
 }
 
 impl<R: PhysicalMemory> Mm<R> {
@@ -126,24 +128,34 @@ impl<R: PhysicalMemory> Mm<R> {
             VadKind::Private { .. } => Plan::DemandZero { protection },
             VadKind::SharedUserData => unreachable!("the shared page is always valid"),
             VadKind::Placeholder => unreachable!("a placeholder has no committed page"),
-            VadKind::Image { section } => {
+            VadKind::Image { view } | VadKind::Mapped { view } => {
                 let number = Self::view_page(vad, vpn);
-                self.decide_image(SharedPage { section, number }, protection, access)
+                let unchanged = self.mapped_protection(vad, view, vpn);
+                self.decide_view(SharedPage { area: view.area, number, unchanged }, protection, access)
             }
         }
     }
 
-    /// A page of zeros that is stored to becomes private at once; every other page is shared first (SPEC I33).
-    fn decide_image(&self, page: SharedPage, protection: Protection, access: Access) -> Plan {
-        let section = self.section(page.section);
-        let raw = self.read(section.prototype(page.number));
-        let untouched = matches!(self.format.decode_prototype(raw), PrototypeState::DemandZero { .. });
-        let private = section.sharing(page.number) == Sharing::Private && protection.base().is_write_copy();
-        if untouched && private && access == Access::Write {
-            let own = protection.with_base(protection.base().after_copy());
-            return Plan::DemandZero { protection: own };
+    /// A page of zeros that is stored to becomes private at once; every other page is shared first (SPEC I33). A page
+    /// past the end of its file cannot come in (SPEC E28).
+    fn decide_view(&self, page: SharedPage, protection: Protection, access: Access) -> Plan {
+        let area = self.area(page.area);
+        let state = self.prototype_state(area, page.number);
+        let private = area.sharing(page.number) == Sharing::Private && protection.base().is_write_copy();
+        match state {
+            PrototypeState::DemandZero { .. } if private && access == Access::Write => {
+                Plan::DemandZero { protection: protection.with_base(protection.base().after_copy()) }
+            }
+            PrototypeState::Subsection { .. } if area.file_place(page.number).is_none() => {
+                Plan::Failed { cause: NtStatus::END_OF_FILE }
+            }
+            PrototypeState::Absent
+            | PrototypeState::Active { .. }
+            | PrototypeState::Transition { .. }
+            | PrototypeState::Subsection { .. }
+            | PrototypeState::DemandZero { .. }
+            | PrototypeState::PageFile { .. } => Plan::Shared { page, protection },
         }
-        Plan::Shared { page, protection }
     }
 
     /// Whether a protection allows an access. Without no-execute, what can be read can be fetched (SPEC E5).

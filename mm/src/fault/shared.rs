@@ -1,16 +1,15 @@
-//! Pages of images: the prototype entry says whether the page is in a frame, in its file, or zeros (SPEC I32).
+//! Pages of sections: the prototype entry says whether the page is in a frame, in its file, or zeros (SPEC I32).
 
 use super::answer::resume;
 use super::decide::SharedPage;
-use crate::id::{ProcessId, TransferId};
+use crate::id::ProcessId;
 use crate::pfn::PfnFlags;
 use crate::pte::PrototypeState;
-use crate::request::{FaultKind, FaultOutcome, FaultRequest, Transfer};
-use crate::section::PendingTransfer;
+use crate::request::{FaultKind, FaultOutcome, FaultRequest};
+use crate::section::{PendingTransfer, Purpose};
 use crate::state::Mm;
 use vadose_facts::addr::Pfn;
 use vadose_facts::ntdef::{Protection, PteProtection};
-use vadose_facts::pe::PageSource;
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
 impl<R: PhysicalMemory> Mm<R> {
@@ -21,7 +20,7 @@ impl<R: PhysicalMemory> Mm<R> {
         page: SharedPage,
         protection: Protection,
     ) -> FaultOutcome {
-        let at = self.section(page.section).prototype(page.number);
+        let at = self.area(page.area).prototype(page.number);
         let raw = self.read(at);
         match self.format.decode_prototype(raw) {
             PrototypeState::Active { pfn } => {
@@ -51,14 +50,16 @@ impl<R: PhysicalMemory> Mm<R> {
     ) -> FaultOutcome {
         let flags = self.pfn.get(pfn).flags;
         if flags.contains(PfnFlags::READ_IN_PROGRESS) {
-            return FaultOutcome::Wait(self.transfer_into(pfn, page));
+            return FaultOutcome::Wait(self.transfer_of(pfn));
         }
         let kind = if flags.contains(PfnFlags::JUST_READ) {
             FaultKind::ImagePageRead
         } else {
             FaultKind::ImagePageShared
         };
-        self.pfn.leave_list(pfn);
+        if !flags.contains(PfnFlags::WRITE_IN_PROGRESS) {
+            self.pfn.leave_list(pfn);
+        }
         self.pfn.reactivate(pfn);
         let entry = self.pfn.get_mut(pfn);
         entry.flags.remove(PfnFlags::JUST_READ);
@@ -80,7 +81,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let Some(pfn) = self.take_zeroed(&mut stale) else {
             return self.out_of_frames(request);
         };
-        let at = self.section(page.section).prototype(page.number);
+        let at = self.area(page.area).prototype(page.number);
         self.pfn.activate(pfn, at, self.format.demand_zero(own), PfnFlags::PROTOTYPE);
         self.set_prototype(at, self.format.active_prototype(pfn));
         self.map_shared(id, request, page, pfn, protection, FaultKind::DemandZero, stale)
@@ -100,7 +101,7 @@ impl<R: PhysicalMemory> Mm<R> {
     ) -> FaultOutcome {
         let vpn = request.address.vpn();
         let at = self.entry_at(id, vpn);
-        if protection != self.section(page.section).protection(page.number) {
+        if protection != page.unchanged {
             self.process_mut(id).view_protections.insert(vpn, protection.to_pte());
         }
         self.make_valid(id, at, pfn, protection, request.access);
@@ -114,7 +115,7 @@ impl<R: PhysicalMemory> Mm<R> {
             return self.out_of_frames(request);
         };
         stale.nothing_cached();
-        let at = self.section(page.section).prototype(page.number);
+        let at = self.area(page.area).prototype(page.number);
         let original = self.read(at);
         let protection = self.format.stored_protection(original);
         let entry = self.pfn.get_mut(pfn);
@@ -124,23 +125,8 @@ impl<R: PhysicalMemory> Mm<R> {
         entry.original_pte = original;
         self.set_prototype(at, self.format.transition(pfn, protection));
         let vpn = request.address.vpn();
-        self.transfers.insert(PendingTransfer { section: page.section, frame: pfn, process: id, vpn });
-        FaultOutcome::Wait(self.transfer_into(pfn, page))
-    }
-
-    /// The transfer that is under way into a frame.
-    fn transfer_into(&self, pfn: Pfn, page: SharedPage) -> Transfer {
-        let mut under_way = self.transfers.iter();
-        let (id, _): (TransferId, _) =
-            under_way.find(|(_, transfer)| transfer.frame == pfn).expect("a frame being read has a transfer");
-        let section = self.section(page.section);
-        match section.layout.page_source(page.number) {
-            Some(PageSource::File { offset, bytes }) => {
-                Transfer { id, frame: pfn, file: section.file, offset, bytes }
-            }
-            Some(PageSource::Zero | PageSource::Nothing) | None => {
-                unreachable!("only pages of the file are read")
-            }
-        }
+        let purpose = Purpose::Read { process: id, vpn };
+        self.transfers.insert(PendingTransfer { area: page.area, page: page.number, frame: pfn, purpose });
+        FaultOutcome::Wait(self.transfer_of(pfn))
     }
 }

@@ -302,10 +302,13 @@ impl PfnDatabase {
     }
 
     /// Puts an unmapped page where its content asks for: modified if it differs from its store, standby otherwise
-    /// (SPEC I24).
+    /// (SPEC I24). A page that is still being written waits for that.
     #[inline]
     pub(crate) fn retire(&mut self, pfn: Pfn) {
         let entry = self.get(pfn);
+        if entry.reference_count > 0 {
+            return;
+        }
         let name = if entry.flags.contains(PfnFlags::MODIFIED) {
             ListName::Modified
         } else {

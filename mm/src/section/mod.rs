@@ -1,10 +1,13 @@
-//! Sections: images that processes map, with one prototype entry a page that all of them share.
+//! Sections: images, files and page-file memory that processes map, with one prototype entry a page that all share.
 
+mod area;
+mod data;
+mod flush;
 mod image;
 mod pool;
 mod transfer;
 mod view;
 
-pub(crate) use image::Section;
+pub(crate) use area::{Backing, ControlArea, IN_TRANSFER, Section};
 pub(crate) use pool::Pool;
-pub(crate) use transfer::PendingTransfer;
+pub(crate) use transfer::{PendingTransfer, Purpose};

@@ -55,25 +55,31 @@ impl PoolRun {
         frame.base().offset(offset % PAGE_BYTES)
     }
 
+    /// Where an address in RAM is in the run, bytes from its start.
+    pub(crate) fn offset_of(&self, at: PhysAddr) -> Option<u64> {
+        let page = self.frames.iter().position(|frame| *frame == at.pfn())?;
+        Some(page as u64 * PAGE_BYTES + at.frame_offset())
+    }
+
     pub(crate) fn pages(&self) -> u64 {
         self.frames.len() as u64
     }
 }
 
 impl<R: PhysicalMemory> Mm<R> {
-    /// Takes zeroed pool pages and maps them in every address space. They are charged, and kernel tables that they need
-    /// as well (SPEC J12).
+    /// Takes zeroed pool pages and maps them in every address space. They are charged, kernel tables that they need as
+    /// well, and pages that are promised along with them: all or none (SPEC J12).
     ///
     /// # Errors
     ///
     /// `STATUS_INSUFFICIENT_RESOURCES` without address range or frames, `STATUS_COMMITMENT_LIMIT` without charge.
-    pub(crate) fn take_pool(&mut self, pages: u64) -> Result<PoolRun, NtStatus> {
+    pub(crate) fn take_pool(&mut self, pages: u64, promised: u64) -> Result<PoolRun, NtStatus> {
         let start = self.pool.find(pages).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         let base = VirtAddr::new(self.pool.base.raw() + start * PAGE_BYTES);
         let range = PageRange::new(base.vpn(), pages).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         let tables = self.missing_tables(self.system.root, range);
         self.need_frames(pages + tables).map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-        self.commit.charge(pages + tables)?;
+        self.commit.charge((pages + tables).saturating_add(promised))?;
         self.pool.table_pages += tables;
         self.pool.runs.insert(start, pages);
         let mut spare: Vec<Pfn> = (0..tables).map(|_| self.take_kernel_frame()).collect();

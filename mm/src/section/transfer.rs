@@ -1,60 +1,158 @@
-//! Page reads under way: asked for by a fault, done by the machine, reported back here.
+//! Page transfers under way: reads that a fault asked for, and writes of pages that were stored to; done by the machine,
+//! reported back here.
 
-use crate::id::{ProcessId, SectionId, TransferId};
-use crate::pfn::{ListName, PfnFlags};
+use crate::id::{AreaId, ProcessId, TransferId};
+use crate::pfn::{ListName, PageLocation, PfnFlags};
+use crate::pte::PrototypeState;
+use crate::request::{Transfer, TransferDirection};
 use crate::state::Mm;
-use crate::vad::VadKind;
 use vadose_facts::addr::{Pfn, Vpn};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
-/// A read that was asked for.
+use super::IN_TRANSFER;
+
+/// A transfer that was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PendingTransfer {
-    pub(crate) section: SectionId,
+    pub(crate) area: AreaId,
+    /// Which page of the area.
+    pub(crate) page: u32,
     pub(crate) frame: Pfn,
-    /// Who asked: told if the read fails.
-    pub(crate) process: ProcessId,
-    pub(crate) vpn: Vpn,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a transfer is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    /// A fault waits for the page: who asked is told if the read fails.
+    Read { process: ProcessId, vpn: Vpn },
+    /// The page was stored to.
+    Write,
 }
 
 impl<R: PhysicalMemory> Mm<R> {
-    /// Reports a transfer's end. After a success the page waits in its frame for the fault to be raised again; after a
-    /// failure the next fault of the process that asked, at that page, raises `STATUS_IN_PAGE_ERROR` with the given
-    /// cause (SPEC E27). A transfer that is not under way changes nothing.
+    /// Reports a transfer's end. After a read the page waits in its frame for the fault to be raised again; after a
+    /// failed one the next fault of the process that asked, at that page, raises `STATUS_IN_PAGE_ERROR` with the given
+    /// cause (SPEC E27). A page that could not be written counts as stored to again. A transfer that is not under way
+    /// changes nothing.
     pub fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> Stale {
         let Some(transfer) = self.transfers.remove(id) else {
             return Stale::none();
         };
         let entry = self.pfn.get_mut(transfer.frame);
-        assert!(entry.flags.contains(PfnFlags::READ_IN_PROGRESS), "a transfer's frame knows of it");
-        entry.flags.remove(PfnFlags::READ_IN_PROGRESS);
+        assert!(entry.flags.intersects(IN_TRANSFER), "a transfer's frame knows of it");
+        entry.flags.remove(IN_TRANSFER);
         entry.reference_count -= 1;
+        let stale = match transfer.purpose {
+            Purpose::Read { process, vpn } => {
+                self.end_read(&transfer, process, vpn, result);
+                Stale::frame(transfer.frame)
+            }
+            Purpose::Write => {
+                self.end_write(transfer.frame, result);
+                Stale::none()
+            }
+        };
+        self.delete_area_if_unused(transfer.area);
+        stale
+    }
+
+    fn end_read(
+        &mut self,
+        transfer: &PendingTransfer,
+        process: ProcessId,
+        vpn: Vpn,
+        result: Result<(), NtStatus>,
+    ) {
+        let frame = transfer.frame;
         match result {
             Ok(()) => {
-                entry.flags.insert(PfnFlags::JUST_READ);
-                self.pfn.retire(transfer.frame);
+                self.pfn.get_mut(frame).flags.insert(PfnFlags::JUST_READ);
+                self.pfn.retire(frame);
             }
             Err(cause) => {
-                let (at, original) = (entry.pte, entry.original_pte);
-                self.set_prototype(at, original);
-                self.pfn.enter(transfer.frame, ListName::Free);
-                if self.maps(transfer) {
-                    self.remember_failure(transfer.process, transfer.vpn, cause);
+                let entry = self.pfn.get(frame);
+                self.set_prototype(entry.pte, entry.original_pte);
+                self.pfn.enter(frame, ListName::Free);
+                if self.maps(process, vpn, transfer.area) {
+                    self.remember_failure(process, vpn, cause);
                 }
             }
         }
-        if self.sections.get(transfer.section).is_some() {
-            self.delete_section_if_unused(transfer.section);
-        }
-        Stale::frame(transfer.frame)
     }
 
-    /// Whether the process that asked for a page still has the section there.
-    fn maps(&self, transfer: PendingTransfer) -> bool {
-        self.processes.get(transfer.process).is_some_and(|process| {
-            let vad = process.vads.find(transfer.vpn);
-            vad.is_some_and(|vad| process.vads.get(vad).kind == VadKind::Image { section: transfer.section })
+    fn end_write(&mut self, frame: Pfn, result: Result<(), NtStatus>) {
+        let entry = self.pfn.get_mut(frame);
+        if result.is_err() {
+            entry.flags.insert(PfnFlags::MODIFIED);
+        }
+        if entry.location == PageLocation::Transition {
+            self.pfn.retire(frame);
+        }
+    }
+
+    /// Whether the process that asked for a page still has a view of the area there.
+    fn maps(&self, process: ProcessId, vpn: Vpn, area: AreaId) -> bool {
+        self.processes.get(process).is_some_and(|process| {
+            let vad = process.vads.find(vpn).map(|vad| process.vads.get(vad));
+            vad.and_then(|vad| vad.kind.view()).is_some_and(|view| view.area == area)
         })
+    }
+
+    /// Whether a transfer of a page of the area is under way.
+    pub(crate) fn moves_pages_of(&self, area: AreaId) -> bool {
+        self.transfers.iter().any(|(_, transfer)| transfer.area == area)
+    }
+
+    /// The transfer that is under way for a frame.
+    pub(crate) fn transfer_of(&self, pfn: Pfn) -> Transfer {
+        let mut under_way = self.transfers.iter();
+        let (id, pending) =
+            under_way.find(|(_, transfer)| transfer.frame == pfn).expect("a frame in transfer has one");
+        self.describe_transfer(id, pending)
+    }
+
+    fn describe_transfer(&self, id: TransferId, pending: &PendingTransfer) -> Transfer {
+        let place = self.area(pending.area).file_place(pending.page);
+        let (file, offset, bytes) = place.expect("only pages of a file are moved");
+        let direction = match pending.purpose {
+            Purpose::Read { .. } => TransferDirection::Read,
+            Purpose::Write => TransferDirection::Write,
+        };
+        Transfer { id, direction, frame: pending.frame, file, offset, bytes }
+    }
+
+    /// Starts to write a page that was stored to and that no transfer moves yet. A page past the end of its file is
+    /// clean from now on: it has no place to go (SPEC F51).
+    pub(super) fn start_write(&mut self, area: AreaId, page: u32) -> Option<Transfer> {
+        let (pfn, listed) = match self.prototype_state(self.area(area), page) {
+            PrototypeState::Active { pfn } => (pfn, false),
+            PrototypeState::Transition { pfn, .. } => (pfn, true),
+            PrototypeState::Absent
+            | PrototypeState::Subsection { .. }
+            | PrototypeState::DemandZero { .. }
+            | PrototypeState::PageFile { .. } => return None,
+        };
+        let flags = self.pfn.get(pfn).flags;
+        if !flags.contains(PfnFlags::MODIFIED) || flags.intersects(IN_TRANSFER) {
+            return None;
+        }
+        if listed {
+            self.pfn.leave_list(pfn);
+        }
+        let entry = self.pfn.get_mut(pfn);
+        entry.flags.remove(PfnFlags::MODIFIED);
+        if self.area(area).file_place(page).is_none() {
+            if listed {
+                self.pfn.retire(pfn);
+            }
+            return None;
+        }
+        let entry = self.pfn.get_mut(pfn);
+        entry.flags.insert(PfnFlags::WRITE_IN_PROGRESS);
+        entry.reference_count += 1;
+        self.transfers.insert(PendingTransfer { area, page, frame: pfn, purpose: Purpose::Write });
+        Some(self.transfer_of(pfn))
     }
 }

@@ -1,74 +1,224 @@
-//! Views of images: taking a place in an address space, and giving it back.
+//! Views: taking a place in an address space for a part of a section, and giving it back (SPEC F25 to F46).
 
-use super::image::Section;
+use super::area::{Backing, ControlArea, Section};
 use crate::id::{ProcessId, SectionId};
-use crate::request::MappedView;
+use crate::request::{MappedView, Unmapped, ViewRequest};
 use crate::state::Mm;
-use crate::vad::{Placement, Vad, VadKind, VadMarks};
-use vadose_facts::addr::{GRANULARITY_BYTES, GRANULARITY_PAGES, PageRange, VirtAddr, Vpn};
-use vadose_facts::ntdef::{BaseProtection, Bitness, Edition, NtStatus, Protection};
+use crate::vad::{Change, Placement, Vad, VadKind, VadMarks, View};
+use crate::verb::bad_parameter;
+use vadose_facts::addr::{
+    GRANULARITY_BYTES, GRANULARITY_PAGES, PAGE_BYTES, PageRange, VirtAddr, Vpn, pages_for,
+};
+use vadose_facts::ntdef::{
+    BaseProtection, Bitness, Edition, NtStatus, PageModifier, Protection, SectionAttributes, ViewType,
+};
 use vadose_facts::pe::Machine;
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
-impl<R: PhysicalMemory> Mm<R> {
-    /// Maps all of an image: at `base`, or at the base it prefers, or, where that is taken, at the lowest place that is
-    /// free (SPEC G13, G25, G26). An image for another processor is mapped all the same, and the status says so
-    /// (SPEC G27). Pages that a store makes private are charged now (SPEC E31).
+impl ViewRequest {
+    /// All of a section, anywhere, with a protection: as a loader maps an image, which has protections of its own.
+    pub const fn whole(protection: u32) -> Self {
+        Self {
+            base: None,
+            zero_bits: 0,
+            commit_size: 0,
+            offset: 0,
+            size: 0,
+            kind: ViewType::empty(),
+            protection,
+        }
+    }
+
+    /// The checks that come before any pointer is touched: type, then protection (SPEC F25).
     ///
     /// # Errors
     ///
-    /// `STATUS_INVALID_HANDLE` for a dead id, `STATUS_MAPPED_ALIGNMENT` for a base off its unit,
+    /// Parameter 9, or `STATUS_INVALID_PAGE_PROTECTION`.
+    pub fn check_kind(&self, edition: &Edition) -> Result<Protection, NtStatus> {
+        use ViewType as T;
+        let round = match edition.bitness {
+            Bitness::Bits32 => T::ROUND_TO_PAGE,
+            Bitness::Bits64 => T::empty(),
+        };
+        let known = T::RESERVE | T::TOP_DOWN | T::NO_CHANGE | T::LARGE_PAGES | round;
+        if !known.contains(self.kind) {
+            return Err(bad_parameter(edition, 9));
+        }
+        let protection = Protection::parse(self.protection)?;
+        match protection.modifier() {
+            PageModifier::Plain | PageModifier::NoCache | PageModifier::WriteCombine => Ok(protection),
+            PageModifier::Guard => Err(NtStatus::INVALID_PAGE_PROTECTION),
+        }
+    }
+
+    /// The checks of base, size and zero bits, before process and section are looked up (SPEC F25).
+    ///
+    /// # Errors
+    ///
+    /// Parameter 3 or 4.
+    pub fn check_range(&self, edition: &Edition) -> Result<(), NtStatus> {
+        let highest_vad = edition.max_user_address.raw() - GRANULARITY_BYTES;
+        let base = self.base.map_or(0, VirtAddr::raw);
+        if base > highest_vad || self.size > highest_vad + 1 - base {
+            return Err(bad_parameter(edition, 3));
+        }
+        let highest =
+            crate::verb::highest_address(self.zero_bits, edition).map_err(|_| bad_parameter(edition, 4))?;
+        let last = base.saturating_add(self.size.saturating_sub(1));
+        if self.base.is_some() && last > highest {
+            return Err(bad_parameter(edition, 4));
+        }
+        Ok(())
+    }
+}
+
+/// What a view will be, once its place is known.
+struct Plan {
+    kind: VadKind,
+    pages: u64,
+    protection: Protection,
+    /// Pages at the start that are committed for the section (SPEC F36).
+    new_pages: u32,
+    /// Where an image wants to be.
+    preferred: Option<VirtAddr>,
+}
+
+impl<R: PhysicalMemory> Mm<R> {
+    /// Maps a part of a section: at `base`, or, for an image, at the base it prefers, or at the lowest or highest place
+    /// that is free (SPEC F25 to F39, G13, G25, G26). An image for another processor is mapped all the same, and the
+    /// status says so (SPEC G27). Pages that a store makes private are charged now (SPEC E31).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_INVALID_HANDLE` for a dead id, `STATUS_MAPPED_ALIGNMENT` for a base or offset off its unit,
+    /// `STATUS_SECTION_PROTECTION` and `STATUS_INVALID_VIEW_SIZE` for what the section does not allow or have,
     /// `STATUS_CONFLICTING_ADDRESSES` if `base` is given and taken, `STATUS_NO_MEMORY` without any place, and
     /// `STATUS_COMMITMENT_LIMIT`.
     pub fn map_view(
         &mut self,
         process: ProcessId,
         section: SectionId,
-        base: Option<VirtAddr>,
+        request: ViewRequest,
     ) -> Result<MappedView, NtStatus> {
+        let protection = request.check_kind(self.edition)?;
+        request.check_range(self.edition)?;
         self.live(process)?;
-        let image = self.sections.get(section).ok_or(NtStatus::INVALID_HANDLE)?;
-        let range = match base {
-            Some(base) => self.exact_place(process, image, base)?,
-            None => self.any_place(process, image)?,
-        };
-        let status = match (image.machine, self.edition.bitness) {
-            (Machine::Amd64, Bitness::Bits64) | (Machine::I386, Bitness::Bits32) => at_base(image, range),
-            (_, Bitness::Bits64 | Bitness::Bits32) => NtStatus::IMAGE_MACHINE_TYPE_MISMATCH,
-        };
-        let commit_pages = image.write_copy_pages();
-        self.room_for(self.process(process).root, range, commit_pages)?;
-        self.charge(process, commit_pages).expect("room for the pages was made sure of");
-        let protection = Protection::plain(BaseProtection::ExecuteWriteCopy);
-        let (kind, marks) = (VadKind::Image { section }, VadMarks::empty());
-        self.insert_vad(process, Vad { range, kind, protection, commit_pages, marks });
-        self.sections.get_mut(section).expect("the section was found").views += 1;
-        Ok(MappedView { base: range.base(), size: range.bytes(), status })
+        let object = *self.sections.get(section).ok_or(NtStatus::INVALID_HANDLE)?;
+        let request = self.aligned(request)?;
+        let plan = self.plan_view(&object, &request, protection)?;
+        let range = self.place_view(process, &request, &plan)?;
+        let (kind, protection, marks) = (plan.kind, plan.protection, VadMarks::empty());
+        let mut vad = Vad { range, kind, protection, commit_pages: 0, marks };
+        vad.commit_pages = self.charged_in(self.process(process), &vad, range);
+        let new_pages = self.reserved_in(object.area, plan.kind, u64::from(plan.new_pages));
+        self.room_for(self.process(process).root, range, vad.commit_pages + new_pages.len() as u64)?;
+        self.commit.charge(new_pages.len() as u64).expect("room for the pages was made sure of");
+        for page in new_pages {
+            self.commit_prototype(object.area, page);
+        }
+        self.charge(process, vad.commit_pages).expect("room for the pages was made sure of");
+        self.insert_vad(process, vad);
+        self.area_mut(object.area).views += 1;
+        let status = self.view_status(self.area(object.area), range);
+        Ok(MappedView { base: range.base(), offset: request.offset, size: range.bytes(), status })
     }
 
-    fn exact_place(
-        &self,
-        process: ProcessId,
-        image: &Section,
-        base: VirtAddr,
-    ) -> Result<PageRange, NtStatus> {
-        if !base.is_aligned(GRANULARITY_BYTES) {
+    /// Neither base nor offset is rounded, but for `AT_ROUND_TO_PAGE` (SPEC F27, F28).
+    fn aligned(&self, request: ViewRequest) -> Result<ViewRequest, NtStatus> {
+        if request.kind.contains(ViewType::ROUND_TO_PAGE) {
+            let base = request.base.map(|base| base.align_down(PAGE_BYTES));
+            return Ok(ViewRequest { base, offset: request.offset & !(PAGE_BYTES - 1), ..request });
+        }
+        let base_fits = request.base.is_none_or(|base| base.is_aligned(GRANULARITY_BYTES));
+        if !base_fits || !request.offset.is_multiple_of(GRANULARITY_BYTES) {
             return Err(NtStatus::MAPPED_ALIGNMENT);
         }
-        self.free_place(process, image, base).ok_or(NtStatus::CONFLICTING_ADDRESSES)
+        Ok(request)
     }
 
-    fn any_place(&self, process: ProcessId, image: &Section) -> Result<PageRange, NtStatus> {
-        if let Some(range) = self.free_place(process, image, image.preferred_base) {
+    fn plan_view(
+        &self,
+        section: &Section,
+        request: &ViewRequest,
+        protection: Protection,
+    ) -> Result<Plan, NtStatus> {
+        let area = self.area(section.area);
+        let of_image = matches!(area.backing, Backing::Image(_));
+        if !of_image && !section.protection.base().permits(protection.base()) {
+            return Err(NtStatus::SECTION_PROTECTION);
+        }
+        self.check_reserving(area, section, request)?;
+        let size = view_size(section, request)?;
+        check_commit_size(self.edition, area, request, size)?;
+        let fixed = request.kind.contains(ViewType::NO_CHANGE)
+            || section.attributes.contains(SectionAttributes::NO_CHANGE);
+        let change = if fixed { Change::Refused } else { Change::Allowed };
+        let first_page = u32::try_from(request.offset / PAGE_BYTES).expect("an area has few pages");
+        let view = View { area: section.area, first_page, change };
+        let pages = pages_for(size);
+        Ok(match &area.backing {
+            Backing::Image(image) => Plan {
+                kind: VadKind::Image { view },
+                pages,
+                protection: Protection::plain(BaseProtection::ExecuteWriteCopy),
+                new_pages: 0,
+                preferred: image.preferred_base.checked_add(request.offset),
+            },
+            Backing::PageFile { .. } | Backing::File { .. } => Plan {
+                kind: VadKind::Mapped { view },
+                pages,
+                protection: cached_as(section.attributes, protection),
+                new_pages: u32::try_from(pages_for(request.commit_size)).expect("no more than the view"),
+                preferred: None,
+            },
+        })
+    }
+
+    /// A view that may grow past its section needs a file that can grow (SPEC F35).
+    fn check_reserving(
+        &self,
+        area: &ControlArea,
+        section: &Section,
+        request: &ViewRequest,
+    ) -> Result<(), NtStatus> {
+        if !request.kind.contains(ViewType::RESERVE) {
+            return Ok(());
+        }
+        match &area.backing {
+            Backing::PageFile { .. } => Err(bad_parameter(self.edition, 9)),
+            Backing::File { .. } if section.protection.base().permits(BaseProtection::ReadWrite) => Ok(()),
+            Backing::File { .. } | Backing::Image(_) => Err(NtStatus::SECTION_PROTECTION),
+        }
+    }
+
+    fn place_view(
+        &self,
+        process: ProcessId,
+        request: &ViewRequest,
+        plan: &Plan,
+    ) -> Result<PageRange, NtStatus> {
+        if let Some(base) = request.base {
+            return self.free_place(process, plan.pages, base).ok_or(NtStatus::CONFLICTING_ADDRESSES);
+        }
+        let preferred = plan.preferred.filter(|base| base.is_aligned(PAGE_BYTES));
+        if let Some(range) = preferred.and_then(|base| self.free_place(process, plan.pages, base)) {
             return Ok(range);
         }
-        let place = self.user_placement(process, image.pages());
-        let start = self.process(process).vads.lowest_gap(place).ok_or(NtStatus::NO_MEMORY)?;
-        Ok(PageRange::new(start, image.pages()).expect("a gap lies in the address space"))
+        let highest = crate::verb::highest_address(request.zero_bits, self.edition)
+            .map_err(|_| bad_parameter(self.edition, 4))?;
+        let place = self.user_placement(process, plan.pages).below(highest);
+        let vads = &self.process(process).vads;
+        let start = if request.kind.contains(ViewType::TOP_DOWN) {
+            vads.highest_gap(place)
+        } else {
+            vads.lowest_gap(place)
+        };
+        let start = start.ok_or(NtStatus::NO_MEMORY)?;
+        Ok(PageRange::new(start, plan.pages).expect("a gap lies in the address space"))
     }
 
-    fn free_place(&self, process: ProcessId, image: &Section, base: VirtAddr) -> Option<PageRange> {
-        let range = PageRange::new(base.vpn(), image.pages())?;
+    fn free_place(&self, process: ProcessId, pages: u64, base: VirtAddr) -> Option<PageRange> {
+        let range = PageRange::new(base.vpn(), pages)?;
         let process = self.process(process);
         let inside = base >= Edition::MIN_USER_ADDRESS && range.end() <= process.vad_end();
         (inside && process.vads.overlapping(range).is_none()).then_some(range)
@@ -84,32 +234,113 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    /// Unmaps the view that holds an address (SPEC F44).
+    /// The pages among the first `count` of a view that no view has committed yet.
+    fn reserved_in(&self, area: crate::id::AreaId, kind: VadKind, count: u64) -> Vec<u32> {
+        let area = self.area(area);
+        let first = kind.view().map_or(0, |view| view.first_page);
+        let count = u32::try_from(count).expect("an area has few pages");
+        (first..first + count).filter(|page| self.is_reserved(area, *page)).collect()
+    }
+
+    /// Whether a page of a page-file section is not committed yet (SPEC D13).
+    pub(crate) fn is_reserved(&self, area: &ControlArea, page: u32) -> bool {
+        match area.backing {
+            Backing::PageFile { .. } => self.read(area.prototype(page)) == 0,
+            Backing::Image(_) | Backing::File { .. } => false,
+        }
+    }
+
+    fn view_status(&self, area: &ControlArea, range: PageRange) -> NtStatus {
+        let Backing::Image(image) = &area.backing else { return NtStatus::SUCCESS };
+        match (image.machine, self.edition.bitness) {
+            (Machine::Amd64, Bitness::Bits64) | (Machine::I386, Bitness::Bits32) => {
+                if range.base() == image.preferred_base {
+                    NtStatus::SUCCESS
+                } else {
+                    NtStatus::IMAGE_NOT_AT_BASE
+                }
+            }
+            (_, Bitness::Bits64 | Bitness::Bits32) => NtStatus::IMAGE_MACHINE_TYPE_MISMATCH,
+        }
+    }
+
+    /// Unmaps the view that holds an address (SPEC F44). What was stored to pages of a file that no other view maps is
+    /// to be written now (SPEC F46).
     ///
     /// # Errors
     ///
     /// `STATUS_NOT_MAPPED_VIEW` if there is none.
-    pub fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Stale, NtStatus> {
+    pub fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Unmapped, NtStatus> {
         let owner = self.live(process)?;
         let id = owner.vads.find(address.vpn()).ok_or(NtStatus::NOT_MAPPED_VIEW)?;
-        match owner.vads.get(id).kind {
-            VadKind::Image { .. } => {}
-            VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder => {
-                return Err(NtStatus::NOT_MAPPED_VIEW);
-            }
-        }
-        let mut stale = Stale::none();
-        self.delete_vad(process, id, &mut stale);
-        Ok(stale)
+        owner.vads.get(id).kind.view().ok_or(NtStatus::NOT_MAPPED_VIEW)?;
+        let mut unmapped = Unmapped { stale: Stale::none(), writes: Vec::new() };
+        self.delete_vad(process, id, &mut unmapped);
+        Ok(unmapped)
     }
 
-    /// The number of a page within its view.
+    /// A view of a vanished VAD is gone: what only it mapped is written, and its control area may go.
+    pub(crate) fn end_view(&mut self, vad: &Vad, view: View, unmapped: &mut Unmapped) {
+        if self.area(view.area).writes_back() {
+            let last = Self::view_page(vad, vad.range.last());
+            for page in view.first_page..=last {
+                let written = self.is_unmapped(view, page).then(|| self.start_write(view.area, page));
+                unmapped.writes.extend(written.flatten());
+            }
+        }
+        self.area_mut(view.area).views -= 1;
+        self.delete_area_if_unused(view.area);
+    }
+
+    fn is_unmapped(&self, view: View, page: u32) -> bool {
+        let state = self.prototype_state(self.area(view.area), page);
+        matches!(state, crate::pte::PrototypeState::Transition { .. })
+    }
+
+    /// The number of a page within the control area of its view.
     pub(crate) fn view_page(vad: &Vad, vpn: Vpn) -> u32 {
+        let first = vad.kind.view().map_or(0, |view| view.first_page);
         let page = vpn.pages_above(vad.range.start()).expect("the page is in the view");
-        u32::try_from(page).expect("an image has less than 2^32 pages")
+        first + u32::try_from(page).expect("an area has less than 2^32 pages")
     }
 }
 
-fn at_base(image: &Section, range: PageRange) -> NtStatus {
-    if range.base() == image.preferred_base { NtStatus::SUCCESS } else { NtStatus::IMAGE_NOT_AT_BASE }
+/// Bytes of a view: to the section's end if none are asked for, and never past it (SPEC F32, F33, F34).
+fn view_size(section: &Section, request: &ViewRequest) -> Result<u64, NtStatus> {
+    let rest = section.size_bytes.checked_sub(request.offset).filter(|rest| *rest > 0);
+    match (rest, request.size) {
+        (None, _) => Err(NtStatus::INVALID_VIEW_SIZE),
+        (Some(rest), 0) => Ok(rest),
+        (Some(rest), size) if size > rest => Err(NtStatus::INVALID_VIEW_SIZE),
+        (Some(_), size) => Ok(size),
+    }
+}
+
+/// SPEC F36.
+fn check_commit_size(
+    edition: &Edition,
+    area: &ControlArea,
+    request: &ViewRequest,
+    size: u64,
+) -> Result<(), NtStatus> {
+    let allowed = match &area.backing {
+        Backing::PageFile { .. } => true,
+        Backing::Image(_) | Backing::File { .. } => request.kind.contains(ViewType::RESERVE),
+    };
+    if request.commit_size > size || request.commit_size > 0 && !allowed {
+        return Err(bad_parameter(edition, 5));
+    }
+    Ok(())
+}
+
+/// The protection of a view of a section that is not cached (SPEC D14).
+fn cached_as(attributes: SectionAttributes, protection: Protection) -> Protection {
+    let modifier = if attributes.contains(SectionAttributes::NO_CACHE) {
+        PageModifier::NoCache
+    } else if attributes.contains(SectionAttributes::WRITE_COMBINE) {
+        PageModifier::WriteCombine
+    } else {
+        protection.modifier()
+    };
+    protection.with_modifier(modifier)
 }

@@ -5,7 +5,7 @@ mod tree;
 pub use tree::VadId;
 pub(crate) use tree::{Placement, VadTree, scramble};
 
-use crate::id::SectionId;
+use crate::id::AreaId;
 use bitflags::bitflags;
 use vadose_facts::addr::PageRange;
 use vadose_facts::ntdef::{MemoryType, Protection};
@@ -46,13 +46,38 @@ pub enum VadKind {
     },
     /// A view of an image.
     Image {
-        /// The section.
-        section: SectionId,
+        /// What is seen.
+        view: View,
+    },
+    /// A view of a file's data or of page-file memory.
+    Mapped {
+        /// What is seen.
+        view: View,
     },
     /// The page of `KUSER_SHARED_DATA`: cannot be freed or changed (SPEC H5).
     SharedUserData,
     /// A reservation that only another allocation or a view may replace (SPEC A52 to A54).
     Placeholder,
+}
+
+/// What a view sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The control area.
+    pub area: AreaId,
+    /// The area's page that the view begins with.
+    pub first_page: u32,
+    /// Whether its protection may be changed.
+    pub change: Change,
+}
+
+/// Whether the protection of a view may be changed (SPEC C9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It may.
+    Allowed,
+    /// It was mapped with `SEC_NO_CHANGE`.
+    Refused,
 }
 
 /// What an entry of zero means (SPEC I31).
@@ -68,7 +93,9 @@ impl Vad {
     /// Whether pages of it are committed without an entry of their own: then its page tables exist as long as it does.
     pub(crate) const fn holds_tables(&self) -> bool {
         match self.kind {
-            VadKind::Private { default: PageDefault::Committed } | VadKind::Image { .. } => true,
+            VadKind::Private { default: PageDefault::Committed }
+            | VadKind::Image { .. }
+            | VadKind::Mapped { .. } => true,
             VadKind::Private { default: PageDefault::Reserved }
             | VadKind::SharedUserData
             | VadKind::Placeholder => false,
@@ -80,6 +107,17 @@ impl Vad {
         match self.kind {
             VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder => MemoryType::Private,
             VadKind::Image { .. } => MemoryType::Image,
+            VadKind::Mapped { .. } => MemoryType::Mapped,
+        }
+    }
+}
+
+impl VadKind {
+    /// What a view sees; `None` for what is no view.
+    pub const fn view(self) -> Option<View> {
+        match self {
+            Self::Image { view } | Self::Mapped { view } => Some(view),
+            Self::Private { .. } | Self::SharedUserData | Self::Placeholder => None,
         }
     }
 }

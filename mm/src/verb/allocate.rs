@@ -12,7 +12,7 @@ use vadose_facts::ntdef::{
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
 /// The status for a bad parameter number `n`, as the edition words it.
-pub(super) const fn bad_parameter(edition: &Edition, n: u32) -> NtStatus {
+pub(crate) const fn bad_parameter(edition: &Edition, n: u32) -> NtStatus {
     match edition.parameter_status {
         ParameterStatus::Numbered => NtStatus::invalid_parameter(n),
         ParameterStatus::Plain => NtStatus::INVALID_PARAMETER,
@@ -68,13 +68,18 @@ impl AllocateRequest {
 
     /// Highest address that `ZeroBits` allows (SPEC A24, A25, A26).
     pub(super) fn highest_address(&self, edition: &Edition) -> Result<u64, NtStatus> {
-        match (self.zero_bits, edition.bitness) {
-            (0, _) => Ok(u64::MAX),
-            (count @ 1..=MAX_ZERO_BITS_COUNT, _) => Ok(u64::from(u32::MAX) >> count),
-            (21, _) => Ok(0),
-            (mask @ 32.., Bitness::Bits64) => Ok(u64::MAX >> mask.leading_zeros()),
-            (22..=31, _) | (32.., Bitness::Bits32) => Err(bad_parameter(edition, 3)),
-        }
+        highest_address(self.zero_bits, edition)
+    }
+}
+
+/// Highest address that `ZeroBits` allows (SPEC A24, A25, A26).
+pub(crate) fn highest_address(zero_bits: u64, edition: &Edition) -> Result<u64, NtStatus> {
+    match (zero_bits, edition.bitness) {
+        (0, _) => Ok(u64::MAX),
+        (count @ 1..=MAX_ZERO_BITS_COUNT, _) => Ok(u64::from(u32::MAX) >> count),
+        (21, _) => Ok(0),
+        (mask @ 32.., Bitness::Bits64) => Ok(u64::MAX >> mask.leading_zeros()),
+        (22..=31, _) | (32.., Bitness::Bits32) => Err(bad_parameter(edition, 3)),
     }
 }
 
@@ -213,6 +218,7 @@ impl<R: PhysicalMemory> Mm<R> {
         match self.process(process).vads.get(vad).kind {
             VadKind::Private { .. } => {}
             VadKind::Image { .. } => return Err(NtStatus::ALREADY_COMMITTED),
+            VadKind::Mapped { view } => return self.commit_view(process, vad, view, range, protection),
             VadKind::SharedUserData | VadKind::Placeholder => return Err(NtStatus::CONFLICTING_ADDRESSES),
         }
         let mut stale = Stale::none();
@@ -244,6 +250,10 @@ impl<R: PhysicalMemory> Mm<R> {
             VadKind::Private { .. } | VadKind::SharedUserData => {}
             VadKind::Image { .. } => return Err(NtStatus::USER_MAPPED_FILE),
             VadKind::Placeholder => return Err(NtStatus::CONFLICTING_ADDRESSES),
+            VadKind::Mapped { view } if self.area(view.area).file().is_some() => {
+                return Err(NtStatus::USER_MAPPED_FILE);
+            }
+            VadKind::Mapped { .. } => {}
         }
         Ok(Allocated { base: range.base(), size: range.bytes(), stale: Stale::none() })
     }

@@ -49,6 +49,11 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn scoped(&self, vad: &Vad, asked: Protection) -> Protection {
         let plain = asked.modifier() == PageModifier::Plain && asked.base() != BaseProtection::NoAccess;
         let no_cache = |protection: Protection| protection.modifier() == PageModifier::NoCache;
+        if vad.kind.view().is_some() {
+            // What its section says of caching goes for all of a view, whatever is asked for (SPEC C10, D14).
+            let cached = matches!(vad.protection.modifier(), PageModifier::Plain | PageModifier::Guard);
+            return if cached || !plain { asked } else { vad.protection.with_base(asked.base()) };
+        }
         match self.edition.no_cache_scope {
             NoCacheScope::Page => asked,
             NoCacheScope::Allocation if no_cache(vad.protection) && plain => {

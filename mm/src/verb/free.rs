@@ -111,7 +111,8 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             // A placeholder has nothing to give back.
             (Verb::Decommit, VadKind::Placeholder) => {}
-            (Verb::Coalesce, _) | (_, VadKind::Image { .. } | VadKind::SharedUserData) => {
+            (Verb::Coalesce, _)
+            | (_, VadKind::Image { .. } | VadKind::Mapped { .. } | VadKind::SharedUserData) => {
                 unreachable!("refused or done before")
             }
         }
@@ -188,7 +189,7 @@ fn what_to_free(vad: &Vad, base: VirtAddr, size: u64) -> Result<PageRange, NtSta
     }
     match vad.kind {
         VadKind::Private { .. } | VadKind::Placeholder => {}
-        VadKind::Image { .. } => return Err(NtStatus::UNABLE_TO_DELETE_SECTION),
+        VadKind::Image { .. } | VadKind::Mapped { .. } => return Err(NtStatus::UNABLE_TO_DELETE_SECTION),
         VadKind::SharedUserData => return Err(NtStatus::INVALID_PAGE_PROTECTION),
     }
     match touched {

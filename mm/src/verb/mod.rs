@@ -2,9 +2,13 @@
 
 mod allocate;
 mod commit;
+mod commit_view;
+mod describe;
 mod free;
 mod lock;
 mod place;
 mod placeholder;
 mod protect;
 mod query;
+
+pub(crate) use allocate::{bad_parameter, highest_address};

@@ -54,6 +54,7 @@ impl<R: PhysicalMemory> Mm<R> {
             VadKind::Placeholder
             | VadKind::Private { .. }
             | VadKind::Image { .. }
+            | VadKind::Mapped { .. }
             | VadKind::SharedUserData => Err(NtStatus::CONFLICTING_ADDRESSES),
         }
     }

@@ -1,11 +1,13 @@
 //! Protect: check that every page is committed, then change them all (SPEC C).
 
 use crate::id::ProcessId;
+use crate::pfn::PfnFlags;
 use crate::pte::{PrototypeLink, PteState, ValidPte};
 use crate::request::Protected;
+use crate::section::Backing;
 use crate::state::Mm;
 use crate::tables::Leaf;
-use crate::vad::{Vad, VadId, VadKind};
+use crate::vad::{Change, Vad, VadId, VadKind, View};
 use vadose_facts::addr::{PageRange, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::ntdef::{BaseProtection, Edition, MemoryState, NtStatus, Protection};
 use vadose_facts::pe::Sharing;
@@ -84,8 +86,8 @@ impl<R: PhysicalMemory> Mm<R> {
         Ok(old.expect("a committed page has a protection"))
     }
 
-    /// In an image, charges pages that may become private, and gives back for those that no longer may (SPEC C21, J13).
-    fn charge_copies(
+    /// In a view, charges pages that may become private, and gives back for those that no longer may (SPEC C21, J13).
+    pub(super) fn charge_copies(
         &mut self,
         process: ProcessId,
         id: VadId,
@@ -93,11 +95,10 @@ impl<R: PhysicalMemory> Mm<R> {
         range: PageRange,
         new: Protection,
     ) -> Result<(), NtStatus> {
-        let VadKind::Image { .. } = vad.kind else {
+        if vad.kind.view().is_none() {
             return Ok(());
-        };
-        let before = self.charged_in(self.process(process), vad, range);
-        let after = range.iter().filter(|vpn| self.charged_after(process, vad, *vpn, new)).count() as u64;
+        }
+        let (before, after) = self.copies_charged(process, vad, range, new);
         if after > before {
             self.charge(process, after - before)?;
         } else {
@@ -107,17 +108,30 @@ impl<R: PhysicalMemory> Mm<R> {
         Ok(())
     }
 
+    /// Pages of a view that are charged now, and that will be with another protection.
+    pub(super) fn copies_charged(
+        &self,
+        process: ProcessId,
+        vad: &Vad,
+        range: PageRange,
+        new: Protection,
+    ) -> (u64, u64) {
+        let before = self.charged_in(self.process(process), vad, range);
+        let after = range.iter().filter(|vpn| self.charged_after(process, vad, *vpn, new)).count() as u64;
+        (before, after)
+    }
+
     fn charged_after(&self, process: ProcessId, vad: &Vad, vpn: Vpn, new: Protection) -> bool {
-        let VadKind::Image { section } = vad.kind else {
+        let Some(view) = vad.kind.view() else {
             return true;
         };
         let pte = self.pte(self.process(process).root, vpn);
-        let shared = self.is_section_page(pte);
-        let sharing = self.section(section).sharing(Self::view_page(vad, vpn));
-        !shared || sharing == Sharing::Private && new.base().before_copy().is_write_copy()
+        let private = self.area(view.area).sharing(Self::view_page(vad, vpn)) == Sharing::Private;
+        let wanted = self.effective(vad, vpn, pte, new);
+        !self.is_section_page(pte) || private && wanted.base().is_write_copy()
     }
 
-    /// Whether an entry of an image view stands for the section's page, not for a private copy.
+    /// Whether an entry of a view stands for the section's page, not for a private copy.
     fn is_section_page(&self, pte: PteState) -> bool {
         match pte {
             PteState::Zero | PteState::Prototype(_) => true,
@@ -145,7 +159,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let bits = wanted.to_pte();
         match (pte, vad.kind) {
             (PteState::Valid(valid), _) => self.protect_valid(id, vpn, at, valid, wanted, stale),
-            (PteState::Zero, VadKind::Image { .. }) => {
+            (PteState::Zero, VadKind::Image { .. } | VadKind::Mapped { .. }) => {
                 self.set_leaf(id, at, self.format.prototype_through_vad(bits));
             }
             (PteState::Zero, VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder) => {
@@ -164,16 +178,18 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    /// A section's page that was asked to be writable is write-copy until it is written; a private copy asked to be
-    /// write-copy is writable (SPEC C17, C18, C19).
+    /// An image's page that was asked to be writable is write-copy until it is written; a private copy asked to be
+    /// write-copy is writable (SPEC C17, C18, C19). Pages of other views get what was asked for (SPEC C16).
     fn effective(&self, vad: &Vad, vpn: Vpn, pte: PteState, new: Protection) -> Protection {
-        let VadKind::Image { section } = vad.kind else {
+        let Some(view) = vad.kind.view() else {
             return new;
         };
-        let sharing = self.section(section).sharing(Self::view_page(vad, vpn));
-        match (self.is_section_page(pte), sharing) {
-            (true, Sharing::Private) => new.with_base(new.base().before_copy()),
-            (true, Sharing::Shared) | (false, _) => new.with_base(new.base().after_copy()),
+        let area = self.area(view.area);
+        let sharing = area.sharing(Self::view_page(vad, vpn));
+        match (self.is_section_page(pte), sharing, &area.backing) {
+            (true, Sharing::Private, Backing::Image(_)) => new.with_base(new.base().before_copy()),
+            (true, Sharing::Private, Backing::PageFile { .. } | Backing::File { .. }) => new,
+            (true, Sharing::Shared, _) | (false, _, _) => new.with_base(new.base().after_copy()),
         }
     }
 
@@ -193,6 +209,9 @@ impl<R: PhysicalMemory> Mm<R> {
             (shared, false) => {
                 if shared {
                     self.process_mut(id).view_protections.insert(vpn, new.to_pte());
+                    if valid.is_dirty() {
+                        self.pfn.get_mut(valid.pfn).flags.insert(PfnFlags::MODIFIED);
+                    }
                 } else {
                     let entry = self.pfn.get_mut(valid.pfn);
                     entry.original_pte = self.format.with_protection(entry.original_pte, new.to_pte());
@@ -215,15 +234,23 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 }
 
-/// What a kind of region refuses (SPEC C7, C9, C10).
+/// What a kind of region refuses (SPEC C7, C9, C10, C13).
 fn check_kind(vad: &Vad, new: Protection) -> Result<(), NtStatus> {
     use vadose_facts::ntdef::PageModifier::{Guard, NoCache, Plain, WriteCombine};
     match (vad.kind, new.modifier()) {
         (VadKind::SharedUserData, _) => Err(NtStatus::INVALID_PAGE_PROTECTION),
         (VadKind::Private { .. }, _) if new.base().is_write_copy() => Err(NtStatus::invalid_parameter(4)),
-        (VadKind::Image { .. }, NoCache | WriteCombine) => Err(NtStatus::invalid_parameter(4)),
-        (VadKind::Private { .. } | VadKind::Placeholder, _) | (VadKind::Image { .. }, Plain | Guard) => {
-            Ok(())
+        (VadKind::Image { view: View { change: Change::Refused, .. } }, _)
+        | (VadKind::Mapped { view: View { change: Change::Refused, .. } }, _) => {
+            Err(NtStatus::INVALID_PAGE_PROTECTION)
         }
+        (VadKind::Image { .. } | VadKind::Mapped { .. }, NoCache | WriteCombine) => {
+            Err(NtStatus::invalid_parameter(4))
+        }
+        (VadKind::Mapped { .. }, Plain | Guard) if !vad.protection.base().permits(new.base()) => {
+            Err(NtStatus::SECTION_PROTECTION)
+        }
+        (VadKind::Private { .. } | VadKind::Placeholder, _)
+        | (VadKind::Image { .. } | VadKind::Mapped { .. }, Plain | Guard) => Ok(()),
     }
 }

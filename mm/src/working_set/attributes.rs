@@ -5,7 +5,7 @@ use crate::pfn::{PageLocation, PfnEntry, PfnFlags};
 use crate::process::Process;
 use crate::pte::{PrototypeState, PteState, ValidPte};
 use crate::state::Mm;
-use crate::vad::{Vad, VadKind};
+use crate::vad::Vad;
 use vadose_facts::addr::{PageRange, Pfn, VirtAddr, Vpn};
 use vadose_facts::ntdef::{Protection, PteProtection};
 use vadose_facts::x86::PhysicalMemory;
@@ -152,8 +152,8 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// A page whose entry leaves it to the region what it is.
     fn absent_by_vad(&self, vad: &Vad, vpn: Vpn) -> PageAttributes {
-        let VadKind::Image { section } = vad.kind else { return NOTHING };
-        let prototype = self.section(section).prototype(Self::view_page(vad, vpn));
+        let Some(view) = vad.kind.view() else { return NOTHING };
+        let prototype = self.area(view.area).prototype(Self::view_page(vad, vpn));
         let place = match self.format.decode_prototype(self.read(prototype)) {
             PrototypeState::Active { pfn } | PrototypeState::Transition { pfn, .. } => {
                 self.place_in_frame(pfn)

@@ -50,7 +50,7 @@ impl<R: PhysicalMemory> Mm<R> {
             let vad = process.vads.find(vpn).expect("a valid user page has a VAD");
             let vad = process.vads.get(vad);
             let pageable = match vad.kind {
-                VadKind::Private { .. } | VadKind::Image { .. } => true,
+                VadKind::Private { .. } | VadKind::Image { .. } | VadKind::Mapped { .. } => true,
                 VadKind::SharedUserData | VadKind::Placeholder => false,
             };
             if pageable && !process.working_set.locks.contains_key(&vpn) {

@@ -11,6 +11,10 @@
 //! base OFF (moves the origin)
 //! lock OFF SIZE [KINDS]   unlock OFF SIZE [KINDS]   trim   limits MIN MAX [FLAGS] (pages, flags in hex)
 //! process N (the next steps are about it)   restart (it ends, another takes its place)   stack OFF SIZE [GUARANTEE]
+//!
+//! section SIZE (commit|reserve|RAW) PROT [nc] [fixed]   file N SIZE (a file of bytes N)   filesection N SIZE PROT
+//! use N (a section made before)   close   view PROT [from OFF] [size SIZE] [at ADDR] [top] [commit SIZE] [fixed] [reserve]
+//! flush OFF SIZE   filebyte N OFF   store N OFF BYTE (into the file)   cut N SIZE (the file by another route)
 //! ```
 //!
 //! After every step the audit runs, and a step that was refused must have left everything as it was.
@@ -23,6 +27,7 @@
 mod extended;
 mod parse;
 mod processor;
+mod sections;
 mod show;
 mod snapshot;
 mod working_set;

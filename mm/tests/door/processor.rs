@@ -18,6 +18,8 @@ type Page = Vec<u8>;
 pub(crate) struct Processor {
     translations: BTreeMap<(ProcessId, Vpn), Translation>,
     frames: BTreeMap<Pfn, Page>,
+    /// Whose address space is loaded: loading another one forgets all translations.
+    loaded: Option<ProcessId>,
 }
 
 impl Processor {
@@ -50,6 +52,10 @@ impl Processor {
         at: VirtAddr,
         access: Access,
     ) -> Result<PhysAddr, Miss> {
+        if self.loaded != Some(process) {
+            self.translations.clear();
+            self.loaded = Some(process);
+        }
         let key = (process, at.vpn());
         let found = match self.translations.get(&key) {
             Some(known) if allows(known, access) => *known,

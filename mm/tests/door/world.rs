@@ -1,6 +1,7 @@
 //! One process on one edition, driven by the steps of a scenario through the public calls only.
 
 use super::processor::Processor;
+use super::sections::Sections;
 use super::snapshot::Snapshot;
 use super::{parse, show};
 use std::rc::Rc;
@@ -10,7 +11,7 @@ use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam, Miss, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, Mm, MmConfig, ProcessId,
-    SectionId, ThreadStack,
+    SectionId, ThreadStack, ViewRequest,
 };
 
 /// RAM that the test and the memory manager share.
@@ -52,16 +53,33 @@ pub(crate) struct World {
     pub(crate) stack: Option<ThreadStack>,
     /// New stack limit of the last fault.
     pub(crate) stack_limit: Option<VirtAddr>,
-    processor: Processor,
+    pub(super) processor: Processor,
     image: Option<(Vec<u8>, SectionId)>,
+    /// Sections in the order of their making, and files by the number that steps give them.
+    pub(super) sections: Sections,
     /// What the next file reads answer instead of bytes.
     pub(crate) failing_reads: Option<NtStatus>,
 }
 
 /// Steps that are calls: refused or done.
-const CALLS: [&str; 13] = [
-    "reserve", "alloc", "commit", "raw", "extended", "decommit", "release", "free", "protect", "map",
-    "unmap", "lock", "limits",
+const CALLS: [&str; 17] = [
+    "reserve",
+    "alloc",
+    "commit",
+    "raw",
+    "extended",
+    "decommit",
+    "release",
+    "free",
+    "protect",
+    "map",
+    "unmap",
+    "lock",
+    "limits",
+    "section",
+    "filesection",
+    "view",
+    "flush",
 ];
 /// Answers of calls that were done, besides an old protection.
 const SUCCESSES: [&str; 3] = ["ok", "image-not-at-base", "image-machine-type-mismatch"];
@@ -93,6 +111,7 @@ impl World {
             stack_limit: None,
             processor: Processor::default(),
             image: None,
+            sections: Sections::default(),
             failing_reads: None,
         }
     }
@@ -116,7 +135,8 @@ impl World {
     /// Ends the process that the steps are about, and puts a new one in its place.
     pub(crate) fn restart_process(&mut self) {
         let old = self.process;
-        self.mm.delete_process(old).nothing_cached();
+        let ended = self.mm.delete_process(old);
+        self.unmapped(ended);
         self.processor.forget_process(old);
         self.process = self.mm.create_process(LargeAddressAware::Yes).expect("room for a process");
         let place = self.processes.iter_mut().find(|id| **id == old).expect("a process that lives");
@@ -131,7 +151,8 @@ impl World {
 
     /// Ends the process that the steps are about.
     pub(crate) fn end_process(&mut self) {
-        self.mm.delete_process(self.process).nothing_cached();
+        let ended = self.mm.delete_process(self.process);
+        self.unmapped(ended);
         self.processor.forget_process(self.process);
         self.processes.retain(|id| *id != self.process);
     }
@@ -193,7 +214,7 @@ impl World {
             ["unmap", offset] => {
                 let address = self.address(offset);
                 let unmapped = self.mm.unmap_view(self.process, address);
-                unmapped.map_or_else(show::status, |stale| self.done(stale))
+                unmapped.map_or_else(show::status, |unmapped| self.unmapped(unmapped))
             }
             ["lock", offset, size] => self.lock(offset, size, 1),
             ["lock", offset, size, kinds] => self.lock(offset, size, parse::number(kinds) as u32),
@@ -217,6 +238,11 @@ impl World {
                 self.stack = Some(ThreadStack { reserve_base, top, guarantee_bytes });
                 "ok".to_owned()
             }
+            [
+                verb @ ("section" | "filesection" | "view" | "flush" | "close" | "use" | "file" | "filebyte"
+                | "cut" | "store"),
+                ref rest @ ..,
+            ] => self.section_step(verb, rest),
             ["base", offset] => {
                 self.origin = self.address(offset);
                 "ok".to_owned()
@@ -336,7 +362,8 @@ impl World {
 
     fn map(&mut self, base: Option<VirtAddr>) -> String {
         let (_, section) = self.image.as_ref().expect("a world with an image");
-        match self.mm.map_view(self.process, *section, base) {
+        let request = ViewRequest { base, ..ViewRequest::whole(0x02) };
+        match self.mm.map_view(self.process, *section, request) {
             Ok(view) => {
                 self.origin = view.base;
                 if view.status == NtStatus::SUCCESS { "ok".to_owned() } else { show::status(view.status) }
@@ -384,9 +411,7 @@ impl World {
                 Some(self.raised(raise.status, raise.parameters))
             }
             FaultOutcome::Wait(transfer) => {
-                let result = self.read_file(transfer.frame.base(), transfer.offset, transfer.bytes);
-                let stale = self.mm.complete_transfer(transfer.id, result);
-                self.done(stale);
+                self.transfer(transfer);
                 None
             }
         }
@@ -406,14 +431,8 @@ impl World {
         format!("{}({code})+{offset:x}{cause}", show::status(status))
     }
 
-    fn read_file(&self, to: PhysAddr, offset: u64, bytes: u32) -> Result<(), NtStatus> {
-        if let Some(status) = self.failing_reads {
-            return Err(status);
-        }
-        let (file, _) = self.image.as_ref().expect("only images are read");
-        let start = usize::try_from(offset).expect("a small file");
-        let page = &file[start..start + bytes as usize];
-        self.mm.ram().write_bytes(to, page);
-        Ok(())
+    /// The bytes of the image, which is file 1.
+    pub(super) fn image_bytes(&self) -> &[u8] {
+        &self.image.as_ref().expect("a world with an image").0
     }
 }

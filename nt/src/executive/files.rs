@@ -1,6 +1,7 @@
-//! The files behind image sections: built-in DLLs that are bytes here, and files of the host.
+//! The files behind sections: built-in DLLs that are bytes here, and files of the host, as images and as data.
 
-use crate::host::{Host, HostFile};
+use crate::host::{FileAccess, Host, HostFile, Wish};
+use crate::path::GuestPath;
 use std::sync::Arc;
 use vadose_facts::ntdef::NtStatus;
 use vadose_mm::FileId;
@@ -8,8 +9,15 @@ use vadose_mm::FileId;
 /// Files by the [`FileId`] that the memory manager repeats in its transfers. They stay open as long as their sections
 /// live; a number is not used again.
 #[derive(Debug, Default)]
-pub struct ImageFiles {
-    files: Vec<Option<Backing>>,
+pub struct SectionFiles {
+    files: Vec<Option<SectionFile>>,
+}
+
+#[derive(Clone, Debug)]
+struct SectionFile {
+    path: GuestPath,
+    backing: Backing,
+    user: User,
 }
 
 #[derive(Clone, Debug)]
@@ -18,31 +26,148 @@ enum Backing {
     Host(HostFile),
 }
 
-impl ImageFiles {
+/// Who has the file open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum User {
+    /// The loader, as long as the module is loaded.
+    Loader,
+    /// A program's image section.
+    Image,
+    /// A program's data sections, all of the file's (SPEC F18).
+    Data(FileAccess),
+}
+
+impl SectionFiles {
     /// Adds a file whose bytes are here.
-    pub fn add_bytes(&mut self, bytes: Arc<[u8]>) -> FileId {
-        self.add(Backing::Memory(bytes))
+    pub fn add_bytes(&mut self, bytes: Arc<[u8]>, path: &GuestPath) -> FileId {
+        self.add(path, Backing::Memory(bytes), User::Loader)
     }
 
     /// Adds an open file of the host.
-    pub fn add_host(&mut self, file: HostFile) -> FileId {
-        self.add(Backing::Host(file))
+    pub fn add_host(&mut self, file: HostFile, path: &GuestPath) -> FileId {
+        self.add(path, Backing::Host(file), User::Loader)
     }
 
-    fn add(&mut self, backing: Backing) -> FileId {
-        self.files.push(Some(backing));
-        FileId::new(u32::try_from(self.files.len() - 1).expect("few image files"))
+    fn add(&mut self, path: &GuestPath, backing: Backing, user: User) -> FileId {
+        self.files.push(Some(SectionFile { path: path.clone(), backing, user }));
+        FileId::new(u32::try_from(self.files.len() - 1).expect("few files of sections"))
+    }
+
+    /// Opens a file as the image of a program's section.
+    ///
+    /// # Errors
+    ///
+    /// The host's status.
+    pub fn open_image(&mut self, host: &mut dyn Host, path: &GuestPath) -> Result<FileId, NtStatus> {
+        let file = host.open(path, FileAccess::Image, Wish::OpenExisting)?;
+        Ok(self.add(path, Backing::Host(file), User::Image))
+    }
+
+    /// The file of a path as data: one number for all its sections, opened for what the most demanding one needs
+    /// (SPEC F18).
+    ///
+    /// # Errors
+    ///
+    /// The host's status.
+    pub fn of_path(
+        &mut self,
+        host: &mut dyn Host,
+        path: &GuestPath,
+        access: FileAccess,
+    ) -> Result<FileId, NtStatus> {
+        let Some(known) = self.data_at(path) else {
+            let file = host.open(path, access, Wish::OpenExisting)?;
+            return Ok(self.add(path, Backing::Host(file), User::Data(access)));
+        };
+        let entry = self.files[known.raw() as usize].as_mut().expect("the file was found");
+        if access == FileAccess::ReadWrite && entry.user != User::Data(FileAccess::ReadWrite) {
+            let file = host.open(path, access, Wish::OpenExisting)?;
+            let old = std::mem::replace(&mut entry.backing, Backing::Host(file));
+            entry.user = User::Data(access);
+            if let Backing::Host(old) = old {
+                host.close(old);
+            }
+        }
+        Ok(known)
+    }
+
+    /// The number of a path's data, if sections have it open.
+    pub fn data_at(&self, path: &GuestPath) -> Option<FileId> {
+        self.numbered()
+            .find(|(_, file)| matches!(file.user, User::Data(_)) && file.path.same_file(path))
+            .map(|(number, _)| number)
+    }
+
+    /// The number of the data of the file that another number is an image of.
+    pub fn data_of(&self, file: FileId) -> Option<FileId> {
+        let path = self.path(file)?;
+        self.data_at(path)
+    }
+
+    /// The path of a file.
+    pub fn path(&self, file: FileId) -> Option<&GuestPath> {
+        self.entry(file).map(|file| &file.path)
+    }
+
+    /// Files that programs' sections have open.
+    pub fn of_sections(&self) -> Vec<FileId> {
+        self.numbered().filter(|(_, file)| file.user != User::Loader).map(|(number, _)| number).collect()
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (FileId, &SectionFile)> {
+        (0..).map(FileId::new).zip(&self.files).filter_map(|(id, file)| Some((id, file.as_ref()?)))
+    }
+
+    fn entry(&self, file: FileId) -> Option<&SectionFile> {
+        self.files.get(file.raw() as usize).and_then(Option::as_ref)
+    }
+
+    fn backing(&self, file: FileId) -> &Backing {
+        &self.entry(file).expect("the memory manager repeats our ids").backing
     }
 
     /// Forgets a file whose section is gone; answers the host's file, to be closed.
     pub fn remove(&mut self, file: FileId) -> Option<HostFile> {
-        match self.files.get_mut(file.raw() as usize)?.take()? {
+        match self.files.get_mut(file.raw() as usize)?.take()?.backing {
             Backing::Memory(_) => None,
             Backing::Host(file) => Some(file),
         }
     }
 
-    /// Fills all of `into` from a file.
+    /// Bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// The host's status.
+    ///
+    /// # Panics
+    ///
+    /// As [`read`](Self::read).
+    pub fn size(&self, host: &mut dyn Host, file: FileId) -> Result<u64, NtStatus> {
+        match self.backing(file) {
+            Backing::Memory(bytes) => Ok(bytes.len() as u64),
+            Backing::Host(file) => host.size(*file),
+        }
+    }
+
+    /// Makes a file longer.
+    ///
+    /// # Errors
+    ///
+    /// The host's status.
+    ///
+    /// # Panics
+    ///
+    /// As [`read`](Self::read).
+    pub fn set_size(&self, host: &mut dyn Host, file: FileId, size: u64) -> Result<(), NtStatus> {
+        match self.backing(file) {
+            Backing::Memory(_) => Err(NtStatus::ACCESS_DENIED),
+            Backing::Host(file) => host.set_size(*file, size),
+        }
+    }
+
+    /// Fills all of `into` from a file. A file of data that has become shorter gives zeros for what it lost, but not for
+    /// all that was asked for (SPEC E28).
     ///
     /// # Errors
     ///
@@ -58,18 +183,36 @@ impl ImageFiles {
         offset: u64,
         into: &mut [u8],
     ) -> Result<(), NtStatus> {
-        let backing = self.files.get(file.raw() as usize).and_then(Option::as_ref);
-        match backing.expect("the memory manager repeats our ids") {
+        let entry = self.entry(file).expect("the memory manager repeats our ids");
+        let open = match &entry.backing {
             Backing::Memory(bytes) => {
                 let start = usize::try_from(offset).map_err(|_| NtStatus::END_OF_FILE)?;
                 let end = start.checked_add(into.len()).ok_or(NtStatus::END_OF_FILE)?;
                 into.copy_from_slice(bytes.get(start..end).ok_or(NtStatus::END_OF_FILE)?);
-                Ok(())
+                return Ok(());
             }
-            Backing::Host(file) => match host.read_at(*file, offset, into)? {
-                done if done == into.len() => Ok(()),
-                _ => Err(NtStatus::END_OF_FILE),
-            },
+            Backing::Host(open) => *open,
+        };
+        match (host.read_at(open, offset, into)?, entry.user) {
+            (done, _) if done == into.len() => Ok(()),
+            (1.., User::Data(_)) => Ok(()),
+            (_, User::Data(_) | User::Image | User::Loader) => Err(NtStatus::END_OF_FILE),
+        }
+    }
+
+    /// Writes bytes to a file.
+    ///
+    /// # Errors
+    ///
+    /// The host's status; `ACCESS_DENIED` for a file that is not written through views.
+    ///
+    /// # Panics
+    ///
+    /// As [`read`](Self::read).
+    pub fn write(&self, host: &mut dyn Host, file: FileId, offset: u64, from: &[u8]) -> Result<(), NtStatus> {
+        match self.backing(file) {
+            Backing::Memory(_) => Err(NtStatus::ACCESS_DENIED),
+            Backing::Host(file) => host.write_at(*file, offset, from),
         }
     }
 }

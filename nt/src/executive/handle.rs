@@ -1,5 +1,6 @@
 //! Handles: numbers that a process has for objects, with the access it was given.
 
+use super::section::SectionObject;
 use super::thread::Timer;
 use crate::host::{Console, FileAccess, HostFile};
 use crate::path::GuestPath;
@@ -31,6 +32,8 @@ pub enum Object {
     Semaphore(Semaphore),
     /// A waitable timer.
     Timer(Timer),
+    /// A section.
+    Section(SectionObject),
     /// A search for file names under way.
     Search(Search),
     /// A heap or another object that has no waitable state.
@@ -137,6 +140,7 @@ impl Object {
             Self::Mutex(_) => "a mutex",
             Self::Semaphore(_) => "a semaphore",
             Self::Timer(_) => "a timer",
+            Self::Section(_) => "a section",
             Self::Search(_) | Self::Other => "an object",
         };
         name.map_or_else(|| what.to_owned(), |name| format!("{what} \"{name}\""))
@@ -421,6 +425,7 @@ impl HandleTable {
             | Object::Mutex(_)
             | Object::Semaphore(_)
             | Object::Timer(_)
+            | Object::Section(_)
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }

@@ -97,6 +97,7 @@ impl Kernel<'_> {
             | Object::Mutex(_)
             | Object::Semaphore(_)
             | Object::Timer(_)
+            | Object::Section(_)
             | Object::Search(_)
             | Object::Other => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
         };
@@ -134,6 +135,10 @@ impl Kernel<'_> {
             Place::At(at) => at,
             Place::End => return Err(NtStatus::INVALID_PARAMETER.into()),
         };
+        // What was stored through views of the file is read as well (SPEC F48).
+        if let Some(mapped) = self.nt.files.data_at(&file.path) {
+            self.flush_mapped_file(mapped);
+        }
         let mut done = 0;
         while done < bytes {
             let mut piece = vec![0; (bytes - done).min(PIECE_BYTES) as usize];
@@ -171,10 +176,19 @@ impl Kernel<'_> {
             let piece = self.read_vec(from.offset(done), (bytes - done).min(PIECE_BYTES))?;
             let at = start.checked_add(done).ok_or(NtStatus::INVALID_PARAMETER)?;
             self.host.write_at(open, at, &piece)?;
+            self.show_in_views(&file.path, at, &piece);
             done += piece.len() as u64;
         }
         self.set_position(handle, start + done)?;
         Ok(done)
+    }
+
+    /// What was written to a file shows in its views (SPEC F48).
+    fn show_in_views(&mut self, path: &crate::path::GuestPath, at: u64, bytes: &[u8]) {
+        if let Some(mapped) = self.nt.files.data_at(path) {
+            let stale = self.mm.file_written(mapped, at, bytes);
+            self.nt.stale.absorb(stale);
+        }
     }
 
     fn set_position(&mut self, handle: Handle, position: u64) -> Result<(), NtStatus> {

@@ -1,11 +1,11 @@
-//! Native memory services: allocate, free, protect, query virtual memory.
+//! Native memory services: allocate, free, protect virtual memory.
 
 use crate::claim::{BadPointer, UserPtr};
 use crate::executive::Handle;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::{AllocationType, Bitness, FreeType, NtStatus, Protection};
+use vadose_facts::ntdef::{AllocationType, FreeType, NtStatus, Protection};
 use vadose_mm::{AllocateRequest, BasicInformation, ExtendedRequest, Protected};
 
 use Arg::{U32, Word};
@@ -19,15 +19,11 @@ pub(crate) const PROCESS_VM_WRITE: u32 = 0x20;
 /// `PROCESS_QUERY_INFORMATION`.
 pub(crate) const PROCESS_QUERY_INFORMATION: u32 = 0x400;
 
-/// Information classes that Windows has and that are not answered here yet (SPEC D20).
-const LAST_INFORMATION_CLASS: u32 = 12;
-
 /// The native memory services.
 pub(crate) const EXPORTS: &[Export] = &[
     Export::native("NtAllocateVirtualMemory", &[Word, Word, Word, Word, U32, U32], nt_allocate),
     Export::native("NtFreeVirtualMemory", &[Word, Word, Word, U32], nt_free),
     Export::native("NtProtectVirtualMemory", &[Word, Word, Word, U32, Word], nt_protect),
-    Export::native("NtQueryVirtualMemory", &[Word, Word, U32, Word, Word, Word], nt_query),
 ];
 
 impl Kernel<'_> {
@@ -106,53 +102,6 @@ impl Kernel<'_> {
     pub fn require_process(&self, handle: Handle, right: u32) -> Result<(), NtStatus> {
         self.nt.process().handles.require_process(handle, right)
     }
-
-    /// Stores a query's answer as `MEMORY_BASIC_INFORMATION` (SPEC D1 to D7).
-    pub(crate) fn write_basic_information(
-        &mut self,
-        to: UserPtr,
-        info: &BasicInformation,
-    ) -> Result<u64, BadPointer> {
-        let bytes = basic_information_bytes(info, self.nt.edition.bitness);
-        self.write(to, &bytes)?;
-        Ok(bytes.len() as u64)
-    }
-}
-
-/// Bytes of `MEMORY_BASIC_INFORMATION`: 28 or 48 (SPEC D1).
-pub(crate) const fn basic_information_size(bitness: Bitness) -> u64 {
-    match bitness {
-        Bitness::Bits32 => 28,
-        Bitness::Bits64 => 48,
-    }
-}
-
-fn basic_information_bytes(info: &BasicInformation, bitness: Bitness) -> Vec<u8> {
-    let allocation_base = info.allocation_base.map_or(0, VirtAddr::raw);
-    let allocation_protection = info.allocation_protection.map_or(0, Protection::raw);
-    let state = info.state.raw();
-    let protection = info.protection.map_or(0, Protection::raw);
-    let kind = info.kind.map_or(0, |kind| kind.raw());
-    let mut bytes = Vec::with_capacity(48);
-    match bitness {
-        Bitness::Bits32 => {
-            let size = info.size as u32;
-            let words = [info.base.raw() as u32, allocation_base as u32, allocation_protection, size];
-            for word in words.into_iter().chain([state, protection, kind]) {
-                bytes.extend_from_slice(&word.to_le_bytes());
-            }
-        }
-        Bitness::Bits64 => {
-            bytes.extend_from_slice(&info.base.raw().to_le_bytes());
-            bytes.extend_from_slice(&allocation_base.to_le_bytes());
-            bytes.extend_from_slice(&u64::from(allocation_protection).to_le_bytes());
-            bytes.extend_from_slice(&info.size.to_le_bytes());
-            for word in [state, protection, kind, 0] {
-                bytes.extend_from_slice(&word.to_le_bytes());
-            }
-        }
-    }
-    bytes
 }
 
 /// `NtAllocateVirtualMemory(process, *base, zero bits, *size, type, protection)`.
@@ -244,37 +193,5 @@ pub(super) fn write_range(
 ) -> Answer {
     call.write_word(size_at, size)?;
     call.write_word(base_at, base.raw())?;
-    Ok(0)
-}
-
-/// `NtQueryVirtualMemory(process, address, class, buffer, length, *returned)` (SPEC D1, D2, D20).
-fn nt_query(call: &mut Call<'_>) -> Answer {
-    let (address, class) = (VirtAddr::new(call.arg(1)), call.u32(2));
-    let (buffer, length, returned) = (call.ptr(3), call.arg(4), call.ptr(5));
-    match class {
-        0 => {}
-        1 => return super::working_set::query_list(call),
-        4 => return super::working_set::query_attributes(call),
-        2..=LAST_INFORMATION_CLASS => return Err(NtStatus::NOT_IMPLEMENTED.into()),
-        _ => return Err(NtStatus::INVALID_INFO_CLASS.into()),
-    }
-    let needed = basic_information_size(call.nt.edition.bitness);
-    if length < needed {
-        return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
-    }
-    call.probe_write(buffer, needed)?;
-    if !returned.is_null() {
-        let width = call.pointer_bytes();
-        call.probe_write(returned, width)?;
-    }
-    if address.raw() > call.nt.user_limit.raw() {
-        return Err(NtStatus::INVALID_PARAMETER.into());
-    }
-    call.require_process(call.handle(0), PROCESS_QUERY_INFORMATION)?;
-    let info = call.query(address)?;
-    let written = call.write_basic_information(buffer, &info)?;
-    if !returned.is_null() {
-        call.write_word(returned, written)?;
-    }
     Ok(0)
 }

@@ -15,6 +15,8 @@ mod memory_ex;
 mod open;
 mod privilege;
 mod process;
+mod query;
+mod section;
 mod services;
 mod thread;
 mod working_set;
@@ -22,20 +24,20 @@ mod working_set;
 pub(crate) use context::to_bytes as context_bytes;
 pub(crate) use counters::performance_pages;
 pub(crate) use exception::{NONCONTINUABLE, RECORD_ABOVE_CONTEXT, VectoredList};
-pub use files::ImageFiles;
+pub use files::SectionFiles;
 pub use handle::{Event, Handle, HandleTable, Mutex, Object, ObjectId, OpenFile, Search, Semaphore};
 pub(crate) use information::{NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_QUOTA};
 pub use io::Place;
-pub(crate) use memory::{
-    PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE,
-    basic_information_size,
-};
+pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
 pub use process::{
     Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, RegionUse, TlsTemplate,
     processor_features,
 };
 pub(crate) use process::{Entries, Pool, ThreadCalls};
+pub(crate) use query::basic_information_size;
+pub use section::SectionObject;
+pub(crate) use section::{MAP_EXECUTE, MAP_READ, MAP_WRITE, Wanted};
 pub(crate) use thread::{
     Alertable, Apc, NewThread, Resumed, Scheduler, StackSizes, Suspended, THREAD_SET_CONTEXT, Timeout,
     WaitMode, end_thread, native_timeout, read_handles,
@@ -54,6 +56,8 @@ pub(crate) const TABLES: &[&[Export]] = &[
     information::EXPORTS,
     lock::EXPORTS,
     open::EXPORTS,
+    query::EXPORTS,
+    section::EXPORTS,
     services::EXPORTS,
     thread::EXPORTS,
     thread::APC_EXPORTS,

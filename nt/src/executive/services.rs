@@ -68,6 +68,7 @@ impl crate::Kernel<'_> {
             }
             Object::Thread(tid) => self.nt.threads.remove(tid),
             Object::Timer(_) => self.nt.scheduler.timer_is_gone(id),
+            Object::Section(section) => self.close_section_object(&section),
             Object::Process
             | Object::Console(_)
             | Object::Event(_)

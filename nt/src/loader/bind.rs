@@ -12,7 +12,7 @@ use crate::service::MISSING_BASE;
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::{AllocationType, NtStatus};
 use vadose_facts::pe::ImportedDll;
-use vadose_mm::{FileId, SectionId};
+use vadose_mm::{FileId, SectionId, Unmapped};
 
 /// Bytes of a stub and its filler.
 const STUB_BYTES: u64 = 16;
@@ -165,10 +165,18 @@ impl Kernel<'_> {
     pub(super) fn unmap(&mut self, module: &Module) {
         let process = self.nt.process().id;
         // The program may have unmapped it behind the loader's back.
-        if let Ok(stale) = self.mm.unmap_view(process, module.base) {
-            self.nt.stale.absorb(stale);
+        if let Ok(unmapped) = self.mm.unmap_view(process, module.base) {
+            self.settle_unmapped(unmapped);
         }
         self.drop_section(module.section, module.file);
+    }
+
+    /// What a view leaves behind goes where it belongs: stores to their files, stale translations to the processor.
+    pub(crate) fn settle_unmapped(&mut self, unmapped: Unmapped) {
+        self.nt.stale.absorb(unmapped.stale);
+        for write in unmapped.writes {
+            self.transfer(write);
+        }
     }
 
     /// Drops a section without views, and its file.

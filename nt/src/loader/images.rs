@@ -11,16 +11,16 @@ use std::sync::Arc;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_facts::pe::{FileCharacteristics, HeaderRules, ImportedDll, Machine, PeImage};
-use vadose_mm::FileId;
+use vadose_mm::{FileId, ViewRequest};
 
 /// Images in a process.
 const MAX_IMAGES: usize = 512;
 /// Bytes of an image file.
 const MAX_IMAGE_FILE_BYTES: u64 = 2 << 30;
+/// `PAGE_READONLY`: an image's pages have protections of their own.
+const READ_ONLY: u32 = 0x02;
 /// The folder of the built-in DLLs.
 const SYSTEM_FOLDER: &str = "Windows\\System32";
-/// The build since which headers must be whole (SPEC G10).
-const STRICT_HEADERS_BUILD: u32 = 17763;
 
 /// An image file, read.
 struct ImageFile {
@@ -165,7 +165,7 @@ impl Kernel<'_> {
         let (name, bytes) = (built.file_name.clone(), Arc::clone(&built.bytes));
         let path = system.join(&name).expect("a built-in DLL has a plain name");
         let image = PeImage::parse(&*bytes).expect("a built-in DLL is a valid image");
-        let file = self.nt.files.add_bytes(bytes);
+        let file = self.nt.files.add_bytes(bytes, &path);
         Ok(Some(ImageFile { name, path, kind: ModuleKind::BuiltIn, file, image: Arc::new(image) }))
     }
 
@@ -176,7 +176,7 @@ impl Kernel<'_> {
         let checked =
             self.read_whole(open).map_err(unreadable).and_then(|bytes| self.check_image(path, &bytes));
         match checked {
-            Ok(image) => Ok((self.nt.files.add_host(open), Arc::new(image))),
+            Ok(image) => Ok((self.nt.files.add_host(open, path), Arc::new(image))),
             Err(error) => {
                 self.host.close(open);
                 Err(error)
@@ -198,10 +198,7 @@ impl Kernel<'_> {
     fn check_image(&self, path: &GuestPath, bytes: &[u8]) -> Result<PeImage, LoadError> {
         let edition = self.nt.edition;
         let refused = |error| LoadError::NotRunnable { path: path.to_string(), error };
-        let rules = match edition.version.build {
-            STRICT_HEADERS_BUILD.. => HeaderRules::SinceWindows10_1809,
-            _ => HeaderRules::BeforeWindows10_1809,
-        };
+        let rules = HeaderRules::of_build(edition.version.build);
         let image = PeImage::parse_by(bytes, rules).map_err(refused)?;
         let (machine, needed) = match edition.bitness {
             Bitness::Bits32 => (Machine::I386, "32-bit x86 programs"),
@@ -225,7 +222,7 @@ impl Kernel<'_> {
         let what = |status| LoadError::memory(&file.path, status);
         let process = self.nt.process().id;
         let section = self.mm.create_image_section(file.file, &file.image).map_err(what)?;
-        let view = match self.mm.map_view(process, section, None) {
+        let view = match self.mm.map_view(process, section, ViewRequest::whole(READ_ONLY)) {
             Ok(view) => view,
             Err(status) => {
                 self.drop_section(section, file.file);

@@ -208,6 +208,7 @@ impl Call<'_> {
             | Object::Mutex(_)
             | Object::Semaphore(_)
             | Object::Timer(_)
+            | Object::Section(_)
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }
@@ -326,7 +327,16 @@ fn set_end_of_file(call: &mut Call<'_>) -> Answer {
 fn resize(call: &mut Call<'_>, handle: Handle, size: u64) -> Answer {
     let file = call.host_file(handle)?;
     require(call, handle, WRITE_DATA)?;
+    let path = call.open_file(handle)?.path.clone();
+    let mapped = call.nt.files.data_at(&path);
+    // A file that is mapped is not cut below what its sections and views show (SPEC F50).
+    if mapped.and_then(|mapped| call.mm.mapped_bytes(mapped)).is_some_and(|bytes| size < bytes) {
+        return Err(NtStatus::USER_MAPPED_FILE.into());
+    }
     call.host.set_size(file, size)?;
+    if let Some(mapped) = mapped {
+        call.mm.file_resized(mapped, size);
+    }
     Ok(1)
 }
 
@@ -347,6 +357,7 @@ fn flush_file_buffers(call: &mut Call<'_>) -> Answer {
         }
         Object::Process
         | Object::Thread(_)
+        | Object::Section(_)
         | Object::Event(_)
         | Object::Mutex(_)
         | Object::Semaphore(_)

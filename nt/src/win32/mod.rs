@@ -26,6 +26,7 @@ mod open;
 mod probe;
 mod process;
 mod process_memory;
+mod section;
 mod slist;
 mod state;
 mod stream;
@@ -73,6 +74,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     locale::EXPORTS,
     message::EXPORTS,
     multibyte::EXPORTS,
+    section::EXPORTS,
     slist::EXPORTS,
     string::EXPORTS,
     sync::EXPORTS,

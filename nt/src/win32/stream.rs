@@ -62,6 +62,7 @@ fn get_file_type(call: &mut Call<'_>) -> Answer {
         | Object::Mutex(_)
         | Object::Semaphore(_)
         | Object::Timer(_)
+        | Object::Section(_)
         | Object::Search(_) => Err(NtStatus::INVALID_HANDLE.into()),
         Object::Other => Ok(TYPE_CHARACTER),
     }

@@ -69,7 +69,7 @@ pub(crate) const EXPORTS: &[Export] = &[
 ];
 
 /// The object's name: the session's and the system's names are the same here.
-fn object_name(call: &mut Call<'_>, at: UserPtr, width: Width) -> Result<Option<String>, Failure> {
+pub(super) fn object_name(call: &mut Call<'_>, at: UserPtr, width: Width) -> Result<Option<String>, Failure> {
     let Some(name) = call.optional_text(at, width)? else { return Ok(None) };
     let plain = name.strip_prefix("Local\\").or_else(|| name.strip_prefix("Global\\")).unwrap_or(&name);
     if plain.encode_utf16().count() >= MAX_NAME {

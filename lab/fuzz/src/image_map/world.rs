@@ -8,7 +8,7 @@ use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam, Miss, NoExecute, PhysicalMemory as _, Privilege, walk};
 use vadose_mm::{
     FaultOutcome, FaultRequest, FileId, MINIMUM_RAM_BYTES, Mm, MmConfig, ProcessId, Raise, SectionId,
-    Transfer,
+    Transfer, Unmapped, ViewRequest,
 };
 
 /// RAM above the least that starts: a few hundred pages of images.
@@ -22,6 +22,9 @@ const FEW_FRAMES: u64 = 16;
 
 /// What a failed read says.
 const BROKEN: NtStatus = NtStatus::END_OF_FILE;
+
+/// `PAGE_READONLY`: an image's pages have protections of their own.
+const READ_ONLY: u32 = 0x02;
 
 /// One process, and its view of the image if it has one.
 struct Space {
@@ -120,7 +123,7 @@ impl<'a> World<'a> {
         let charge = self.mm.counters().commit.charged_pages();
         assert_eq!(charge, self.idle_charge, "all charges come back with views and section");
         for space in &self.spaces {
-            self.mm.delete_process(space.id).nothing_cached();
+            ended(self.mm.delete_process(space.id));
         }
         self.audit();
         let charge = self.mm.counters().commit.charged_pages();
@@ -133,7 +136,8 @@ impl<'a> World<'a> {
         if space.view.is_some() {
             return;
         }
-        match self.mm.map_view(space.id, section, base) {
+        let request = ViewRequest { base, ..ViewRequest::whole(READ_ONLY) };
+        match self.mm.map_view(space.id, section, request) {
             Ok(view) => {
                 assert_eq!(
                     view.size,
@@ -154,14 +158,14 @@ impl<'a> World<'a> {
         let space = &mut self.spaces[process];
         let Some(base) = space.view.take() else { return };
         space.stores = Stores::default();
-        self.mm.unmap_view(space.id, base).expect("the view was mapped").nothing_cached();
+        ended(self.mm.unmap_view(space.id, base).expect("the view was mapped"));
         let info = self.mm.query(space.id, base).expect("a user address");
         assert_eq!(info.allocation_base, None, "an unmapped view is free space");
     }
 
     fn restart(&mut self, process: usize) {
         let old = self.spaces[process].id;
-        self.mm.delete_process(old).nothing_cached();
+        ended(self.mm.delete_process(old));
         self.spaces[process] = Space::start(&mut self.mm);
     }
 
@@ -325,6 +329,12 @@ fn make_section(mm: &mut Mm<HeapRam>, image: &PeImage) -> Option<SectionId> {
         assert!(is_shortage(status), "a section is refused for want of room only, not by {status}");
     }
     section.ok()
+}
+
+/// A view of an image has nothing to write.
+fn ended(unmapped: Unmapped) {
+    unmapped.stale.nothing_cached();
+    assert!(unmapped.writes.is_empty(), "no page of an image goes back to its file");
 }
 
 fn page_address(base: VirtAddr, page: u32) -> VirtAddr {

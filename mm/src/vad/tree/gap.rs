@@ -2,7 +2,7 @@
 
 use super::Tree;
 use super::node::Node;
-use vadose_facts::addr::{GRANULARITY_PAGES, Vpn};
+use vadose_facts::addr::{GRANULARITY_PAGES, PAGE_BYTES, Vpn};
 
 /// Where a search may place a region.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,13 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
+    /// The same with no page above an address.
+    pub(crate) fn below(self, highest: u64) -> Self {
+        let ends_page = highest % PAGE_BYTES == PAGE_BYTES - 1;
+        let limit = Vpn::new((highest / PAGE_BYTES).saturating_add(u64::from(ends_page)));
+        Self { high: self.high.min(limit), ..self }
+    }
+
     /// What a hole must have at least, as nodes count. It may still be too small: nodes count from an allocation unit,
     /// and no further than the largest number they have.
     fn least(self) -> u32 {

@@ -26,7 +26,7 @@ fn is_signalled(object: &Object, me: u32, threads: &ThreadTable) -> bool {
         // Whoever waits for its own process waits for its own end.
         Object::Process => false,
         Object::Console(_) | Object::File(_) => true,
-        Object::Search(_) | Object::Other => false,
+        Object::Section(_) | Object::Search(_) | Object::Other => false,
     }
 }
 
@@ -41,7 +41,7 @@ fn can_be_waited_for(object: &Object) -> bool {
         | Object::Process
         | Object::Console(_)
         | Object::File(_) => true,
-        Object::Search(_) | Object::Other => false,
+        Object::Section(_) | Object::Search(_) | Object::Other => false,
     }
 }
 
@@ -62,6 +62,7 @@ fn acquire(object: &mut Object, me: u32) -> Acquired {
         | Object::Thread(_)
         | Object::Console(_)
         | Object::File(_)
+        | Object::Section(_)
         | Object::Search(_)
         | Object::Other => {}
     }

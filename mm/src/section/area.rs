@@ -1,0 +1,339 @@
+//! Control areas: what stands behind sections and views, one for each image, data file and page-file section, with a
+//! prototype entry a page in the pool (SPEC I32, I38, I39).
+
+use super::pool::PoolRun;
+use crate::id::{AreaId, FileId, SectionId};
+use crate::pfn::{ListName, PfnFlags};
+use crate::pte::PrototypeState;
+use crate::state::Mm;
+use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
+use vadose_facts::ntdef::{Protection, PteProtection, SectionAttributes};
+use vadose_facts::pe::{Layout, Machine, PageSource, Sharing, Subsection};
+use vadose_facts::x86::PhysicalMemory;
+
+/// Bytes of a subsection's record in the pool, behind the prototype entries.
+///
+/// A record holds, little-endian: the kernel address of its first prototype entry (8 bytes), its pages (4), its 5-bit
+/// protection (4), its file offset (8) and its bytes in the file (8); the rest is zero.
+pub(super) const RECORD_BYTES: u64 = 64;
+
+/// What a handle names: a size and a protection over a control area (SPEC I38).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) area: AreaId,
+    /// As given for a file, whole pages for a page-file section (SPEC F9, F11).
+    pub(crate) size_bytes: u64,
+    /// What views may be mapped with (SPEC F30).
+    pub(crate) protection: Protection,
+    /// As a query tells them (SPEC F22).
+    pub(crate) attributes: SectionAttributes,
+}
+
+/// What sections and views of one thing share.
+#[derive(Clone, Debug)]
+pub(crate) struct ControlArea {
+    pub(crate) backing: Backing,
+    /// Section objects over it.
+    pub(crate) sections: u64,
+    pub(crate) views: u64,
+    /// Runs of prototype entries, lowest page first: one, and one more for each time that a file grew.
+    pub(super) parts: Vec<Part>,
+    pub(super) entry_bytes: u64,
+}
+
+/// What is behind a control area's pages.
+#[derive(Clone, Debug)]
+pub(crate) enum Backing {
+    /// An image file.
+    Image(Image),
+    /// Page files.
+    PageFile {
+        /// Pages that are committed: they stay so as long as the area lives (SPEC F13).
+        committed_pages: u64,
+    },
+    /// A file's bytes.
+    File {
+        /// The file.
+        file: FileId,
+        /// Its length now.
+        bytes: u64,
+        /// Its length when a section of it was last made: it is not cut below that (SPEC F50).
+        mapped_bytes: u64,
+    },
+}
+
+/// An image that can be mapped.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) file: FileId,
+    pub(crate) layout: Layout,
+    pub(crate) preferred_base: VirtAddr,
+    pub(crate) machine: Machine,
+}
+
+/// A run of prototype entries in one piece of the pool, with the records of its subsections behind them.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) first_page: u32,
+    pub(super) pages: u32,
+    pub(super) run: PoolRun,
+    /// Where its records begin, bytes from the start of the run.
+    pub(super) records: u64,
+}
+
+impl ControlArea {
+    /// Pages that have a prototype entry.
+    pub(crate) fn pages(&self) -> u32 {
+        self.parts.last().map_or(0, |part| part.first_page + part.pages)
+    }
+
+    /// Pages of the pool that it takes.
+    pub(crate) fn pool_pages(&self) -> u64 {
+        self.parts.iter().map(|part| part.run.pages()).sum()
+    }
+
+    /// Where a page's prototype entry is in RAM.
+    ///
+    /// # Panics
+    ///
+    /// If the page is past the area.
+    pub(crate) fn prototype(&self, page: u32) -> PhysAddr {
+        let part = self.part_of(page);
+        part.run.phys(u64::from(page - part.first_page) * self.entry_bytes)
+    }
+
+    /// The page whose prototype entry is at an address in RAM.
+    pub(crate) fn page_at(&self, prototype: PhysAddr) -> Option<u32> {
+        self.parts.iter().find_map(|part| {
+            let index = part.run.offset_of(prototype)? / self.entry_bytes;
+            let index = u32::try_from(index).ok().filter(|index| *index < part.pages)?;
+            Some(part.first_page + index)
+        })
+    }
+
+    /// Kernel address of a part's record number `index`.
+    pub(super) fn record_address(part: &Part, index: usize) -> VirtAddr {
+        VirtAddr::new(part.run.base.raw() + part.records + index as u64 * RECORD_BYTES)
+    }
+
+    /// First page and pages of the subsection whose record is at a kernel address.
+    pub(crate) fn subsection_at(&self, address: VirtAddr) -> Option<(u32, u32)> {
+        self.parts.iter().find_map(|part| {
+            let offset = address.raw().checked_sub(part.run.base.raw() + part.records)?;
+            let index = usize::try_from(offset / RECORD_BYTES).ok()?;
+            match &self.backing {
+                Backing::Image(image) => {
+                    let run = image.layout.subsections().get(index)?;
+                    Some((run.first_page, run.pages))
+                }
+                Backing::File { .. } | Backing::PageFile { .. } => {
+                    (index == 0 && offset < RECORD_BYTES).then_some((part.first_page, part.pages))
+                }
+            }
+        })
+    }
+
+    fn part_of(&self, page: u32) -> &Part {
+        let after = self.parts.partition_point(|part| part.first_page <= page);
+        let part = after.checked_sub(1).and_then(|index| self.parts.get(index));
+        part.filter(|part| page - part.first_page < part.pages).expect("a view is no longer than its area")
+    }
+
+    /// Whether a store through a write-copy view of the page is private to the process: of all but the shared sections
+    /// of an image.
+    pub(crate) fn sharing(&self, page: u32) -> Sharing {
+        match &self.backing {
+            Backing::Image(image) => image.subsection(page).sharing,
+            Backing::PageFile { .. } | Backing::File { .. } => Sharing::Private,
+        }
+    }
+
+    /// Pages promised by the machine for what never goes back to a file (SPEC F13, G21, G24, J12).
+    pub(crate) fn promised_pages(&self) -> u64 {
+        match &self.backing {
+            Backing::Image(image) => image.shared_pages(),
+            Backing::PageFile { committed_pages } => *committed_pages,
+            Backing::File { .. } => 0,
+        }
+    }
+
+    /// Where a page's content lies in its file: offset and bytes, `None` if nothing of it is in a file.
+    pub(crate) fn file_place(&self, page: u32) -> Option<(FileId, u64, u32)> {
+        match &self.backing {
+            Backing::Image(image) => match image.layout.page_source(page)? {
+                PageSource::File { offset, bytes } => Some((image.file, offset, bytes)),
+                PageSource::Zero | PageSource::Nothing => None,
+            },
+            Backing::PageFile { .. } => None,
+            Backing::File { file, bytes, .. } => {
+                let offset = u64::from(page) * PAGE_BYTES;
+                let left = bytes.checked_sub(offset).filter(|left| *left > 0)?;
+                let in_page = u32::try_from(left.min(PAGE_BYTES)).expect("at most a page");
+                Some((*file, offset, in_page))
+            }
+        }
+    }
+
+    /// The image, for views of the image kind.
+    ///
+    /// # Panics
+    ///
+    /// If it is something else.
+    pub(crate) fn image(&self) -> &Image {
+        match &self.backing {
+            Backing::Image(image) => image,
+            Backing::PageFile { .. } | Backing::File { .. } => panic!("an image view is over an image"),
+        }
+    }
+}
+
+impl Image {
+    /// The run of pages that a page belongs to.
+    ///
+    /// # Panics
+    ///
+    /// If the page is past the image.
+    pub(crate) fn subsection(&self, page: u32) -> &Subsection {
+        self.layout.subsection_of(page).expect("a view is no longer than its image")
+    }
+
+    /// The protection that the image gives a page, as a query reports it before any store.
+    pub(crate) fn protection(&self, page: u32) -> Protection {
+        Protection::plain(self.subsection(page).protection)
+    }
+
+    /// Pages that all processes write in place: promised when the section is made, for they never go back to the file
+    /// (SPEC G21, G24, J12).
+    pub(super) fn shared_pages(&self) -> u64 {
+        let shared = self.layout.subsections().iter().filter(|run| run.sharing == Sharing::Shared);
+        shared.map(|run| u64::from(run.pages)).sum()
+    }
+}
+
+impl<R: PhysicalMemory> Mm<R> {
+    /// A control area that a view, a section or a transfer keeps alive.
+    pub(crate) fn area(&self, id: AreaId) -> &ControlArea {
+        self.areas.get(id).expect("a view keeps its control area alive")
+    }
+
+    pub(crate) fn area_mut(&mut self, id: AreaId) -> &mut ControlArea {
+        self.areas.get_mut(id).expect("a view keeps its control area alive")
+    }
+
+    /// What a page's prototype entry says.
+    pub(crate) fn prototype_state(&self, area: &ControlArea, page: u32) -> PrototypeState {
+        self.format.decode_prototype(self.read(area.prototype(page)))
+    }
+
+    /// Makes the section object over an area, whose creator holds it until [`close_section`](Self::close_section).
+    pub(super) fn add_section(&mut self, section: Section) -> SectionId {
+        self.area_mut(section.area).sections += 1;
+        self.sections.insert(section)
+    }
+
+    /// Gives up the creator's hold on a section; views keep what is behind it alive (SPEC F20). A dead id changes
+    /// nothing.
+    pub fn close_section(&mut self, id: SectionId) {
+        if let Some(section) = self.sections.remove(id) {
+            self.area_mut(section.area).sections -= 1;
+            self.delete_area_if_unused(section.area);
+        }
+    }
+
+    /// Lets a control area go when no section, view or transfer needs it (SPEC I39). What was stored to its pages and
+    /// could not be written to their file is lost then.
+    pub(crate) fn delete_area_if_unused(&mut self, id: AreaId) {
+        let Some(area) = self.areas.get(id) else { return };
+        if area.views > 0 || area.sections > 0 || self.moves_pages_of(id) {
+            return;
+        }
+        let area = self.areas.remove(id).expect("the area was found");
+        for page in 0..area.pages() {
+            match self.prototype_state(&area, page) {
+                PrototypeState::Transition { pfn, .. } => {
+                    self.pfn.leave_list(pfn);
+                    self.pfn.enter(pfn, ListName::Free);
+                }
+                PrototypeState::Active { .. } => panic!("an area without views has no mapped page"),
+                PrototypeState::Absent
+                | PrototypeState::Subsection { .. }
+                | PrototypeState::DemandZero { .. }
+                | PrototypeState::PageFile { .. } => {}
+            }
+        }
+        self.commit.give_back(area.promised_pages());
+        for part in area.parts {
+            self.free_pool(part.run);
+        }
+    }
+
+    /// Whether a data file has a control area: as long as it has, its owner keeps it open.
+    pub fn is_file_mapped(&self, file: FileId) -> bool {
+        self.areas.iter().any(|(_, area)| area.file() == Some(file))
+    }
+
+    /// The data area of a file (SPEC F18).
+    pub(crate) fn data_area_of(&self, file: FileId) -> Option<AreaId> {
+        let mut areas = self.areas.iter();
+        areas.find_map(|(id, area)| match area.backing {
+            Backing::File { file: own, .. } if own == file => Some(id),
+            Backing::File { .. } | Backing::Image(_) | Backing::PageFile { .. } => None,
+        })
+    }
+
+    /// Writes the record of one subsection into the pool.
+    pub(super) fn write_record(&self, part: &Part, index: usize, run: RecordWords) {
+        let at = part.records + index as u64 * RECORD_BYTES;
+        let words = [
+            part.run.base.raw() + run.first_entry,
+            u64::from(run.pages) | u64::from(run.protection.bits()) << 32,
+            run.file_offset,
+            run.file_bytes,
+        ];
+        for (offset, word) in (at..).step_by(8).zip(words) {
+            self.ram.write_u64(part.run.phys(offset), word);
+        }
+    }
+}
+
+/// What a record says.
+pub(super) struct RecordWords {
+    /// Its first prototype entry, bytes from the start of the run.
+    pub(super) first_entry: u64,
+    pub(super) pages: u32,
+    pub(super) protection: PteProtection,
+    pub(super) file_offset: u64,
+    pub(super) file_bytes: u64,
+}
+
+impl ControlArea {
+    /// The file behind it.
+    pub(crate) fn file(&self) -> Option<FileId> {
+        match &self.backing {
+            Backing::Image(image) => Some(image.file),
+            Backing::File { file, .. } => Some(*file),
+            Backing::PageFile { .. } => None,
+        }
+    }
+
+    /// Whether a page of it is not committed yet (SPEC D13).
+    pub(crate) fn has_reserved_pages(&self) -> bool {
+        match &self.backing {
+            Backing::PageFile { committed_pages } => *committed_pages < u64::from(self.pages()),
+            Backing::Image(_) | Backing::File { .. } => false,
+        }
+    }
+
+    /// Whether pages that were stored to go back to a file.
+    pub(crate) fn writes_back(&self) -> bool {
+        match &self.backing {
+            Backing::File { .. } => true,
+            Backing::Image(_) | Backing::PageFile { .. } => false,
+        }
+    }
+}
+
+/// Marks of a frame that a transfer is about.
+pub(crate) const IN_TRANSFER: PfnFlags = PfnFlags::READ_IN_PROGRESS.union(PfnFlags::WRITE_IN_PROGRESS);
+
+const _: () = assert!(PAGE_BYTES.is_multiple_of(RECORD_BYTES), "a record lies in one page");
