@@ -7,7 +7,7 @@ use crate::pte::{PrototypeState, PteState};
 use crate::section::{Backing, ControlArea, IN_TRANSFER};
 use crate::state::Mm;
 use crate::tables::Leaf;
-use crate::vad::VadKind;
+use crate::vad::{VadKind, VadMarks};
 use std::collections::BTreeMap;
 use vadose_facts::addr::{PageRange, Pfn, Vpn};
 use vadose_facts::x86::PhysicalMemory;
@@ -70,6 +70,9 @@ impl<R: PhysicalMemory> Mm<R> {
             agree!(vad.range.start() >= last_end, true, "VADs of {id:?} in order at {:?}", vad.range);
             last_end = vad.range.end();
             pages += vad.range.pages();
+            let watched = vad.marks.contains(VadMarks::WRITE_WATCH);
+            let private = matches!(vad.kind, VadKind::Private { .. });
+            agree!(watched && !private, false, "only private memory is watched, at {:?}", vad.range);
             let counted = self.charged_in(process, vad, vad.range);
             agree!(vad.commit_pages, counted, "charge of {id:?} at {:?}", vad.range);
             charged += counted;
@@ -247,6 +250,8 @@ impl<R: PhysicalMemory> Mm<R> {
             let kernel = u32::from(entry.pte.raw() == 0);
             let counted = shares.get(&pfn).copied().unwrap_or(0) + kernel;
             agree!(entry.share_count, counted, "shares of {pfn:?}");
+            let kept = entry.flags.contains(PfnFlags::STORED);
+            agree!(kept, false, "a store to {pfn:?} is kept on its frame while the entry says it");
             let written = u16::from(entry.flags.contains(PfnFlags::WRITE_IN_PROGRESS));
             agree!(entry.reference_count, 1 + written, "references of {pfn:?}");
         }

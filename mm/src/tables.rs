@@ -38,7 +38,7 @@ impl<R: PhysicalMemory> Mm<R> {
         read_entry(&self.ram, self.edition.paging, at)
     }
 
-    fn write(&self, at: PhysAddr, value: u64) {
+    pub(crate) fn write(&self, at: PhysAddr, value: u64) {
         write_entry(&self.ram, self.edition.paging, at, value);
     }
 

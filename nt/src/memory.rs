@@ -8,7 +8,8 @@ use vadose_mm::{
     AllocateRequest, Allocated, BasicInformation, Counters, ExtendedRequest, FaultOutcome, FaultRequest,
     FileId, Flushed, Freed, ImageInformation, LimitFlags, LockKinds, LockOutcome, MappedView, Mm,
     PageAttributes, ProcessCounters, ProcessId, Protected, Region, RegionInformation, ResidentPage,
-    SectionId, SectionInformation, SectionRequest, TransferId, Unlocked, Unmapped, ViewRequest,
+    SectionId, SectionInformation, SectionRequest, TransferId, Unlocked, Unmapped, ViewRequest, WatchReset,
+    WrittenPages,
 };
 
 /// What services and the loader ask of the memory manager. Each method is [`Mm`]'s of the same name.
@@ -115,6 +116,30 @@ pub trait Memory {
     fn page_attributes(&self, process: ProcessId, address: VirtAddr) -> PageAttributes;
     /// The resident pages (SPEC D34).
     fn working_set_pages(&self, process: ProcessId) -> Vec<ResidentPage>;
+    /// Tells which pages of a watched region were stored to (SPEC J31 to J34).
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC J32.
+    fn written_pages(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        limit: u64,
+        reset: WatchReset,
+    ) -> Result<WrittenPages, NtStatus>;
+    /// Forgets that pages of a watched region were stored to.
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC J32.
+    fn reset_written_pages(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+    ) -> Result<Stale, NtStatus>;
     /// Describes the run of pages at an address (SPEC D3 to D10).
     ///
     /// # Errors
@@ -298,6 +323,24 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
     }
     fn working_set_pages(&self, process: ProcessId) -> Vec<ResidentPage> {
         self.working_set_pages(process)
+    }
+    fn written_pages(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        limit: u64,
+        reset: WatchReset,
+    ) -> Result<WrittenPages, NtStatus> {
+        self.written_pages(process, base, size, limit, reset)
+    }
+    fn reset_written_pages(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+    ) -> Result<Stale, NtStatus> {
+        self.reset_written_pages(process, base, size)
     }
     fn query(&self, process: ProcessId, address: VirtAddr) -> Result<BasicInformation, NtStatus> {
         self.query(process, address)

@@ -55,10 +55,11 @@ impl<R: PhysicalMemory> Mm<R> {
         self.pfn.leave_list(pfn);
         self.pfn.reactivate(pfn);
         let entry = self.pfn.get_mut(pfn);
-        let modified = entry.flags.contains(PfnFlags::MODIFIED);
+        let stored = entry.flags.contains(PfnFlags::STORED);
+        entry.flags.remove(PfnFlags::STORED);
         entry.original_pte = self.format.with_protection(entry.original_pte, protection.to_pte());
         self.make_valid(id, at, pfn, protection, request.access);
-        if modified {
+        if stored {
             self.mark_dirty(id, at, protection);
         }
         resume(FaultKind::Transition, Stale::none())
@@ -110,12 +111,10 @@ impl<R: PhysicalMemory> Mm<R> {
         self.set_leaf(id, at, raw);
     }
 
-    /// A page whose frame holds unsaved bytes stays dirty when it becomes valid again.
+    /// A page that was stored to is dirty again when it becomes valid again, whatever its protection is by now.
     fn mark_dirty(&mut self, id: ProcessId, at: PhysAddr, protection: Protection) {
-        if protection.base().allows_write() {
-            let raw = self.read(at) | self.rights.protection_bits(protection, EntryBits::DIRTY);
-            self.set_leaf(id, at, raw);
-        }
+        let raw = self.read(at) | self.rights.protection_bits(protection, EntryBits::DIRTY);
+        self.set_leaf(id, at, raw);
     }
 }
 

@@ -28,7 +28,7 @@ pub enum PageLocation {
 bitflags! {
     /// Marks of a frame (SPEC I21).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct PfnFlags: u8 {
+    pub struct PfnFlags: u16 {
         /// The content differs from its backing store.
         const MODIFIED = 1 << 0;
         /// A read into the frame is under way.
@@ -45,6 +45,9 @@ bitflags! {
         const PAGE_TABLE = 1 << 6;
         /// The bytes were replaced since the processor last learned of it: told when the frame is next taken.
         const REWRITTEN = 1 << 7;
+        /// A private page out of the working set that was stored to since its write watch was reset: its next valid
+        /// entry is dirty (SPEC J36).
+        const STORED = 1 << 8;
     }
 }
 

@@ -10,5 +10,7 @@ mod place;
 mod placeholder;
 mod protect;
 mod query;
+mod write_watch;
 
 pub(crate) use allocate::{bad_parameter, highest_address};
+pub use write_watch::{WatchReset, WrittenPages, check_watch};

@@ -89,7 +89,7 @@ impl<R: PhysicalMemory> Mm<R> {
     fn trim_private(&mut self, id: ProcessId, at: PhysAddr, valid: ValidPte, protection: PteProtection) {
         let pfn = valid.pfn;
         if valid.is_dirty() {
-            self.pfn.get_mut(pfn).flags.insert(PfnFlags::MODIFIED);
+            self.pfn.get_mut(pfn).flags.insert(PfnFlags::MODIFIED | PfnFlags::STORED);
         }
         self.set_leaf(id, at, self.format.transition(pfn, protection));
         assert!(self.pfn.unshare(pfn) == LastShare::Yes, "a private page has one mapping");

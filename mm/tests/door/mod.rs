@@ -7,6 +7,7 @@
 //! reserve SIZE [PROT] [at ADDR] [top] [zero N]     commit OFF SIZE [PROT]     alloc SIZE [PROT] [at ADDR] [top] [zero N]
 //! decommit OFF SIZE   release OFF SIZE   protect OFF SIZE PROT   query OFF   read OFF   write OFF [BYTE]   exec OFF
 //! extended TYPE PROT OFF SIZE [low ADDR] [high ADDR] [align BYTES] [node N] [privileged 0] (the Ex form of raw)
+//! watch OFF SIZE [LIMIT]   take OFF SIZE [LIMIT] (watch and reset)   unwatch OFF SIZE
 //! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE [zero N] (a call with any bits; OFF - is anywhere)
 //! base OFF (moves the origin)
 //! lock OFF SIZE [KINDS]   unlock OFF SIZE [KINDS]   trim   limits MIN MAX [FLAGS] (pages, flags in hex)
@@ -32,6 +33,7 @@ mod show;
 mod snapshot;
 mod working_set;
 mod world;
+mod write_watch;
 
 pub(crate) use world::World;
 

@@ -11,7 +11,7 @@ use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam, Miss, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, Mm, MmConfig, ProcessId,
-    SectionId, ThreadStack, ViewRequest,
+    SectionId, ThreadStack, ViewRequest, WatchReset,
 };
 
 /// RAM that the test and the memory manager share.
@@ -62,7 +62,7 @@ pub(crate) struct World {
 }
 
 /// Steps that are calls: refused or done.
-const CALLS: [&str; 17] = [
+const CALLS: [&str; 19] = [
     "reserve",
     "alloc",
     "commit",
@@ -80,6 +80,8 @@ const CALLS: [&str; 17] = [
     "filesection",
     "view",
     "flush",
+    "watch",
+    "unwatch",
 ];
 /// Answers of calls that were done, besides an old protection.
 const SUCCESSES: [&str; 3] = ["ok", "image-not-at-base", "image-machine-type-mismatch"];
@@ -193,6 +195,9 @@ impl World {
             ["raw", kind, protection, offset, size, "zero", zero_bits] => {
                 self.raw(kind, protection, offset, size, zero_bits)
             }
+            ["watch", offset, size, ref limit @ ..] => self.watch(WatchReset::Keep, offset, size, limit),
+            ["take", offset, size, ref limit @ ..] => self.watch(WatchReset::Reset, offset, size, limit),
+            ["unwatch", offset, size] => self.unwatch(offset, size),
             ["extended", kind, protection, offset, size, ref options @ ..] => {
                 self.extended(kind, protection, offset, size, options)
             }

@@ -20,6 +20,7 @@ mod section;
 mod services;
 mod thread;
 mod working_set;
+mod write_watch;
 
 pub(crate) use context::to_bytes as context_bytes;
 pub(crate) use counters::performance_pages;
@@ -58,6 +59,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     open::EXPORTS,
     query::EXPORTS,
     section::EXPORTS,
+    write_watch::EXPORTS,
     services::EXPORTS,
     thread::EXPORTS,
     thread::APC_EXPORTS,
