@@ -9,9 +9,10 @@
 //! extended TYPE PROT OFF SIZE [low ADDR] [high ADDR] [align BYTES] [node N] [privileged 0] (the Ex form of raw)
 //! watch OFF SIZE [LIMIT]   take OFF SIZE [LIMIT] (watch and reset)   unwatch OFF SIZE
 //! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE [zero N] (a call with any bits; OFF - is anywhere)
-//! base OFF (moves the origin)
 //! lock OFF SIZE [KINDS]   unlock OFF SIZE [KINDS]   trim   limits MIN MAX [FLAGS] (pages, flags in hex)
 //! process N (the next steps are about it)   restart (it ends, another takes its place)   stack OFF SIZE [GUARANTEE]
+//! read4 OFF   write16 OFF   add8 OFF (1 to 16 bytes by one instruction)   base OFF (moves the origin)
+//! run HEX [cx=N] [si=+OFF] (an instruction with registers, where the driver executes)
 //!
 //! section SIZE (commit|reserve|RAW) PROT [nc] [fixed]   file N SIZE (a file of bytes N)   filesection N SIZE PROT
 //! use N (a section made before)   close   view PROT [from OFF] [size SIZE] [at ADDR] [top] [commit SIZE] [fixed] [reserve]
@@ -26,6 +27,7 @@
 #![allow(dead_code, reason = "each test file uses a part of the door")]
 
 mod extended;
+pub(crate) mod mmu;
 mod parse;
 mod processor;
 mod sections;
@@ -34,6 +36,7 @@ mod snapshot;
 mod working_set;
 mod world;
 mod write_watch;
+pub(crate) mod world;
 
 pub(crate) use world::World;
 

@@ -12,6 +12,11 @@ pub(crate) fn number(word: &str) -> u64 {
     u64::from_str_radix(digits, radix).unwrap_or_else(|_| panic!("a number: {word}")) * unit
 }
 
+/// Two hexadecimal digits.
+pub(crate) fn byte(word: &str) -> u8 {
+    u8::from_str_radix(word, 16).unwrap_or_else(|_| panic!("a byte: {word}"))
+}
+
 /// `na r rw wc x xr xrw xwc`, with `+g`, `+nc`, `+cb` for guard, no-cache and write-combine, or a hexadecimal word.
 pub(crate) fn protection(word: &str) -> u32 {
     let (base, modifier) = word.split_once('+').unwrap_or((word, ""));

@@ -1,5 +1,6 @@
 //! One process on one edition, driven by the steps of a scenario through the public calls only.
 
+use super::mmu::{Instruction, Memory, Mmu, Refused, Touch};
 use super::processor::Processor;
 use super::sections::Sections;
 use super::snapshot::Snapshot;
@@ -8,7 +9,7 @@ use std::rc::Rc;
 use vadose_facts::addr::{PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus, edition};
 use vadose_facts::pe::PeImage;
-use vadose_facts::x86::{Access, HeapRam, Miss, PhysicalMemory, Stale};
+use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, Mm, MmConfig, ProcessId,
     SectionId, ThreadStack, ViewRequest, WatchReset,
@@ -16,7 +17,13 @@ use vadose_mm::{
 
 /// RAM that the test and the memory manager share.
 #[derive(Clone)]
-pub(crate) struct SharedRam(Rc<HeapRam>);
+pub(crate) struct SharedRam(Rc<dyn PhysicalMemory>);
+
+impl SharedRam {
+    pub(crate) fn new(ram: impl PhysicalMemory + 'static) -> Self {
+        Self(Rc::new(ram))
+    }
+}
 
 impl PhysicalMemory for SharedRam {
     fn frames(&self) -> u64 {
@@ -53,7 +60,7 @@ pub(crate) struct World {
     pub(crate) stack: Option<ThreadStack>,
     /// New stack limit of the last fault.
     pub(crate) stack_limit: Option<VirtAddr>,
-    pub(super) processor: Processor,
+    pub(super) processor: Box<dyn Mmu>,
     image: Option<(Vec<u8>, SectionId)>,
     /// Sections in the order of their making, and files by the number that steps give them.
     pub(super) sections: Sections,
@@ -86,6 +93,9 @@ const CALLS: [&str; 19] = [
 /// Answers of calls that were done, besides an old protection.
 const SUCCESSES: [&str; 3] = ["ok", "image-not-at-base", "image-machine-type-mismatch"];
 
+/// The registers that a step can name, in the order of their encoding.
+const REGISTERS: [&str; 8] = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"];
+
 /// RAM of a test machine: 16 MiB.
 const FRAMES: u64 = 4096;
 
@@ -96,8 +106,12 @@ impl World {
 
     /// A machine with this much RAM.
     pub(crate) fn with_frames(name: &str, frames: u64) -> Self {
+        Self::with_mmu(name, SharedRam::new(HeapRam::new(frames)), Box::<Processor>::default())
+    }
+
+    /// A machine with this RAM, whose memory is reached through this MMU.
+    pub(crate) fn with_mmu(name: &str, ram: SharedRam, mmu: Box<dyn Mmu>) -> Self {
         let edition = edition(name).expect("a known edition");
-        let ram = SharedRam(Rc::new(HeapRam::new(frames)));
         let config = MmConfig { edition, page_file_bytes: 0, seed: 7 };
         let mut mm = Mm::new(config, ram).expect("RAM enough");
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
@@ -111,7 +125,7 @@ impl World {
             origin,
             stack: None,
             stack_limit: None,
-            processor: Processor::default(),
+            processor: mmu,
             image: None,
             sections: Sections::default(),
             failing_reads: None,
@@ -214,6 +228,7 @@ impl World {
             ["write", offset] => self.touch(offset, Access::Write, 0x41),
             ["write", offset, byte] => self.touch(offset, Access::Write, parse::number(byte) as u8),
             ["exec", offset] => self.touch(offset, Access::Execute, 0),
+            ["run", code, ref registers @ ..] => self.run_instruction(code, registers),
             ["map"] => self.map(None),
             ["map", "at", address] => self.map(Some(self.address(address))),
             ["unmap", offset] => {
@@ -252,6 +267,7 @@ impl World {
                 self.origin = self.address(offset);
                 "ok".to_owned()
             }
+            [verb, offset] => self.touch_wide(verb, offset).unwrap_or_else(|| panic!("a step: {words:?}")),
             _ => panic!("a step: {words:?}"),
         }
     }
@@ -379,27 +395,92 @@ impl World {
 
     /// One byte, as the processor would: walk, fault, walk again.
     pub(super) fn touch(&mut self, offset: &str, access: Access, byte: u8) -> String {
-        const ATTEMPTS: u32 = 8;
-        let address = self.address(offset);
-        for _ in 0..ATTEMPTS {
-            let space = self.mm.translation(self.process);
-            let ram = self.mm.ram().clone();
-            match self.processor.translate(&ram, self.process, space, address, access) {
-                Ok(found) => return self.use_byte(found, access, byte),
-                Err(Miss::NotCanonical) => return "general-protection".to_owned(),
-                Err(Miss::PageFault(_)) => {}
-            }
-            if let Some(raised) = self.fault(address, access) {
-                return raised;
-            }
-        }
-        panic!("a fault that never ends at {address:?}");
+        let touch = match access {
+            Access::Read => Touch::Load,
+            Access::Write => Touch::Store,
+            Access::Execute => Touch::Execute,
+        };
+        self.touch_all(offset, touch, &mut [byte])
     }
 
-    fn use_byte(&mut self, at: PhysAddr, access: Access, byte: u8) -> String {
-        let stored = (access == Access::Write).then_some(byte);
-        let found = self.processor.byte(self.mm.ram(), at, stored);
-        if access == Access::Read { format!("={found:x}") } else { "ok".to_owned() }
+    /// `read4 OFF`, `write16 OFF`, `add8 OFF`: so many bytes as one instruction touches them.
+    fn touch_wide(&mut self, verb: &str, offset: &str) -> Option<String> {
+        let (name, width) = verb.split_at(verb.find(|c: char| c.is_ascii_digit())?);
+        let (touch, byte) = match name {
+            "read" => (Touch::Load, 0),
+            "write" => (Touch::Store, 0x41),
+            "add" => (Touch::Increment, 0),
+            _ => return None,
+        };
+        let mut bytes = [byte; 16];
+        let width: usize = width.parse().ok()?;
+        Some(self.touch_all(offset, touch, &mut bytes[..width]))
+    }
+
+    fn touch_all(&mut self, offset: &str, touch: Touch, bytes: &mut [u8]) -> String {
+        let address = self.address(offset);
+        let raised = self.until_done(|mmu, memory| mmu.touch(memory, address, touch, bytes));
+        match (raised, touch) {
+            (Some(raised), _) => raised,
+            (None, Touch::Load) => {
+                let number = bytes.iter().rev().fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
+                format!("={number:x}")
+            }
+            (None, Touch::Store | Touch::Increment | Touch::Execute) => "ok".to_owned(),
+        }
+    }
+
+    /// Tries again after each fault that is resolved; the words of the one that is not.
+    fn until_done(
+        &mut self,
+        mut attempt: impl FnMut(&mut dyn Mmu, Memory<'_>) -> Result<(), Refused>,
+    ) -> Option<String> {
+        const ATTEMPTS: u32 = 16;
+        for _ in 0..ATTEMPTS {
+            let ram = self.mm.ram().clone();
+            let memory =
+                Memory { ram: &ram, process: self.process, space: self.mm.translation(self.process) };
+            match attempt(&mut *self.processor, memory) {
+                Ok(()) => return None,
+                // SPEC E4.
+                Err(Refused::NotCanonical) => {
+                    let parameters = ExceptionParameters::access(0, VirtAddr::new(u64::MAX));
+                    return Some(self.raised(NtStatus::ACCESS_VIOLATION, parameters));
+                }
+                Err(Refused::Fault(address, access)) => {
+                    if let Some(raised) = self.fault(address, access) {
+                        return Some(raised);
+                    }
+                }
+            }
+        }
+        panic!("a fault that never ends")
+    }
+
+    /// `run HEX [cx=N] [si=+OFF] ...`: one instruction with registers. The answer tells the same registers afterwards.
+    fn run_instruction(&mut self, code: &str, named: &[&str]) -> String {
+        let code: Vec<u8> = (0..code.len() / 2).map(|i| parse::byte(&code[2 * i..2 * i + 2])).collect();
+        let mut registers = [0; 8];
+        let origin = self.origin.raw();
+        let named: Vec<(&str, usize, u64)> = named
+            .iter()
+            .map(|word| {
+                let (name, value) = word.split_once('=').expect("a register and its value");
+                let base = if value.starts_with('+') { origin } else { 0 };
+                let index = REGISTERS.iter().position(|known| *known == name).expect("a register");
+                registers[index] = base + parse::number(value.trim_start_matches('+'));
+                (name, index, base)
+            })
+            .collect();
+        let raised = self.until_done(|mmu, memory| {
+            mmu.run(memory, Instruction { code: &code, registers: &mut registers })
+        });
+        let mut answer = raised.unwrap_or_else(|| "ok".to_owned());
+        for (name, index, base) in named {
+            let sign = if base == 0 { "" } else { "+" };
+            answer += &format!(" {name}={sign}{:x}", registers[index] - base);
+        }
+        answer
     }
 
     fn fault(&mut self, address: VirtAddr, access: Access) -> Option<String> {
