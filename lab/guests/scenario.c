@@ -7,6 +7,8 @@
 
 static char input[1 << 16];
 static u8 *origin;
+// Where the instructions of touches lie.
+static u8 *code_page;
 static Extent extent;
 
 // What the last touch met: set by the handler, read by the step.
@@ -16,24 +18,24 @@ static i32 CALL handler(ExceptionPointers *pointers) {
     const ExceptionRecord *record = pointers->record;
     usize *ip = context_word(pointers->context, CONTEXT_IP);
     usize *sp = context_word(pointers->context, CONTEXT_SP);
-    if (*ip == (usize)touch_load || *ip == (usize)touch_store) {
-        *ip = (usize)touch_return;
-    } else if (*sp == (usize)touch_exec_stack) {
-        // The call has happened and its target cannot run: the way back is on the stack.
-        *ip = *(usize *)*sp;
-        *sp += sizeof(usize);
-    } else {
-        return CONTINUE_SEARCH;
-    }
+    if (run_stack == 0 || *sp != run_stack) return CONTINUE_SEARCH;
     raised.code = record->code;
     raised.count = record->parameter_count;
     for (u32 i = 0; i < record->parameter_count && i < 3; i++) raised.parameters[i] = record->parameters[i];
+    // The instruction has not happened: the way back is on the stack, and its registers go with it.
+    *ip = *(usize *)*sp;
+    *sp += sizeof(usize);
     return CONTINUE_EXECUTION;
 }
 
 static i32 same(const char *word, const char *other) {
     while (*word && *word == *other) word++, other++;
     return *word == *other;
+}
+
+static i32 starts(const char *word, const char *with) {
+    while (*with && *word == *with) word++, with++;
+    return *with == 0;
 }
 
 static NORETURN void misread(const char *word) {
@@ -223,7 +225,7 @@ static void query_owner(const char *offset) {
 }
 
 // `access-violation(1)+1fff`: code, access, byte from the origin; a third parameter is a status.
-static i32 say_raised(void) {
+static i32 put_raised(void) {
     if (raised.code == 0) return 0;
     put_status(raised.code);
     put_char('(');
@@ -234,29 +236,169 @@ static i32 say_raised(void) {
         put_char('/');
         put_status((u32)raised.parameters[2]);
     }
+    return 1;
+}
+
+static i32 say_raised(void) {
+    if (!put_raised()) return 0;
     end_line();
     return 1;
 }
 
-static void read_byte(u8 *at) {
+// The instructions that touch 1, 2, 4, 8 and 16 bytes at SI, one row a verb. Empty where there is none.
+typedef struct {
+    u8 length;
+    u8 bytes[4];
+    u8 in_vector;
+} Code;
+
+#ifdef __x86_64__
+#define LOAD_8 {3, {0x48, 0x8b, 0x06}, 0}
+#define STORE_8 {3, {0x48, 0x89, 0x06}, 0}
+#define ADD_8 {4, {0x48, 0x83, 0x06, 0x01}, 0}
+#else
+#define LOAD_8 {4, {0xf3, 0x0f, 0x7e, 0x06}, 1}
+#define STORE_8 {4, {0x66, 0x0f, 0xd6, 0x06}, 1}
+#define ADD_8 {0, {0}, 0}
+#endif
+
+static const Code loads[5] = {
+    {3, {0x0f, 0xb6, 0x06}, 0}, {3, {0x0f, 0xb7, 0x06}, 0}, {2, {0x8b, 0x06}, 0}, LOAD_8, {3, {0x0f, 0x10, 0x06}, 1}};
+static const Code stores[5] = {
+    {2, {0x88, 0x06}, 0}, {3, {0x66, 0x89, 0x06}, 0}, {2, {0x89, 0x06}, 0}, STORE_8, {3, {0x0f, 0x11, 0x06}, 1}};
+static const Code adds[5] = {
+    {3, {0x80, 0x06, 0x01}, 0}, {4, {0x66, 0x83, 0x06, 0x01}, 0}, {3, {0x83, 0x06, 0x01}, 0}, ADD_8, {0, {0}, 0}};
+
+static __attribute__((aligned(16))) u8 vector[16];
+
+static void load_vector(void) { __asm__ volatile("movups %0, %%xmm0" : : "m"(vector)); }
+static void store_vector(void) { __asm__ volatile("movups %%xmm0, %0" : "=m"(vector)); }
+
+// Runs code that falls off its end into a return.
+static void run_bytes(const u8 *bytes, u32 length) {
+    if (length == 0) misread("an instruction that there is not here");
+    for (u32 i = 0; i < length; i++) code_page[i] = bytes[i];
+    code_page[length] = 0xc3;
+    run_code_at = (usize)code_page;
     raised.code = 0;
-    u32 found = touch_load_from(at);
+    load_vector();
+    run_code();
+    store_vector();
+}
+
+static const Code *code_for(const Code rows[5], const char *width) {
+    u32 index = 0;
+    for (u32 bytes = width[1] ? 16 : (u32)(*width - '0'); bytes > 1; bytes >>= 1) index++;
+    if (index > 4) misread(width);
+    return &rows[index];
+}
+
+static void read_bytes(const char *width, u8 *at) {
+    const Code *code = code_for(loads, width);
+    run_registers[SI] = (usize)at;
+    for (u32 i = 0; i < 16; i++) vector[i] = 0;
+    run_bytes(code->bytes, code->length);
     if (say_raised()) return;
     put_char('=');
-    put_bare_hex(found);
+    i32 top = 15;
+    u8 found[16] = {0};
+    for (u32 i = 0; i < 16; i++) {
+        if (code->in_vector) found[i] = vector[i];
+        else if (i < sizeof(usize)) found[i] = (u8)(run_registers[AX] >> 8 * i);
+    }
+    while (top > 0 && found[top] == 0) top--;
+    put_bare_hex(found[top]);
+    for (i32 i = top - 1; i >= 0; i--) {
+        put_char("0123456789abcdef"[found[i] >> 4]);
+        put_char("0123456789abcdef"[found[i] & 15]);
+    }
     end_line();
 }
 
-static void write_byte(u8 *at, u8 value) {
-    raised.code = 0;
-    touch_store_to(at, value);
+static void write_bytes(const Code *code, u8 *at, u8 value) {
+    run_registers[SI] = (usize)at;
+    run_registers[AX] = value * (usize)0x0101010101010101ull;
+    for (u32 i = 0; i < 16; i++) vector[i] = value;
+    run_bytes(code->bytes, code->length);
     if (!say_raised()) say("ok");
 }
 
 static void execute(u8 *at) {
+    run_code_at = (usize)at;
     raised.code = 0;
-    touch_exec_at(at);
+    run_code();
     if (!say_raised()) say("ok");
+}
+
+static u32 register_word(const char *word, usize *base, usize *value) {
+    for (u32 i = 0; i < REGISTERS; i++) {
+        if (word[0] != register_names[i][0] || word[1] != register_names[i][1] || word[2] != '=') continue;
+        *base = word[3] == '+' ? (usize)origin : 0;
+        *value = number(word + (word[3] == '+' ? 4 : 3)) + *base;
+        return i;
+    }
+    misread(word);
+}
+
+// run HEX [cx=N] [si=+OFF]: the registers that are named are told again.
+static void run_instruction(char **words) {
+    u8 code[16];
+    u32 length = 0;
+    usize base, value;
+    for (const char *hex = words[1]; hex[0] && hex[1] && length < 15; hex += 2) {
+        char digits[3] = {hex[0], hex[1], 0};
+        code[length++] = (u8)number(digits);
+    }
+    for (u32 i = 0; i < REGISTERS; i++) run_registers[i] = 0;
+    for (char **word = words + 2; *word; word++) {
+        u32 index = register_word(*word, &base, &value);
+        run_registers[index] = value;
+    }
+    run_bytes(code, length);
+    if (!put_raised()) put("ok");
+    for (char **word = words + 2; *word; word++) {
+        u32 index = register_word(*word, &base, &value);
+        put_char(' ');
+        put(register_names[index]);
+        put(base ? "=+" : "=");
+        put_bare_hex(run_registers[index] - base);
+    }
+    end_line();
+}
+
+static void win32_answer(i32 worked) {
+    if (worked) {
+        put("ok");
+    } else {
+        put("error-");
+        put_decimal(GetLastError());
+    }
+    end_line();
+}
+
+// win32 reserve|alloc|commit OFF|- SIZE [PROT], win32 decommit|release OFF SIZE, win32 protect OFF SIZE PROT
+static void win32_step(char **words) {
+    const char *verb = words[0];
+    u8 *at = same(words[1], "-") ? 0 : address(words[1]);
+    usize bytes = number(words[2]);
+    u32 protection = words[3] ? protection_word(words[3]) : PAGE_READWRITE, old;
+    u32 type = same(verb, "reserve") ? MEM_RESERVE
+             : same(verb, "commit")  ? MEM_COMMIT
+             : same(verb, "alloc")   ? MEM_RESERVE | MEM_COMMIT
+                                     : 0;
+    if (type != 0) {
+        u8 *made = VirtualAlloc(at, bytes, type, protection);
+        if (made && type & MEM_RESERVE) origin = made;
+        win32_answer(made != 0);
+    } else if (same(verb, "protect")) {
+        win32_answer(VirtualProtect(at, bytes, protection, &old));
+    } else if (same(verb, "decommit")) {
+        win32_answer(VirtualFree(at, bytes, MEM_DECOMMIT));
+    } else if (same(verb, "release")) {
+        win32_answer(VirtualFree(at, bytes, MEM_RELEASE));
+    } else {
+        misread(verb);
+    }
 }
 
 static void do_step(char **words) {
@@ -271,8 +413,13 @@ static void do_step(char **words) {
     else if (same(verb, "protect")) change_protection(words);
     else if (same(verb, "query")) query_run(words[1]);
     else if (same(verb, "owner")) query_owner(words[1]);
-    else if (same(verb, "read")) read_byte(address(words[1]));
-    else if (same(verb, "write")) write_byte(address(words[1]), words[2] ? (u8)number(words[2]) : 0x41);
+    else if (same(verb, "read")) read_bytes("1", address(words[1]));
+    else if (same(verb, "write")) write_bytes(&stores[0], address(words[1]), words[2] ? (u8)number(words[2]) : 0x41);
+    else if (starts(verb, "read")) read_bytes(verb + 4, address(words[1]));
+    else if (starts(verb, "write")) write_bytes(code_for(stores, verb + 5), address(words[1]), 0x41);
+    else if (starts(verb, "add")) write_bytes(code_for(adds, verb + 3), address(words[1]), 0);
+    else if (same(verb, "win32")) win32_step(words + 1);
+    else if (same(verb, "run")) run_instruction(words);
     else if (same(verb, "exec")) execute(address(words[1]));
     else if (same(verb, "base")) origin = address(words[1]), say("ok");
     else misread(verb);
@@ -297,6 +444,7 @@ void start(void) {
         length += done;
     }
     if (!AddVectoredExceptionHandler(1, handler)) fail("AddVectoredExceptionHandler");
+    code_page = allocate(0, PAGE_BYTES, MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE);
     for (char *at = input, *end; *at; at = end) {
         char *words[WORDS_MAX + 1];
         for (end = at; *end && *end != '\n'; end++) {}

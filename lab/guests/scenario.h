@@ -72,34 +72,42 @@ static const struct {
 
 enum { STATUSES = sizeof statuses / sizeof statuses[0] };
 
-// Each touch is one instruction with a name, so that the handler knows what failed and where to go on.
-extern char touch_load[], touch_store[], touch_return[];
-u32 touch_load_from(const u8 *at);
-void touch_store_to(u8 *at, u8 value);
-void touch_exec_at(const u8 *at);
-// The stack pointer while the code under test runs.
-extern usize touch_exec_stack_word;
-#define touch_exec_stack touch_exec_stack_word
+// Registers of an instruction under test, in the order of their encoding; the stack pointer's place is not used.
+enum { AX, CX, DX, BX, SP, BP, SI, DI, REGISTERS };
+static const char *const register_names[REGISTERS] = {"ax", "cx", "dx", "bx", "sp", "bp", "si", "di"};
+
+// What `run_code` loads and stores, and the stack pointer while the code runs: what fails there can be undone.
+extern usize run_registers[REGISTERS], run_code_at, run_stack;
+void run_code(void);
 
 #ifdef __x86_64__
 enum { CONTEXT_IP = 0xf8, CONTEXT_SP = 0x98 };
 __asm__(".text\n"
-        ".globl touch_load, touch_store, touch_return\n"
-        "touch_load_from:\n touch_load: movzbl (%rcx), %eax\n ret\n"
-        "touch_store_to:\n touch_store: movb %dl, (%rcx)\n touch_return: ret\n"
-        "touch_exec_at:\n lea -8(%rsp), %rax\n mov %rax, touch_exec_stack_word(%rip)\n call *%rcx\n"
-        " movq $0, touch_exec_stack_word(%rip)\n ret\n"
-        ".lcomm touch_exec_stack_word, 8\n");
+        "run_code:\n push %rbx\n push %rbp\n push %rsi\n push %rdi\n"
+        " lea run_registers(%rip), %r11\n"
+        " mov (%r11), %rax\n mov 8(%r11), %rcx\n mov 16(%r11), %rdx\n mov 24(%r11), %rbx\n"
+        " mov 40(%r11), %rbp\n mov 48(%r11), %rsi\n mov 56(%r11), %rdi\n"
+        " lea -8(%rsp), %r10\n mov %r10, run_stack(%rip)\n"
+        " call *run_code_at(%rip)\n"
+        " lea run_registers(%rip), %r11\n"
+        " mov %rax, (%r11)\n mov %rcx, 8(%r11)\n mov %rdx, 16(%r11)\n mov %rbx, 24(%r11)\n"
+        " mov %rbp, 40(%r11)\n mov %rsi, 48(%r11)\n mov %rdi, 56(%r11)\n"
+        " movq $0, run_stack(%rip)\n cld\n"
+        " pop %rdi\n pop %rsi\n pop %rbp\n pop %rbx\n ret\n"
+        ".lcomm run_registers, 64\n.lcomm run_code_at, 8\n.lcomm run_stack, 8\n");
 #else
 enum { CONTEXT_IP = 0xb8, CONTEXT_SP = 0xc4 };
 __asm__(".text\n"
-        ".globl _touch_load, _touch_store, _touch_return\n"
-        "_touch_load_from:\n mov 4(%esp), %eax\n _touch_load: movzbl (%eax), %eax\n ret\n"
-        "_touch_store_to:\n mov 4(%esp), %ecx\n mov 8(%esp), %edx\n _touch_store: movb %dl, (%ecx)\n"
-        "_touch_return: ret\n"
-        "_touch_exec_at:\n mov 4(%esp), %ecx\n lea -4(%esp), %eax\n mov %eax, _touch_exec_stack_word\n call *%ecx\n"
-        " movl $0, _touch_exec_stack_word\n ret\n"
-        ".lcomm _touch_exec_stack_word, 4\n");
+        "_run_code:\n push %ebx\n push %ebp\n push %esi\n push %edi\n"
+        " mov _run_registers, %eax\n mov _run_registers+4, %ecx\n mov _run_registers+8, %edx\n"
+        " mov _run_registers+12, %ebx\n mov _run_registers+20, %ebp\n mov _run_registers+24, %esi\n"
+        " lea -4(%esp), %edi\n mov %edi, _run_stack\n mov _run_registers+28, %edi\n"
+        " call *_run_code_at\n"
+        " mov %eax, _run_registers\n mov %ecx, _run_registers+4\n mov %edx, _run_registers+8\n"
+        " mov %ebx, _run_registers+12\n mov %ebp, _run_registers+20\n mov %esi, _run_registers+24\n"
+        " mov %edi, _run_registers+28\n movl $0, _run_stack\n cld\n"
+        " pop %edi\n pop %esi\n pop %ebp\n pop %ebx\n ret\n"
+        ".lcomm _run_registers, 32\n.lcomm _run_code_at, 4\n.lcomm _run_stack, 4\n");
 #endif
 
 static usize *context_word(void *context, u32 offset) {

@@ -4,6 +4,30 @@
 
 use vadose_facts::ntdef::Edition;
 
+/// Instructions that a step can name, with their bytes, which mean the same on x86 and x64.
+pub const INSTRUCTIONS: &[(&str, &str)] = &[
+    ("rep-movsb", "f3a4"),
+    ("rep-movsd", "f3a5"),
+    ("rep-stosb", "f3aa"),
+    ("rep-stosd", "f3ab"),
+    ("rep-lodsb", "f3ac"),
+    ("repe-cmpsb", "f3a6"),
+    ("repe-scasb", "f3ae"),
+    ("movsb", "a4"),
+    ("xlat", "d7"),
+    ("lock-xadd", "f00fc106"),
+    ("lock-cmpxchg", "f00fb10e"),
+    ("xchg", "8706"),
+    ("bts", "0fab0e"),
+    ("movaps-load", "0f2806"),
+    ("movaps-store", "0f2906"),
+    ("movnti", "0fc306"),
+    ("fld-m80", "db2e"),
+    ("fldz-fstp-m80", "d9eedb3e"),
+    ("fxsave", "0fae06"),
+    ("cmpxchg8b", "0fc70e"),
+];
+
 /// A few steps that show some rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
@@ -24,6 +48,8 @@ pub struct Scenario {
 pub enum Driver {
     /// The memory manager as a library, with an MMU in software.
     Library,
+    /// The library, with an engine that walks its page tables by itself.
+    Oracle,
     /// A program inside the machine, by system calls and instructions.
     Guest,
 }
@@ -133,11 +159,19 @@ impl Block {
         match key {
             "SPEC" => self.has_rules = true,
             "on" => scenario.editions.extend(selectors(rest)),
-            "by" => scenario.drivers.push(match rest {
-                "library" => Driver::Library,
-                "guest" => Driver::Guest,
-                _ => return Err(ScenarioError { line, what: "drivers are `library` and `guest`" }),
-            }),
+            "by" => {
+                for word in rest.split_whitespace() {
+                    scenario.drivers.push(match word {
+                        "library" => Driver::Library,
+                        "oracle" => Driver::Oracle,
+                        "guest" => Driver::Guest,
+                        _ => {
+                            let what = "drivers are `library`, `oracle` and `guest`";
+                            return Err(ScenarioError { line, what });
+                        }
+                    });
+                }
+            }
             _ => return Err(ScenarioError { line, what: "a heading is `SPEC`, `on` or `by`" }),
         }
         Ok(())
@@ -175,7 +209,16 @@ fn read_step(line: usize, text: &str) -> Result<Step, ScenarioError> {
     if answer.is_empty() || exceptions.iter().any(|(_, answer)| answer.is_empty()) {
         return Err(no_answer);
     }
-    Ok(Step { line, words: words.trim().to_owned(), answer, exceptions })
+    let words = with_bytes(words.trim()).ok_or(ScenarioError { line, what: "an instruction of no table" })?;
+    Ok(Step { line, words, answer, exceptions })
+}
+
+/// `run NAME ...` with the bytes in the name's place.
+fn with_bytes(words: &str) -> Option<String> {
+    let Some(rest) = words.strip_prefix("run ") else { return Some(words.to_owned()) };
+    let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let (_, bytes) = INSTRUCTIONS.iter().find(|(known, _)| *known == name)?;
+    Some(format!("run {bytes} {rest}"))
 }
 
 #[cfg(test)]
@@ -218,6 +261,7 @@ SPEC-like words are a heading's name
             ("Name\nSPEC none\n  read 0\n", 3),
             ("Name\nSPEC none\n  read 0 -> ok | win10 no\n", 3),
             ("Name\nSPEC none\n  read 0 -> ok\nby guest\n", 4),
+            ("Name\nSPEC none\n  run magic si=0 -> ok\n", 3),
             ("Name\nSPEC none\nby magic\n  read 0 -> ok\n", 3),
         ] {
             assert_eq!(parse(text).map_err(|error| error.line), Err(line), "{text}");

@@ -1,22 +1,50 @@
-//! Every scenario file on every edition, done by the library alone and by a program inside the machine: both answer as
-//! the file says.
+//! Every scenario file on every edition, done by the library alone, by an engine over its page tables, and by a program
+//! inside the machine: all answer as the file says.
 
 #[path = "../../mm/tests/door/mod.rs"]
 mod door;
+mod drivers;
 mod support;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use support::{bits_of, finish};
 use vadose_facts::ntdef::{Edition, editions};
-use vadose_lab::guest::{Run, sample};
 use vadose_lab::scenario::{Driver, Scenario, parse};
-use vadose_machine::report::RunEnding;
 
 #[test]
 fn allocate() {
     check_file("allocate.txt");
+}
+
+#[test]
+fn free() {
+    check_file("free.txt");
+}
+
+#[test]
+fn protect() {
+    check_file("protect.txt");
+}
+
+#[test]
+fn query() {
+    check_file("query.txt");
+}
+
+#[test]
+fn faults() {
+    check_file("faults.txt");
+}
+
+#[test]
+fn instructions() {
+    check_file("instructions.txt");
+}
+
+#[test]
+fn win32() {
+    check_file("win32.txt");
 }
 
 /// No file is left out.
@@ -50,12 +78,10 @@ fn check_file(name: &str) {
 }
 
 /// Adds a line for each step whose answer is another than the file's, and says by whom.
-fn compare(file: &str, scenario: &Scenario, edition: &Edition, differences: &mut String) {
-    for driver in [Driver::Library, Driver::Guest].into_iter().filter(|driver| scenario.is_by(*driver)) {
-        let got = match driver {
-            Driver::Library => by_library(scenario, edition),
-            Driver::Guest => by_guest(scenario, edition),
-        };
+fn compare(file: &str, scenario: &Scenario, edition: &'static Edition, differences: &mut String) {
+    let drivers = [Driver::Library, Driver::Oracle, Driver::Guest];
+    for driver in drivers.into_iter().filter(|driver| scenario.is_by(*driver)) {
+        let got = drivers::answers(driver, scenario, edition);
         for (index, step) in scenario.steps.iter().enumerate() {
             let (want, got) = (step.answer(edition), got.get(index).map_or("nothing", String::as_str));
             if want != got {
@@ -69,20 +95,4 @@ fn compare(file: &str, scenario: &Scenario, edition: &Edition, differences: &mut
             }
         }
     }
-}
-
-fn by_library(scenario: &Scenario, edition: &Edition) -> Vec<String> {
-    let mut world = door::World::new(edition.name);
-    scenario.steps.iter().map(|step| world.step(&step.words)).collect()
-}
-
-fn by_guest(scenario: &Scenario, edition: &Edition) -> Vec<String> {
-    let steps: String = scenario.steps.iter().map(|step| format!(" {}\n", step.words)).collect();
-    let run = Run::new(&sample(bits_of(edition), "scenario"), edition.name).input(steps.as_bytes());
-    let outcome = finish(run);
-    let mut answers: Vec<String> = outcome.output.lines().map(str::to_owned).collect();
-    if outcome.report.ending != (RunEnding::Exit { code: 0 }) {
-        answers.push(format!("an end of {:?}", outcome.report.ending));
-    }
-    answers
 }

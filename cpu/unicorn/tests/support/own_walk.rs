@@ -78,17 +78,46 @@ const CR4_SSE: u64 = 3 << 9;
 const CR4_LA57: u64 = 1 << 12;
 const EFER: u32 = 0xc000_0080;
 
+/// What an engine stands on: RAM, page tables in it, and a kernel page for its descriptors, at an address of the tables.
+pub(crate) struct Ground {
+    pub(crate) ram: Arc<GuestRam>,
+    pub(crate) space: AddressSpace,
+    pub(crate) kernel: VirtAddr,
+    pub(crate) kernel_phys: PhysAddr,
+}
+
+impl Ground {
+    fn put(&self, offset: u64, bytes: &[u8]) {
+        self.ram.write_bytes(self.kernel_phys.offset(offset), bytes);
+    }
+}
+
 impl OwnWalk {
     /// An engine over the tables, at the ring asked for. It maps its own pages in the kernel's part.
     pub(crate) fn new(tables: &Tables, privilege: Privilege) -> Self {
-        let mode = tables.space.mode;
-        let kernel = kernel_base(cpu_mode(mode)) + 0x1_0000;
-        tables.map(kernel, KERNEL_PHYS | P | RW);
+        let kernel = VirtAddr::new(kernel_base(cpu_mode(tables.space.mode)) + 0x1_0000);
+        tables.map(kernel.raw(), KERNEL_PHYS | P | RW);
+        let kernel_phys = PhysAddr::new(KERNEL_PHYS);
+        let ground = Ground { ram: Arc::clone(&tables.ram), space: tables.space, kernel, kernel_phys };
+        let mut oracle = Self::over(&ground, privilege, 0);
+        oracle.error_code = oracle.find_error_code(tables, privilege);
+        oracle.reset();
+        oracle
+    }
+
+    /// Where a saved state holds the error code: the same for every engine of a mode.
+    pub(crate) const fn error_code_field(&self) -> usize {
+        self.error_code
+    }
+
+    /// An engine over tables that somebody else keeps.
+    pub(crate) fn over(ground: &Ground, privilege: Privilege, error_code: usize) -> Self {
+        let mode = ground.space.mode;
         let bits = if cpu_mode(mode) == CpuMode::Bits64 { Mode::MODE_64 } else { Mode::MODE_32 };
         let mut uc = Unicorn::new(Arch::X86, bits).expect("opens");
-        let base = tables.ram.host_pointer().as_ptr().cast();
+        let base = ground.ram.host_pointer().as_ptr().cast();
         // SAFETY: the RAM is kept in the oracle and dropped after the engine.
-        unsafe { uc.mem_map_ptr(0, tables.ram.size_bytes() as u64, Prot::ALL, base).expect("maps") };
+        unsafe { uc.mem_map_ptr(0, ground.ram.size_bytes() as u64, Prot::ALL, base).expect("maps") };
         uc.ctl_exits_enable().expect("exits");
         let exception = Rc::new(RefCell::new(None));
         let seen = Rc::clone(&exception);
@@ -98,11 +127,11 @@ impl OwnWalk {
             uc.emu_stop().expect("stops");
         })
         .expect("hooks");
-        switch_on_paging(&mut uc, tables);
-        write_kernel_page(tables);
-        set_gdt(&mut uc, kernel);
+        switch_on_paging(&mut uc, ground.space);
+        write_kernel_page(ground);
+        set_gdt(&mut uc, ground.kernel.raw());
         if privilege == Privilege::User {
-            enter_ring_3(&mut uc, tables, kernel);
+            enter_ring_3(&mut uc, ground);
             let fetch = exception.take().expect("the first fetch of ring 3 finds nothing");
             assert_eq!((fetch.vector, fetch.cr2), (14, 0));
         }
@@ -111,10 +140,7 @@ impl OwnWalk {
         }
         uc.ctl_flush_tlb().expect("flushes");
         let fresh = save(&uc);
-        let mut oracle = Self { uc, mode, exception, fresh, error_code: 0, _ram: Arc::clone(&tables.ram) };
-        oracle.error_code = oracle.find_error_code(tables, privilege);
-        oracle.reset();
-        oracle
+        Self { uc, mode, exception, fresh, error_code, _ram: Arc::clone(&ground.ram) }
     }
 
     /// Back to the state after set-up, with nothing cached.
@@ -200,16 +226,16 @@ fn write_msr(uc: &mut Unicorn<'static, ()>, msr: u32, value: u64) {
     uc.reg_write_long(R::MSR, &bytes).expect("writes");
 }
 
-fn switch_on_paging(uc: &mut Unicorn<'static, ()>, tables: &Tables) {
-    let mode = tables.space.mode;
-    let nxe = if tables.space.no_execute == NoExecute::Enforced { 1 << 11 } else { 0 };
+fn switch_on_paging(uc: &mut Unicorn<'static, ()>, space: AddressSpace) {
+    let mode = space.mode;
+    let nxe = if space.no_execute == NoExecute::Enforced { 1 << 11 } else { 0 };
     let long = if cpu_mode(mode) == CpuMode::Bits64 { 1 | 1 << 8 | 1 << 10 } else { 0 };
     let cr4 = match mode {
         PagingMode::Legacy => CR4_PSE,
         PagingMode::Pae | PagingMode::Long4 => CR4_PAE,
         PagingMode::Long5 => CR4_PAE | CR4_LA57,
     };
-    uc.reg_write(R::CR3, tables.space.root.raw()).expect("writes");
+    uc.reg_write(R::CR3, space.root.raw()).expect("writes");
     uc.reg_write(R::CR4, cr4 | CR4_SSE).expect("writes");
     assert_eq!(uc.reg_read(R::CR4).expect("reads") & CR4_LA57, cr4 & CR4_LA57, "5 levels are there");
     write_msr(uc, EFER, nxe | long);
@@ -229,12 +255,12 @@ const DESCRIPTORS_32: [(u64, u64); 4] = [
     (0x20, 0x00cf_f300_0000_ffff),
 ];
 
-fn write_kernel_page(tables: &Tables) {
-    let is_64 = cpu_mode(tables.space.mode) == CpuMode::Bits64;
+fn write_kernel_page(ground: &Ground) {
+    let is_64 = cpu_mode(ground.space.mode) == CpuMode::Bits64;
     for (at, descriptor) in if is_64 { DESCRIPTORS_64 } else { DESCRIPTORS_32 } {
-        tables.put(KERNEL_PHYS + at, &descriptor.to_le_bytes());
+        ground.put(at, &descriptor.to_le_bytes());
     }
-    tables.put(KERNEL_PHYS + 0x800, if is_64 { &[0x48, 0xcf] } else { &[0xcf] });
+    ground.put(0x800, if is_64 { &[0x48, 0xcf] } else { &[0xcf] });
 }
 
 fn set_gdt(uc: &mut Unicorn<'static, ()>, kernel: u64) {
@@ -249,14 +275,16 @@ fn set_gdt(uc: &mut Unicorn<'static, ()>, kernel: u64) {
     }
 }
 
-fn enter_ring_3(uc: &mut Unicorn<'static, ()>, tables: &Tables, kernel: u64) {
-    let is_64 = cpu_mode(tables.space.mode) == CpuMode::Bits64;
+fn enter_ring_3(uc: &mut Unicorn<'static, ()>, ground: &Ground) {
+    let kernel = ground.kernel.raw();
+    let is_64 = cpu_mode(ground.space.mode) == CpuMode::Bits64;
     let (cs, ss) = if is_64 { (0x33, 0x2b) } else { (0x1b, 0x23) };
     let size = if is_64 { 8 } else { 4 };
     for (at, value) in (0..).step_by(size).zip([0_u64, cs, 0x202, 0, ss]) {
-        tables.put(KERNEL_PHYS + 0xf00 + at, &value.to_le_bytes()[..size]);
+        ground.put(0xf00 + at, &value.to_le_bytes()[..size]);
     }
     uc.reg_write(if is_64 { R::RSP } else { R::ESP }, kernel + 0xf00).expect("writes");
+    let before = fields(uc);
     uc.emu_start(kernel + 0x800, 0, 0, 0).expect("runs");
     assert_eq!(uc.reg_read(R::CS).expect("reads"), cs);
     if !is_64 {
@@ -264,15 +292,17 @@ fn enter_ring_3(uc: &mut Unicorn<'static, ()>, tables: &Tables, kernel: u64) {
             uc.reg_write(register, 0x23).expect("loads");
         }
     }
-    clear_pending(uc);
+    clear_pending(uc, &before);
 }
 
 /// The fault above leaves Unicorn believing that it is still being delivered: the field that says so is the one that
-/// holds the vector as a number of its own.
-fn clear_pending(uc: &mut Unicorn<'static, ()>) {
+/// holds the vector as a number of its own, and held none before.
+fn clear_pending(uc: &mut Unicorn<'static, ()>, before: &[u32]) {
+    const NONE: u32 = u32::MAX;
     let state = save(uc);
-    let holders: Vec<usize> =
-        fields(uc).iter().enumerate().filter(|(_, v)| **v == 14).map(|(i, _)| i).collect();
+    let now = fields(uc);
+    let is_holder = |i: &usize| now[*i] == 14 && before[*i] == NONE;
+    let holders: Vec<usize> = (0..now.len()).filter(is_holder).collect();
     assert_eq!(holders.len(), 1, "one field holds the vector");
     // SAFETY: the field is inside the context; the context was saved from this engine.
     unsafe {
