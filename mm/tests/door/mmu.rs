@@ -117,9 +117,10 @@ impl Mmu for Processor {
             }
             Touch::Store | Touch::Execute => {}
         }
-        for (place, byte) in places.iter().zip(bytes) {
-            let stored = (touch.access() == Access::Write).then_some(*byte);
-            self.byte(ram, *place, stored);
+        if touch.access() == Access::Write {
+            for (place, byte) in places.iter().zip(bytes) {
+                self.byte(ram, *place, Some(*byte));
+            }
         }
         Ok(())
     }
