@@ -34,9 +34,8 @@ mod sections;
 mod show;
 mod snapshot;
 mod working_set;
-mod world;
-mod write_watch;
 pub(crate) mod world;
+mod write_watch;
 
 pub(crate) use world::World;
 
