@@ -3,6 +3,7 @@
 mod support;
 
 use support::{bits_of, check_guest, finish, on_each_edition, tell};
+use vadose_facts::ntdef::Bitness;
 use vadose_lab::guest::{Run, sample};
 use vadose_machine::report::RunEnding;
 
@@ -153,6 +154,127 @@ APCs
   an APC comes before the thread begins: 123
   and one when it sleeps: 123
   sum 1234
+";
+
+#[test]
+fn suspended_threads_stand_still_and_can_be_sent_elsewhere() {
+    on_each_edition(|edition| {
+        check_guest(edition, "suspend", &[], 0, SUSPEND);
+    });
+}
+
+const SUSPEND: &str = "\
+counts
+  suspended before: 0
+  and once more: 1
+  it does not run
+  resumed: 2
+  it does not run yet
+  resumed: 1
+  it runs
+  resumed once too often: 0
+  suspended so often at most: 127
+  error 156
+  ended while suspended: 5
+a thread that suspends itself
+  done: 0
+  resumed: 1
+  it ended with 3
+registers
+  the instruction is in the loop
+  it has a stack
+  asked for a part, the part is there
+  and the rest is as it was
+  sent elsewhere, it ended with 1234
+  escaped: 1
+suspended in a wait
+  its wait took the event
+  but it does not run
+  then it ended with 0
+";
+
+/// SPEC E16 to E22 and E24: each thread's stack is made by the sizes asked for, grows and overflows by itself, and is
+/// ordinary guarded memory for another thread.
+#[test]
+fn every_thread_has_a_stack_of_its_own() {
+    on_each_edition(|edition| {
+        let last = match edition.bitness {
+            Bitness::Bits32 => "2",
+            Bitness::Bits64 => "4",
+        };
+        check_guest(edition, "thread_stacks", &[], 0, &THREAD_STACKS.replace("LAST", last));
+    });
+}
+
+const THREAD_STACKS: &str = "\
+sizes
+  nothing asked for: 1024 KiB
+    reserve none 1016 KiB
+    commit readwrite+guard 4 KiB
+    commit readwrite
+  a commit of 3f00h: 1024 KiB
+    reserve none 1004 KiB
+    commit readwrite+guard 4 KiB
+    commit readwrite
+  a commit of 180000h: 2048 KiB
+    reserve none 508 KiB
+    commit readwrite+guard 4 KiB
+    commit readwrite
+  a reserve of 3ff000h: 4096 KiB
+    reserve none 4088 KiB
+    commit readwrite+guard 4 KiB
+    commit readwrite
+  a reserve of 1000h: 1024 KiB
+    reserve none 1016 KiB
+    commit readwrite+guard 4 KiB
+    commit readwrite
+growth in turn
+  the limit moved down as it should: 1
+  the limit moved down as it should: 1
+  by the same in both
+overflow in two threads
+  overflows 2
+  at page LAST
+  and at page LAST
+another thread's guard
+  guard exceptions 1
+  the guard is gone
+  nothing grew
+  the owner's limit is where it was: 1
+a guarantee of 5 pages
+  guard pages and whether they are, as one number: 61
+afterwards
+  a stack goes with its thread
+  and its place is used again, of 20 times: 20
+";
+
+#[test]
+fn dlls_callbacks_and_slots_hear_of_threads_and_the_last_one_ends_the_process() {
+    on_each_edition(|edition| {
+        check_guest(edition, "thread_calls", &[], 21, THREAD_CALLS);
+    });
+}
+
+const THREAD_CALLS: &str = "\
+all hear
+  threads that had words of their own: 3
+  the DLL heard of starts 3
+  the DLL heard of ends 3
+  the program heard of starts 3
+  the program heard of ends 3
+  in the thread itself: 3
+  sum of the slots freed: 6
+the DLL does not want to hear
+  threads that had words of their own: 3
+  the DLL heard of starts 3
+  the DLL heard of ends 3
+  the program heard of starts 6
+  the program heard of ends 6
+  in the thread itself: 6
+  sum of the slots freed: 12
+a thread that is terminated says nothing
+  the program heard of ends 6
+the first thread is gone, the process is not
 ";
 
 /// What nothing can end is told at once, with who waits for what, and is no crash.

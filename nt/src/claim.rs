@@ -413,7 +413,7 @@ impl Kernel<'_> {
         }
     }
 
-    fn note_stack_limit(&mut self, limit: Option<VirtAddr>) {
+    pub(crate) fn note_stack_limit(&mut self, limit: Option<VirtAddr>) {
         let (Some(limit), Some(thread)) = (limit, self.nt.threads.current()) else { return };
         let at = UserPtr::new(thread.teb.raw()).offset(u64::from(self.nt.layouts().teb.stack_limit));
         let raw = limit.raw().to_le_bytes();

@@ -137,6 +137,15 @@ pub enum ViewCommitCheck {
     Compatible,
 }
 
+/// Whether the kernel notices a guard page that a thread sets in its own stack (SPEC E23).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OwnGuard {
+    /// The thread's stack limit moves to the end of it.
+    MovesLimit,
+    /// It is a page like others.
+    NotSeen,
+}
+
 /// One edition of Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edition {
@@ -170,6 +179,8 @@ pub struct Edition {
     pub no_cache_scope: NoCacheScope,
     /// What a partial read reports.
     pub partial_read: PartialRead,
+    /// What a guard in a thread's own stack does.
+    pub own_guard: OwnGuard,
     /// Placeholders and extended parameters.
     pub extended_memory: ExtendedMemory,
     /// Whether a commit inside a view looks at what the view allows.
@@ -246,6 +257,7 @@ const WINXP_X86: Edition = Edition {
     decommit_zero_size: DecommitZeroSize::Full,
     no_cache_scope: NoCacheScope::Page,
     partial_read: PartialRead::Nothing,
+    own_guard: OwnGuard::NotSeen,
     extended_memory: ExtendedMemory::Absent,
     view_commit_check: ViewCommitCheck::Absent,
 };
@@ -266,6 +278,7 @@ const WIN7_X64: Edition = Edition {
     decommit_zero_size: DecommitZeroSize::Full,
     no_cache_scope: NoCacheScope::Page,
     partial_read: PartialRead::Nothing,
+    own_guard: OwnGuard::NotSeen,
     extended_memory: ExtendedMemory::Absent,
     view_commit_check: ViewCommitCheck::Compatible,
 };
@@ -309,6 +322,7 @@ const EDITIONS: [Edition; 6] = [
         decommit_zero_size: DecommitZeroSize::Zero,
         no_cache_scope: NoCacheScope::Allocation,
         partial_read: PartialRead::Count,
+        own_guard: OwnGuard::MovesLimit,
         extended_memory: ExtendedMemory::Present,
         ..WIN7_X64
     },

@@ -116,8 +116,43 @@ fn full_tag(abridged: u8) -> u16 {
     (0..8).filter(|i| abridged >> i & 1 == 0).fold(0, |tag, i| tag | 3 << (2 * i))
 }
 
+/// The bytes of the parts of a context that are asked for, by offset. The flags say what was asked for and stay.
+pub(crate) fn pieces(registers: &Registers, bitness: Bitness, parts: ContextFlags) -> Vec<(u32, Vec<u8>)> {
+    let bytes = to_bytes(registers, bitness);
+    let ranges = part_ranges(bitness).iter().filter(|(part, _)| parts.contains(*part));
+    let places = ranges.flat_map(|(_, places)| places.iter());
+    places.map(|(at, length)| (*at, bytes[*at as usize..(*at + *length) as usize].to_vec())).collect()
+}
+
+/// A part of a context and the ranges that it takes, each with its bytes.
+type PartRanges = (ContextFlags, &'static [(u32, u32)]);
+
+/// Offset and bytes of what each part takes.
+fn part_ranges(bitness: Bitness) -> &'static [PartRanges] {
+    const BITS32: &[PartRanges] = &[
+        (ContextFlags::CONTROL, &[(0xb4, 24)]),
+        (ContextFlags::INTEGER, &[(0x9c, 24)]),
+        (ContextFlags::SEGMENTS, &[(0x8c, 16)]),
+        (ContextFlags::FLOATING_POINT, &[(0x1c, 112)]),
+        (ContextFlags::DEBUG_REGISTERS, &[(0x4, 24)]),
+        (ContextFlags::EXTENDED_REGISTERS, &[(0xcc, 512)]),
+    ];
+    // Stack pointer, instruction pointer, flags, CS and SS are the control part; RBP goes with the integers.
+    const BITS64: &[PartRanges] = &[
+        (ContextFlags::CONTROL, &[(0x38, 2), (0x42, 2), (0x44, 4), (0x98, 8), (0xf8, 8)]),
+        (ContextFlags::INTEGER, &[(0x78, 32), (0xa0, 88)]),
+        (ContextFlags::SEGMENTS, &[(0x3a, 8)]),
+        (ContextFlags::FLOATING_POINT, &[(0x34, 4), (0x100, 512)]),
+        (ContextFlags::DEBUG_REGISTERS, &[(0x48, 48)]),
+    ];
+    match bitness {
+        Bitness::Bits32 => BITS32,
+        Bitness::Bits64 => BITS64,
+    }
+}
+
 /// Loads the parts that a `CONTEXT` says it has into a register file.
-pub(super) fn load(bytes: &[u8], bitness: Bitness, registers: &mut Registers) {
+pub(crate) fn load(bytes: &[u8], bitness: Bitness, registers: &mut Registers) {
     let layout = layouts(bitness).context;
     let record = Record(bytes.to_vec());
     let parts = ContextFlags::from_bits_retain(record.u32(layout.flags));
@@ -237,5 +272,24 @@ mod tests {
         load(&bytes, Bitness::Bits64, &mut back);
         assert_eq!((back.ip, back.gpr[4], back.flags), (registers.ip, registers.gpr[4], registers.flags));
         assert_eq!((back.gpr[0], back.gpr[5], back.float.xmm[0]), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_parts_of_a_context_together_are_all_of_it_but_what_nobody_asks_for() {
+        for bitness in [Bitness::Bits32, Bitness::Bits64] {
+            let registers = sample(bitness);
+            let all = pieces(&registers, bitness, FULL | ContextFlags::EXTENDED_REGISTERS);
+            let mut back = vec![0; layouts(bitness).context.size as usize];
+            let flags = layouts(bitness).context.flags as usize;
+            back[flags..flags + 4]
+                .copy_from_slice(&(FULL | ContextFlags::EXTENDED_REGISTERS).bits().to_le_bytes());
+            for (at, bytes) in all {
+                back[at as usize..at as usize + bytes.len()].copy_from_slice(&bytes);
+            }
+            let mut loaded = Registers::default();
+            load(&back, bitness, &mut loaded);
+            assert_eq!(loaded, registers, "{bitness:?}");
+            assert!(pieces(&registers, bitness, ContextFlags::I386).is_empty(), "{bitness:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::executive::Handle;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::{AllocationType, FreeType, NtStatus, Protection};
+use vadose_facts::ntdef::{AllocationType, FreeType, NtStatus, OwnGuard, Protection};
 use vadose_mm::{AllocateRequest, BasicInformation, ExtendedRequest, Protected};
 
 use Arg::{U32, Word};
@@ -42,8 +42,10 @@ impl Kernel<'_> {
     ///
     /// The statuses of SPEC A.
     pub fn allocate_extended(&mut self, request: ExtendedRequest) -> Result<(VirtAddr, u64), NtStatus> {
+        let protection = request.basic.protection;
         let allocated = self.mm.allocate_extended(self.nt.process().id, request)?;
         self.nt.stale.absorb(allocated.stale);
+        self.note_guard(allocated.base, allocated.size, protection);
         Ok((allocated.base, allocated.size))
     }
 
@@ -82,7 +84,21 @@ impl Kernel<'_> {
     ) -> Result<Protected, NtStatus> {
         let mut done = self.mm.protect(self.nt.process().id, base, size, protection)?;
         self.nt.stale.absorb(std::mem::take(&mut done.stale));
+        self.note_guard(done.base, done.size, protection);
         Ok(done)
+    }
+
+    /// A guard that a thread sets in its own stack moves its stack limit to the guard's end (SPEC E23).
+    fn note_guard(&mut self, base: VirtAddr, size: u64, protection: u32) {
+        const PAGE_GUARD: u32 = 0x100;
+        if protection & PAGE_GUARD == 0 || self.nt.edition.own_guard == OwnGuard::NotSeen {
+            return;
+        }
+        let Some(stack) = self.thread_stack() else { return };
+        let end = VirtAddr::new(base.raw().saturating_add(size));
+        if base >= stack.reserve_base && end <= stack.top {
+            self.note_stack_limit(Some(end));
+        }
     }
 
     /// Describes the run of pages at an address of the current process.
@@ -124,8 +140,11 @@ fn nt_allocate(call: &mut Call<'_>) -> Answer {
     request.size = size;
     request.check_range(edition)?;
     call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
+    let reserves = request.kind.contains(AllocationType::RESERVE);
     let (base, size) = call.allocate(request)?;
-    write_range(call, base_at, size_at, base, size)
+    let written = write_range(call, base_at, size_at, base, size);
+    // Outputs that went away meanwhile fail a commit, which stays, and not a reservation (SPEC A17).
+    if reserves { Ok(0) } else { written }
 }
 
 /// `NtFreeVirtualMemory(process, *base, *size, type)`: flags, pointers, then the rest (SPEC B1, B2, B24).

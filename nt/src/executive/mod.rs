@@ -41,7 +41,7 @@ pub use section::SectionObject;
 pub(crate) use section::{MAP_EXECUTE, MAP_READ, MAP_WRITE, Wanted};
 pub(crate) use thread::{
     Alertable, Apc, NewThread, Resumed, Scheduler, StackSizes, Suspended, THREAD_SET_CONTEXT, Timeout,
-    WaitMode, end_thread, native_timeout, read_handles,
+    WaitMode, base_priority, end_thread, get_context, native_timeout, read_handles, set_context,
 };
 pub use thread::{Stuck, Thread, ThreadState, ThreadTable, Timer, Turn};
 pub(crate) use working_set::{working_set_attributes, working_set_list};
@@ -63,6 +63,9 @@ pub(crate) const TABLES: &[&[Export]] = &[
     services::EXPORTS,
     thread::EXPORTS,
     thread::APC_EXPORTS,
+    thread::CREATION_EXPORTS,
+    thread::INFORMATION_EXPORTS,
+    thread::REGISTER_EXPORTS,
     io::EXPORTS,
     exception::EXPORTS,
     crate::builtin::NTDLL_CODE,

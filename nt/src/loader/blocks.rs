@@ -85,7 +85,23 @@ impl Kernel<'_> {
     /// Makes a stack (SPEC E16): one reservation, committed at the top, a guard page below that. Nothing is left of one
     /// that fails.
     pub(crate) fn make_stack_memory(&mut self, sizes: StackSizes) -> Result<StackMemory, NtStatus> {
-        let base = self.private_memory_at(None, sizes.reserve, AllocationType::RESERVE)?;
+        self.make_stack_memory_within(sizes, 0)
+    }
+
+    /// The same in a part of the address space (SPEC E25).
+    pub(crate) fn make_stack_memory_within(
+        &mut self,
+        sizes: StackSizes,
+        zero_bits: u64,
+    ) -> Result<StackMemory, NtStatus> {
+        let reserve = AllocateRequest {
+            base: None,
+            size: sizes.reserve,
+            zero_bits,
+            kind: AllocationType::RESERVE,
+            protection: READ_WRITE,
+        };
+        let (base, _) = self.allocate(reserve)?;
         self.nt.process_mut().uses.push((base, RegionUse::Stack));
         let top = VirtAddr::new(base.raw() + sizes.reserve);
         let limit = VirtAddr::new(top.raw() - sizes.commit);

@@ -2,7 +2,10 @@
 
 use crate::UserPtr;
 use crate::builtin::{FREE_AND_EXIT, THREAD_THUNK};
-use crate::executive::{Apc, NewThread, StackSizes, Suspended, THREAD_SET_CONTEXT, end_thread};
+use crate::executive::{
+    Apc, NewThread, StackSizes, Suspended, THREAD_SET_CONTEXT, base_priority, end_thread, get_context,
+    set_context,
+};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::Win32Error;
 
@@ -16,6 +19,7 @@ const THREAD_TERMINATE: u32 = 0x1;
 const THREAD_SUSPEND_RESUME: u32 = 0x2;
 const THREAD_SET_INFORMATION: u32 = 0x20;
 const THREAD_QUERY_INFORMATION: u32 = 0x40;
+const THREAD_SET_LIMITED: u32 = 0x400;
 /// `THREAD_ALL_ACCESS` since Vista, and before.
 const ALL_ACCESS: u32 = 0x1f_ffff;
 const OLD_ALL_ACCESS: u32 = 0x1f_03ff;
@@ -48,6 +52,9 @@ pub(crate) const EXPORTS: &[Export] = &[
         .on_failure(PRIORITY_ERROR)
         .set("core-processthreads"),
     Export::system("SetThreadPriority", &[Word, U32], set_thread_priority).set("core-processthreads"),
+    Export::system("GetThreadContext", &[Word, Word], get_thread_context).set("core-processthreads"),
+    Export::system("SetThreadContext", &[Word, Word], set_thread_context).set("core-processthreads"),
+    Export::library("SetThreadDescription", &[Word, Word], set_thread_description).set("core-processthreads"),
     Export::library("GetCurrentThreadStackLimits", &[Word, Word], current_stack_limits)
         .set("core-processthreads"),
 ];
@@ -162,15 +169,40 @@ fn get_thread_priority(call: &mut Call<'_>) -> Answer {
 /// `SetThreadPriority(thread, priority)`: -2 to 2, or -15 and 15 for idle and time-critical.
 fn set_thread_priority(call: &mut Call<'_>) -> Answer {
     let (handle, wanted) = (call.handle(0), call.i32(1));
-    let priority = match wanted {
-        -15 => 1,
-        15 => 15,
-        -2..=2 => (NORMAL + wanted) as u8,
-        _ => return Err(Win32Error::INVALID_PARAMETER.into()),
-    };
+    let priority = base_priority(wanted).ok_or(Failure::Error(Win32Error::INVALID_PARAMETER))?;
     let tid = call.thread_of(handle, THREAD_SET_INFORMATION)?;
     call.set_priority(tid, priority);
     Ok(1)
+}
+
+fn get_thread_context(call: &mut Call<'_>) -> Answer {
+    let (handle, at) = (call.handle(0), call.ptr(1));
+    get_context(call, handle, at)?;
+    Ok(1)
+}
+
+fn set_thread_context(call: &mut Call<'_>) -> Answer {
+    let (handle, at) = (call.handle(0), call.ptr(1));
+    set_context(call, handle, at)?;
+    Ok(1)
+}
+
+/// `SetThreadDescription(thread, *name)`: an `HRESULT`.
+fn set_thread_description(call: &mut Call<'_>) -> Answer {
+    /// `FACILITY_NT_BIT`, which makes an `HRESULT` of a status.
+    const FROM_NT: u64 = 0x1000_0000;
+    let (handle, name_at) = (call.handle(0), call.ptr(1));
+    let name = call.read_wide_string(name_at)?;
+    match call
+        .thread_of(handle, THREAD_SET_LIMITED)
+        .or_else(|_| call.thread_of(handle, THREAD_SET_INFORMATION))
+    {
+        Ok(tid) => {
+            call.nt.threads.known(tid).name = name;
+            Ok(0)
+        }
+        Err(status) => Ok(u64::from(status.raw()) | FROM_NT),
+    }
 }
 
 /// `GetCurrentThreadStackLimits(*low, *high)`: the whole reserve.

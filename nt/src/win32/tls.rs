@@ -217,6 +217,17 @@ fn callback_of(callback: u64, value: u64) -> Option<Initialiser> {
     })
 }
 
+impl Call<'_> {
+    /// Makes a slot zero in every thread.
+    ///
+    /// # Errors
+    ///
+    /// No such slot; a thread's block that cannot be written.
+    pub(crate) fn clear_tls_slot(&mut self, index: usize) -> Result<(), Failure> {
+        clear_slot(self, index)
+    }
+}
+
 impl crate::Kernel<'_> {
     /// Queues the callbacks of the calling thread's fiber-local values: it ends.
     pub(crate) fn queue_fiber_callbacks(&mut self) {

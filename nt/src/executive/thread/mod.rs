@@ -3,7 +3,8 @@
 //! - `table.rs`: the records. `scheduler.rs`: who runs next and for how long; the only place that loads the processor.
 //! - `dispatcher.rs`: objects that can be waited for. `wait.rs`: waits, from the call that blocks to the result.
 //! - `clock.rs`: what happens at a point in virtual time. `timer.rs`: waitable timers. `apc.rs`: user APCs.
-//! - `life.rs`: how threads come and go. `services.rs`: the native services.
+//! - `life.rs`: how threads come and go. `creation.rs`, `services.rs`, `registers.rs`, `information.rs`: the native
+//!   services.
 //!
 //! # How a service blocks
 //!
@@ -29,8 +30,11 @@
 
 mod apc;
 mod clock;
+mod creation;
 mod dispatcher;
+mod information;
 mod life;
+mod registers;
 mod scheduler;
 mod services;
 mod table;
@@ -38,7 +42,10 @@ mod timer;
 mod wait;
 
 pub(crate) use apc::{Apc, EXPORTS as APC_EXPORTS, THREAD_SET_CONTEXT};
+pub(crate) use creation::EXPORTS as CREATION_EXPORTS;
+pub(crate) use information::{EXPORTS as INFORMATION_EXPORTS, base_priority};
 pub(crate) use life::{NewThread, StackSizes, Suspended};
+pub(crate) use registers::{EXPORTS as REGISTER_EXPORTS, get_context, set_context};
 pub(crate) use scheduler::Scheduler;
 pub use scheduler::{Stuck, Turn};
 pub(crate) use services::{EXPORTS, end as end_thread, native_timeout, read_handles};

@@ -38,6 +38,8 @@ pub struct Thread {
     pub start_address: u64,
     /// Initialisers and terminators that it has yet to call.
     pub initialisers: Initialisers,
+    /// What it is called, in UTF-16.
+    pub name: Vec<u16>,
     /// Its kernel object.
     pub(crate) object: ObjectId,
     /// Its registers while the processor does not have them.
@@ -94,6 +96,7 @@ impl Thread {
             priority: DEFAULT_PRIORITY,
             exit_code: STILL_ACTIVE,
             start_address: 0,
+            name: Vec::new(),
             initialisers: Initialisers::default(),
             object,
             registers: Registers::default(),
