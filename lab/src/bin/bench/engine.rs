@@ -40,7 +40,8 @@ pub(crate) fn rows() -> Vec<Row> {
         }
         let (ours, theirs) = in_turns(|| guest.faults(), || bare_faults(&mut bare));
         let work = format!("fault: exit, decide, zero, fill, resume, {name}");
-        rows.push(Row::new(work, "ns", ours, "Unicorn: exit, fill, resume", theirs, Goal::AtMost(2.0)));
+        let row = Row::new(work, "ns", ours, "Unicorn: exit, fill, resume", theirs, Goal::AtMost(2.0));
+        rows.push(row.limited_by("the engine is left and entered again, and the frame is zeroed"));
     }
     for name in EDITIONS {
         let edition = edition(name).expect("an edition of the table");

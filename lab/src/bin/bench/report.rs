@@ -25,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) goal: Goal,
     /// Whether it is.
     pub(crate) met: bool,
+    /// What our figure cannot go below, where that is known.
+    pub(crate) limit: Option<&'static str>,
 }
 
 /// What a ratio should be.
@@ -55,7 +57,12 @@ impl Row {
             Goal::AtLeast(limit) => ratio >= limit,
             Goal::None => true,
         };
-        Self { work: work.into(), unit, ours, peer, theirs, ratio, goal, met }
+        Self { work: work.into(), unit, ours, peer, theirs, ratio, goal, met, limit: None }
+    }
+
+    /// The same, with what limits our figure: told where the goal is missed.
+    pub(crate) fn limited_by(self, limit: &'static str) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 }
 
@@ -98,7 +105,13 @@ pub(crate) fn text(rows: &[Row]) {
             Goal::AtLeast(limit) => format!("at least {limit}"),
             Goal::None => "-".to_owned(),
         };
-        let missed = if row.met { "" } else { "  MISSED" };
+        let missed = match (row.met, row.goal) {
+            (true, Goal::None) => String::new(),
+            (true, Goal::AtMost(_) | Goal::AtLeast(_)) => "  met".to_owned(),
+            (false, Goal::None | Goal::AtMost(_) | Goal::AtLeast(_)) => {
+                row.limit.map_or("  MISSED".to_owned(), |limit| format!("  MISSED: {limit}"))
+            }
+        };
         println!(
             "{:<50} {:>5} {:>10.1}  {:<40} {:>10.1} {:>7.3}  {goal}{missed}",
             row.work, row.unit, row.ours, row.peer, row.theirs, row.ratio
