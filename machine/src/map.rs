@@ -47,6 +47,8 @@ fn purpose(process: &Process, region: &Region) -> String {
     match region.backing {
         RegionBacking::SharedUserData => "shared user data".to_owned(),
         RegionBacking::Placeholder => "placeholder".to_owned(),
+        RegionBacking::PhysicalWindow => "address window".to_owned(),
+        RegionBacking::LargePages => "large pages".to_owned(),
         RegionBacking::Image(_) => {
             let owner = process.modules.iter().find(|module| module.base == region.allocation_base);
             owner.map_or_else(String::new, |module| image_part(module, region))

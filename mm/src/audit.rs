@@ -8,8 +8,9 @@ use crate::section::{Backing, ControlArea, IN_TRANSFER};
 use crate::state::Mm;
 use crate::tables::Leaf;
 use crate::vad::{VadKind, VadMarks};
+use crate::verb::{UNMAPPED, large_page_bytes};
 use std::collections::BTreeMap;
-use vadose_facts::addr::{PageRange, Pfn, Vpn};
+use vadose_facts::addr::{PAGE_SHIFT, PageRange, Pfn, Vpn};
 use vadose_facts::x86::PhysicalMemory;
 
 /// Two records of the same thing disagree.
@@ -44,6 +45,7 @@ impl<R: PhysicalMemory> Mm<R> {
         charged += self.pool.table_pages;
         for (id, process) in self.processes.iter() {
             self.audit_process(id, process, &mut shares)?;
+            self.audit_unpaged(id, process, &mut shares)?;
             charged += process.commit_pages + process.table_pages;
         }
         agree!(self.commit.charged_pages(), charged, "commit charge kept and counted");
@@ -77,6 +79,7 @@ impl<R: PhysicalMemory> Mm<R> {
             agree!(vad.commit_pages, counted, "charge of {id:?} at {:?}", vad.range);
             charged += counted;
         }
+        charged += process.physical.len() as u64;
         agree!(process.commit_pages, charged, "charge of {id:?}");
         agree!(process.virtual_pages, pages, "virtual pages of {id:?}");
         self.audit_tables(id, process, shares)
@@ -106,7 +109,7 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             match pte {
                 PteState::Valid(valid) => {
-                    resident += 1;
+                    resident += u64::from(!self.pfn.get(valid.pfn).flags.contains(PfnFlags::PHYSICAL));
                     counts.1 += 1;
                     *shares.entry(valid.pfn).or_default() += 1;
                 }
@@ -170,6 +173,32 @@ impl<R: PhysicalMemory> Mm<R> {
                 | PteState::Prototype(_) => false,
             };
             agree!(shared, true, "a protection is kept for a mapped page of a section, {vpn:?} of {id:?}");
+        }
+        Ok(())
+    }
+
+    /// Physical pages are their owner's and say where they are shown; large pages are whole, and say what maps them.
+    fn audit_unpaged(&self, id: ProcessId, process: &Process, shares: &mut Shares) -> Result<(), AuditError> {
+        for frame in &process.physical {
+            let entry = self.pfn.get(*frame);
+            agree!(entry.flags.contains(PfnFlags::PHYSICAL), true, "{frame:?} is a physical page of {id:?}");
+            let shown = u32::from(entry.pte != UNMAPPED);
+            agree!(shares.get(frame).copied().unwrap_or(0), shown, "windows that show {frame:?} of {id:?}");
+        }
+        let pages = large_page_bytes(self.edition.paging) >> PAGE_SHIFT;
+        for (_, vad) in process.vads.iter().filter(|(_, vad)| vad.kind == VadKind::LargePages) {
+            for (vpn, at) in self.large_entries(process, vad.range) {
+                let Some(at) = at else {
+                    return Err(AuditError(format!("{id:?} has no large page at {vpn:?}")));
+                };
+                let first = self.format.frame(self.read(at)).raw();
+                for frame in (first..first + pages).map(Pfn::new) {
+                    let entry = self.pfn.get(frame);
+                    let owned = (entry.pte, entry.flags.contains(PfnFlags::LARGE));
+                    agree!(owned, (at, true), "{frame:?} of the large page at {vpn:?} of {id:?}");
+                    *shares.entry(frame).or_default() += 1;
+                }
+            }
         }
         Ok(())
     }
@@ -242,6 +271,12 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     fn audit_frames(&self, shares: &Shares) -> Result<(), AuditError> {
+        let marked = |flag| self.pfn.used().filter(|(_, entry)| entry.flags.contains(flag)).count() as u64;
+        let owned = self.processes.iter().map(|(_, process)| process.physical.len() as u64).sum::<u64>();
+        agree!(marked(PfnFlags::PHYSICAL), owned, "physical pages and those that processes own");
+        let vads = self.processes.iter().flat_map(|(_, process)| process.vads.iter());
+        let large = vads.filter(|(_, vad)| vad.kind == VadKind::LargePages).map(|(_, vad)| vad.range.pages());
+        agree!(marked(PfnFlags::LARGE), large.sum::<u64>(), "frames of large pages and their regions");
         for (pfn, entry) in self.pfn.used() {
             if entry.location != PageLocation::Active || entry.flags.contains(PfnFlags::PAGE_TABLE) {
                 agree!(shares.get(&pfn), None, "mappings of {pfn:?}, which is {:?}", entry.location);

@@ -30,6 +30,11 @@ impl Commit {
         self.limit
     }
 
+    /// Pages that can be charged still.
+    pub(crate) const fn room_pages(self) -> u64 {
+        self.limit - self.charged
+    }
+
     /// Charges pages, all or none.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ pub use request::{
     Transfer, TransferDirection, Unlocked, Unmapped, ViewRequest,
 };
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};
-pub use verb::{WatchReset, WrittenPages, check_watch};
+pub use verb::{FreedPages, PhysicalPages, WatchReset, WrittenPages, check_watch, large_page_bytes};
 pub use working_set::{
     AbsentPage, ContentList, ContentPlace, LimitFlags, LimitKind, LockKinds, PageAttributes, PageLock,
     PageOwner, ResidentPage, WorkingSetLimits,

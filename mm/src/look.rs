@@ -105,7 +105,15 @@ impl<R: PhysicalMemory> Mm<R> {
                     allocation_protection: vad.protection,
                     kind: vad.memory_type(),
                     backing: self.backing(vad),
-                    resident_pages: self.resident_in(owner, range),
+                    resident_pages: match vad.kind {
+                        VadKind::LargePages => range.pages(),
+                        VadKind::Private { .. }
+                        | VadKind::Image { .. }
+                        | VadKind::Mapped { .. }
+                        | VadKind::SharedUserData
+                        | VadKind::Placeholder
+                        | VadKind::PhysicalWindow => self.resident_in(owner, range),
+                    },
                 });
                 at = end;
             }
@@ -203,6 +211,8 @@ impl<R: PhysicalMemory> Mm<R> {
             VadKind::Private { .. } => return RegionBacking::Private,
             VadKind::SharedUserData => return RegionBacking::SharedUserData,
             VadKind::Placeholder => return RegionBacking::Placeholder,
+            VadKind::PhysicalWindow => return RegionBacking::PhysicalWindow,
+            VadKind::LargePages => return RegionBacking::LargePages,
             VadKind::Image { view } | VadKind::Mapped { view } => view,
         };
         match &self.area(view.area).backing {

@@ -52,10 +52,12 @@ impl<R: PhysicalMemory> Mm<R> {
     /// What a page is while nothing was written into its entry (SPEC I31, I32).
     fn default_view(&self, vad: &Vad, vpn: Vpn) -> PageView {
         match vad.kind {
-            VadKind::Private { default: PageDefault::Reserved } | VadKind::Placeholder => PageView::RESERVED,
-            VadKind::Private { default: PageDefault::Committed } | VadKind::SharedUserData => {
-                PageView::committed(vad.protection)
-            }
+            VadKind::Private { default: PageDefault::Reserved }
+            | VadKind::Placeholder
+            | VadKind::PhysicalWindow => PageView::RESERVED,
+            VadKind::Private { default: PageDefault::Committed }
+            | VadKind::SharedUserData
+            | VadKind::LargePages => PageView::committed(vad.protection),
             VadKind::Image { view } => {
                 PageView::committed(self.area(view.area).image().protection(Self::view_page(vad, vpn)))
             }
@@ -72,7 +74,11 @@ impl<R: PhysicalMemory> Mm<R> {
     /// First page after `vpn` whose default may differ from that of `vpn`.
     fn default_until(&self, vad: &Vad, vpn: Vpn) -> Vpn {
         match vad.kind {
-            VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder => vad.range.end(),
+            VadKind::Private { .. }
+            | VadKind::SharedUserData
+            | VadKind::Placeholder
+            | VadKind::PhysicalWindow
+            | VadKind::LargePages => vad.range.end(),
             VadKind::Image { view } => {
                 let run = self.area(view.area).image().subsection(Self::view_page(vad, vpn));
                 let end = u64::from(run.first_page + run.pages - view.first_page);
@@ -93,7 +99,9 @@ impl<R: PhysicalMemory> Mm<R> {
     ) -> PteProtection {
         let frame = self.pfn.get(valid.pfn);
         match vad.kind {
-            VadKind::SharedUserData => vad.protection.to_pte(),
+            VadKind::SharedUserData | VadKind::PhysicalWindow | VadKind::LargePages => {
+                vad.protection.to_pte()
+            }
             VadKind::Image { view } | VadKind::Mapped { view }
                 if frame.flags.contains(PfnFlags::PROTOTYPE) =>
             {
@@ -132,7 +140,9 @@ impl<R: PhysicalMemory> Mm<R> {
     /// What a page says, and how far that is sure without looking further.
     fn uniform_span(&self, process: &Process, vad: &Vad, vpn: Vpn) -> (PageView, Vpn) {
         match self.leaf(process.root, vpn) {
-            Leaf::Absent { until } => (self.default_view(vad, vpn), until.min(self.default_until(vad, vpn))),
+            Leaf::Absent { until } | Leaf::Large { until, .. } => {
+                (self.default_view(vad, vpn), until.min(self.default_until(vad, vpn)))
+            }
             Leaf::At(at) => {
                 let pte = self.format.decode(self.read(at));
                 (self.page_view(process, vad, vpn, pte), vpn.next())
@@ -146,6 +156,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let Some(view) = vad.kind.view() else {
             return vad.kind != VadKind::SharedUserData
                 && vad.kind != VadKind::Placeholder
+                && vad.kind != VadKind::PhysicalWindow
                 && self.page_view(process, vad, vpn, pte).state == MemoryState::Committed;
         };
         match pte {
@@ -171,7 +182,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let mut at = range.start();
         while at < range.end() {
             let (one, until) = match self.leaf(process.root, at) {
-                Leaf::Absent { until } => {
+                Leaf::Absent { until } | Leaf::Large { until, .. } => {
                     let until = until.min(self.default_until(vad, at)).min(range.end());
                     (self.is_charged(process, vad, at, PteState::Zero), until)
                 }
@@ -257,8 +268,23 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
+    /// Takes out what is in no working set: the pages that a window shows, and large pages.
+    pub(crate) fn empty_unpaged(&mut self, id: ProcessId, vad: VadId, stale: &mut Stale) {
+        let Vad { kind, range, .. } = *self.process(id).vads.get(vad);
+        match kind {
+            VadKind::PhysicalWindow => self.empty_window(id, range, stale),
+            VadKind::LargePages => self.empty_large(id, range, stale),
+            VadKind::Private { .. }
+            | VadKind::Image { .. }
+            | VadKind::Mapped { .. }
+            | VadKind::SharedUserData
+            | VadKind::Placeholder => {}
+        }
+    }
+
     /// Takes a VAD away with everything in it, and gives its charge back.
     pub(crate) fn delete_vad(&mut self, id: ProcessId, vad: VadId, unmapped: &mut Unmapped) {
+        self.empty_unpaged(id, vad, &mut unmapped.stale);
         let vad = self.remove_vad(id, vad);
         self.clear_range(id, vad.range, &mut unmapped.stale);
         self.give_back(id, vad.commit_pages);

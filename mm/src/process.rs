@@ -7,8 +7,8 @@ use crate::state::Mm;
 use crate::system::{copy_kernel_half, directory, new_root};
 use crate::vad::{Vad, VadId, VadKind, VadMarks, VadTree};
 use crate::working_set::WorkingSet;
-use std::collections::BTreeMap;
-use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, PhysAddr, VirtAddr, Vpn};
+use std::collections::{BTreeMap, BTreeSet};
+use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, Pfn, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::ntdef::{BaseProtection, Edition, LargeAddressAware, NtStatus, Protection, PteProtection};
 use vadose_facts::x86::{Access, PagingMode, PhysicalMemory, Stale};
 
@@ -34,6 +34,8 @@ pub(crate) struct Process {
     /// entry (SPEC I40).
     pub(crate) view_protections: BTreeMap<Vpn, PteProtection>,
     pub(crate) faults: FaultCounts,
+    /// Frames that the program owns (SPEC J38).
+    pub(crate) physical: BTreeSet<Pfn>,
     pub(crate) working_set: WorkingSet,
 }
 
@@ -99,6 +101,7 @@ impl<R: PhysicalMemory> Mm<R> {
         for vad in vads {
             self.delete_vad(id, vad, &mut unmapped);
         }
+        self.free_all_physical(id);
         let process = self.processes.remove(id).expect("the process was found");
         assert!(process.commit_pages == 0 && process.resident_pages == 0, "a process ends with nothing left");
         assert!(process.table_pages == root_frames(self.edition.paging), "only the top tables are left");
@@ -192,6 +195,7 @@ impl Process {
             peak_virtual_pages: 0,
             view_protections: BTreeMap::new(),
             faults: FaultCounts::default(),
+            physical: BTreeSet::new(),
             working_set: WorkingSet::default(),
         }
     }

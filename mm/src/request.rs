@@ -416,6 +416,10 @@ pub enum RegionBacking {
     SharedUserData,
     /// Nothing: a placeholder.
     Placeholder,
+    /// Physical pages that the program maps itself.
+    PhysicalWindow,
+    /// Large pages.
+    LargePages,
 }
 
 impl ExceptionParameters {

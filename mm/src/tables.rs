@@ -2,12 +2,12 @@
 
 use crate::id::ProcessId;
 use crate::pfn::{LastShare, ListName, PfnFlags, Taken};
-use crate::pte::PteState;
+use crate::pte::{PteState, ValidPte};
 use crate::state::Mm;
 use crate::system::{frame_base, read_entry, write_entry};
 use vadose_facts::addr::{PAGE_SHIFT, PageRange, Pfn, PhysAddr, Vpn};
 use vadose_facts::ntdef::NtStatus;
-use vadose_facts::x86::{EntryRights, Level, PhysicalMemory, Stale};
+use vadose_facts::x86::{EntryBits, EntryRights, LargePage, Level, PhysicalMemory, Stale};
 
 /// Bits of a user table's entry in its parent: present, writable, user, accessed, dirty.
 const USER_TABLE: u64 = 0x67;
@@ -20,6 +20,13 @@ pub(crate) enum Leaf {
     /// Nowhere: there is no table for any page up to this one.
     Absent {
         /// First page that may have a table again.
+        until: Vpn,
+    },
+    /// A large page: one level up.
+    Large {
+        /// Its directory entry.
+        at: PhysAddr,
+        /// First page after it.
         until: Vpn,
     },
 }
@@ -53,8 +60,10 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             let entry = self.read(at);
             if entry & 1 == 0 {
-                let shift = page_shift(*level);
-                return Leaf::Absent { until: Vpn::new(((vpn.raw() >> shift) + 1) << shift) };
+                return Leaf::Absent { until: after(vpn, *level) };
+            }
+            if is_large(entry, *level) {
+                return Leaf::Large { at, until: after(vpn, *level) };
             }
             table = frame_base(entry);
         }
@@ -84,7 +93,7 @@ impl<R: PhysicalMemory> Mm<R> {
             let entry = self.read(at);
             if below.is_empty() {
                 each(Vpn::new(slot), at, entry);
-            } else if entry & 1 != 0 {
+            } else if entry & 1 != 0 && !is_large(entry, *level) {
                 self.each_below(frame_base(entry), below, part_in(range, slot, shift), each);
             }
         }
@@ -94,8 +103,18 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn pte(&self, root: PhysAddr, vpn: Vpn) -> PteState {
         match self.leaf(root, vpn) {
             Leaf::At(at) => self.format.decode(self.read(at)),
+            Leaf::Large { at, .. } => PteState::Valid(self.large_part(at, vpn)),
             Leaf::Absent { .. } => PteState::Zero,
         }
+    }
+
+    /// One page of a large page, as if it had an entry of its own.
+    fn large_part(&self, at: PhysAddr, vpn: Vpn) -> ValidPte {
+        let PteState::Valid(whole) = self.format.decode(self.read(at)) else {
+            unreachable!("a large page is mapped")
+        };
+        let pages = crate::verb::large_page_bytes(self.edition.paging) >> PAGE_SHIFT;
+        ValidPte { pfn: Pfn::new(whole.pfn.raw() + vpn.raw() % pages), ..whole }
     }
 
     /// The entry of a page whose tables exist: every committed page's do (see [`hold_tables`](Self::hold_tables)).
@@ -106,7 +125,7 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn entry_at(&self, id: ProcessId, vpn: Vpn) -> PhysAddr {
         match self.leaf(self.process(id).root, vpn) {
             Leaf::At(at) => at,
-            Leaf::Absent { .. } => panic!("a committed page has its tables: {vpn:?}"),
+            Leaf::Absent { .. } | Leaf::Large { .. } => panic!("a committed page has its tables: {vpn:?}"),
         }
     }
 
@@ -116,11 +135,26 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// If there is no charge or frame for a table: callers ask [`room_for`](Self::room_for) first.
     pub(crate) fn make_leaf(&mut self, id: ProcessId, vpn: Vpn) -> PhysAddr {
+        self.make_entry(id, vpn, PAGE_SHIFT)
+    }
+
+    /// Finds the directory entry that maps a large page, making the tables above it.
+    ///
+    /// # Panics
+    ///
+    /// As [`make_leaf`](Self::make_leaf); callers ask [`missing_directories`](Self::missing_directories) first.
+    pub(crate) fn make_directory(&mut self, id: ProcessId, vpn: Vpn) -> PhysAddr {
+        let levels = self.edition.paging.levels();
+        self.make_entry(id, vpn, levels[levels.len() - 2].shift)
+    }
+
+    /// The entry at the level of a shift, with the tables above it made.
+    fn make_entry(&mut self, id: ProcessId, vpn: Vpn, shift: u32) -> PhysAddr {
         let mode = self.edition.paging;
         let mut table = self.process(id).root;
         for level in mode.levels() {
             let at = table.offset(level.index(vpn.base()) * mode.entry_bytes());
-            if level.shift == 12 {
+            if level.shift == shift {
                 return at;
             }
             let mut entry = self.read(at);
@@ -129,7 +163,7 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             table = frame_base(entry);
         }
-        unreachable!("the last level ends at bit 12")
+        unreachable!("the mode has a level of that shift")
     }
 
     fn add_table(&mut self, id: ProcessId, at: PhysAddr, level: Level) -> u64 {
@@ -212,7 +246,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         match self.leaf(root, range.start()) {
             Leaf::At(at) => self.pfn.get(at.pfn()).used_entries > 0,
-            Leaf::Absent { .. } => false,
+            Leaf::Absent { .. } | Leaf::Large { .. } => false,
         }
     }
 
@@ -224,6 +258,12 @@ impl<R: PhysicalMemory> Mm<R> {
             return (levels - self.way(root, range.start()).count) as u64;
         }
         self.missing_below(Some(root), self.edition.paging.levels(), range)
+    }
+
+    /// How many tables must be made before every large page of the range has a directory entry.
+    pub(crate) fn missing_directories(&self, root: PhysAddr, range: PageRange) -> u64 {
+        let levels = self.edition.paging.levels();
+        self.missing_below(Some(root), &levels[..levels.len() - 1], range)
     }
 
     fn missing_below(&self, table: Option<PhysAddr>, levels: &[Level], range: PageRange) -> u64 {
@@ -247,11 +287,23 @@ impl<R: PhysicalMemory> Mm<R> {
 
     fn child(&self, table: PhysAddr, level: Level, vpn: Vpn) -> Option<PhysAddr> {
         let entry = self.read(table.offset(level.index(vpn.base()) * self.edition.paging.entry_bytes()));
-        (entry & 1 != 0).then(|| frame_base(entry))
+        (entry & 1 != 0 && !is_large(entry, level)).then(|| frame_base(entry))
     }
 
     /// Writes a user entry and keeps the counts of its table and of the process (SPEC I24).
     pub(crate) fn set_leaf(&mut self, id: ProcessId, at: PhysAddr, raw: u64) {
+        let old = self.set_entry(at, raw);
+        let process = self.process_mut(id);
+        match (old & 1 != 0, raw & 1 != 0) {
+            (false, true) => process.resident_pages += 1,
+            (true, false) => process.resident_pages -= 1,
+            (true, true) | (false, false) => {}
+        }
+        process.peak_resident_pages = process.peak_resident_pages.max(process.resident_pages);
+    }
+
+    /// Writes a user entry that is in no working set, and keeps the counts of its table. The old entry comes back.
+    pub(crate) fn set_entry(&mut self, at: PhysAddr, raw: u64) -> u64 {
         let old = self.read(at);
         self.write(at, raw);
         let table = self.pfn.get_mut(at.pfn());
@@ -265,13 +317,7 @@ impl<R: PhysicalMemory> Mm<R> {
             (true, false) => table.share_count -= 1,
             (true, true) | (false, false) => {}
         }
-        let process = self.process_mut(id);
-        match (old & 1 != 0, raw & 1 != 0) {
-            (false, true) => process.resident_pages += 1,
-            (true, false) => process.resident_pages -= 1,
-            (true, true) | (false, false) => {}
-        }
-        process.peak_resident_pages = process.peak_resident_pages.max(process.resident_pages);
+        old
     }
 
     /// Frees the tables of a range that have become empty.
@@ -390,7 +436,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// The frame of a page on standby is taken for something else: its owner's entry says again where the content
     /// lives (SPEC I25, I27).
-    fn restore_owner(&mut self, pfn: Pfn) {
+    pub(crate) fn restore_owner(&mut self, pfn: Pfn) {
         let entry = self.pfn.get(pfn);
         assert!(entry.flags.contains(PfnFlags::PROTOTYPE), "only section pages go to standby");
         self.write(entry.pte, entry.original_pte);
@@ -400,6 +446,17 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn set_prototype(&self, at: PhysAddr, raw: u64) {
         self.write(at, raw);
     }
+}
+
+/// First page after what one entry of a level spans.
+const fn after(vpn: Vpn, level: Level) -> Vpn {
+    let shift = page_shift(level);
+    Vpn::new(((vpn.raw() >> shift) + 1) << shift)
+}
+
+/// Whether a present entry maps a large page and names no table.
+fn is_large(entry: u64, level: Level) -> bool {
+    level.large == LargePage::Allowed && entry & EntryBits::LARGE.bits() != 0
 }
 
 /// Base-2 logarithm of the pages that one entry of a level spans.

@@ -60,6 +60,11 @@ impl Stale {
         };
     }
 
+    /// Notes that the translations of many pages changed.
+    pub fn add_all(&mut self) {
+        self.translations = StaleTranslations::All;
+    }
+
     /// Notes that a frame's bytes were replaced.
     #[inline]
     pub fn add_frame(&mut self, pfn: Pfn) {

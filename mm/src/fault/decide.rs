@@ -127,7 +127,9 @@ impl<R: PhysicalMemory> Mm<R> {
         match vad.kind {
             VadKind::Private { .. } => Plan::DemandZero { protection },
             VadKind::SharedUserData => unreachable!("the shared page is always valid"),
-            VadKind::Placeholder => unreachable!("a placeholder has no committed page"),
+            VadKind::Placeholder | VadKind::PhysicalWindow | VadKind::LargePages => {
+                unreachable!("a page that is committed is valid there")
+            }
             VadKind::Image { view } | VadKind::Mapped { view } => {
                 let number = Self::view_page(vad, vpn);
                 let unchanged = self.mapped_protection(vad, view, vpn);

@@ -151,7 +151,12 @@ impl PfnDatabase {
         self.frames - self.entries.len() as u64
     }
 
-    fn take_untouched(&mut self) -> Option<Pfn> {
+    /// Whether a frame was never used.
+    pub(super) fn is_untouched(&self, pfn: Pfn) -> bool {
+        pfn.index() >= self.entries.len()
+    }
+
+    pub(super) fn take_untouched(&mut self) -> Option<Pfn> {
         if self.untouched() == 0 {
             return None;
         }

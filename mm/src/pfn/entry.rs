@@ -48,6 +48,11 @@ bitflags! {
         /// A private page out of the working set that was stored to since its write watch was reset: its next valid
         /// entry is dirty (SPEC J36).
         const STORED = 1 << 8;
+        /// A program's own physical page: active as long as it is owned, `pte` is the entry that shows it, 0 for none
+        /// (SPEC J38).
+        const PHYSICAL = 1 << 9;
+        /// Part of a large page: `pte` is the directory entry that maps it (SPEC J43).
+        const LARGE = 1 << 10;
     }
 }
 

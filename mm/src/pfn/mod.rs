@@ -1,5 +1,6 @@
 //! The PFN database: one entry for every frame of guest RAM, and the lists that frames wait on.
 
+mod contiguous;
 mod database;
 mod entry;
 mod list;

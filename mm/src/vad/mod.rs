@@ -58,6 +58,10 @@ pub enum VadKind {
     SharedUserData,
     /// A reservation that only another allocation or a view may replace (SPEC A52 to A54).
     Placeholder,
+    /// A window that shows physical pages of the program's own (SPEC A6, J39).
+    PhysicalWindow,
+    /// Large pages, all of them resident (SPEC J43, J44).
+    LargePages,
 }
 
 /// What a view sees.
@@ -95,17 +99,23 @@ impl Vad {
         match self.kind {
             VadKind::Private { default: PageDefault::Committed }
             | VadKind::Image { .. }
-            | VadKind::Mapped { .. } => true,
+            | VadKind::Mapped { .. }
+            | VadKind::PhysicalWindow => true,
             VadKind::Private { default: PageDefault::Reserved }
             | VadKind::SharedUserData
-            | VadKind::Placeholder => false,
+            | VadKind::Placeholder
+            | VadKind::LargePages => false,
         }
     }
 
     /// The type that a query reports (SPEC D10, D16).
     pub const fn memory_type(&self) -> MemoryType {
         match self.kind {
-            VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder => MemoryType::Private,
+            VadKind::Private { .. }
+            | VadKind::SharedUserData
+            | VadKind::Placeholder
+            | VadKind::PhysicalWindow
+            | VadKind::LargePages => MemoryType::Private,
             VadKind::Image { .. } => MemoryType::Image,
             VadKind::Mapped { .. } => MemoryType::Mapped,
         }
@@ -117,7 +127,11 @@ impl VadKind {
     pub const fn view(self) -> Option<View> {
         match self {
             Self::Image { view } | Self::Mapped { view } => Some(view),
-            Self::Private { .. } | Self::SharedUserData | Self::Placeholder => None,
+            Self::Private { .. }
+            | Self::SharedUserData
+            | Self::Placeholder
+            | Self::PhysicalWindow
+            | Self::LargePages => None,
         }
     }
 }

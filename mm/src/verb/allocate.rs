@@ -7,7 +7,7 @@ use crate::state::Mm;
 use crate::vad::{PageDefault, Vad, VadKind, VadMarks};
 use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, VirtAddr};
 use vadose_facts::ntdef::{
-    AllocationType, Bitness, Edition, ExtendedMemory, NtStatus, ParameterStatus, Protection,
+    AllocationType, BaseProtection, Bitness, Edition, ExtendedMemory, NtStatus, ParameterStatus, Protection,
 };
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
@@ -38,6 +38,12 @@ impl ExtendedRequest {
         }
         let protection = Protection::parse(request.protection)?;
         if protection.base().is_write_copy() {
+            return Err(NtStatus::INVALID_PAGE_PROTECTION);
+        }
+        // No directory entry can say that a large page is not to be touched: what Windows answers is told by no public
+        // source.
+        let untouchable = protection.is_guard() || protection.base() == BaseProtection::NoAccess;
+        if request.kind.contains(AllocationType::LARGE_PAGES) && untouchable {
             return Err(NtStatus::INVALID_PAGE_PROTECTION);
         }
         if request.kind.contains(AllocationType::PHYSICAL) && request.protection != 0x04 {
@@ -138,8 +144,7 @@ impl<R: PhysicalMemory> Mm<R> {
         self.allocate_extended(process, request.into())
     }
 
-    /// The same with extended parameters (SPEC A51 to A64). Physical windows and large pages are checked and then
-    /// refused with `STATUS_NOT_SUPPORTED`.
+    /// The same with extended parameters (SPEC A51 to A64).
     ///
     /// # Errors
     ///
@@ -155,8 +160,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let protection = request.check_kind(self.edition)?;
         basic.check_range(self.edition)?;
         self.live(process)?;
-        if basic.kind.intersects(T::PHYSICAL | T::LARGE_PAGES) {
-            return Err(NtStatus::NOT_SUPPORTED);
+        if basic.kind.contains(T::LARGE_PAGES) {
+            return self.allocate_large(process, &request, protection);
         }
         if basic.kind.intersects(T::RESET | T::RESET_UNDO) {
             return self.reset(process, basic);
@@ -197,7 +202,12 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// An explicit base goes down to the allocation unit, the end up to a page (SPEC A18, A28).
-    fn wanted_place(&self, process: ProcessId, base: VirtAddr, size: u64) -> Result<PageRange, NtStatus> {
+    pub(super) fn wanted_place(
+        &self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+    ) -> Result<PageRange, NtStatus> {
         let start = base.align_down(GRANULARITY_BYTES);
         let last = base.checked_add(size - 1).ok_or(bad_parameter(self.edition, 4))?;
         let range = PageRange::inclusive(start.vpn(), last.vpn());
@@ -219,7 +229,10 @@ impl<R: PhysicalMemory> Mm<R> {
             VadKind::Private { .. } => {}
             VadKind::Image { .. } => return Err(NtStatus::ALREADY_COMMITTED),
             VadKind::Mapped { view } => return self.commit_view(process, vad, view, range, protection),
-            VadKind::SharedUserData | VadKind::Placeholder => return Err(NtStatus::CONFLICTING_ADDRESSES),
+            VadKind::SharedUserData
+            | VadKind::Placeholder
+            | VadKind::PhysicalWindow
+            | VadKind::LargePages => return Err(NtStatus::CONFLICTING_ADDRESSES),
         }
         let mut stale = Stale::none();
         self.commit_range(process, vad, range, protection, &mut stale)?;
@@ -249,7 +262,9 @@ impl<R: PhysicalMemory> Mm<R> {
         match self.process(process).vads.get(vad).kind {
             VadKind::Private { .. } | VadKind::SharedUserData => {}
             VadKind::Image { .. } => return Err(NtStatus::USER_MAPPED_FILE),
-            VadKind::Placeholder => return Err(NtStatus::CONFLICTING_ADDRESSES),
+            VadKind::Placeholder | VadKind::PhysicalWindow | VadKind::LargePages => {
+                return Err(NtStatus::CONFLICTING_ADDRESSES);
+            }
             VadKind::Mapped { view } if self.area(view.area).file().is_some() => {
                 return Err(NtStatus::USER_MAPPED_FILE);
             }
@@ -267,6 +282,8 @@ pub(super) fn private_vad(range: PageRange, kind: AllocationType, protection: Pr
     marks.set(VadMarks::REPLACED_PLACEHOLDER, kind.contains(T::REPLACE_PLACEHOLDER));
     let (vad_kind, commit_pages) = if kind.contains(T::RESERVE_PLACEHOLDER) {
         (VadKind::Placeholder, 0)
+    } else if kind.contains(T::PHYSICAL) {
+        (VadKind::PhysicalWindow, 0)
     } else if kind.contains(T::COMMIT) {
         (VadKind::Private { default: PageDefault::Committed }, range.pages())
     } else {

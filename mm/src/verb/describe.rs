@@ -105,6 +105,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let view = match vad.kind {
             VadKind::Private { .. } | VadKind::SharedUserData => return RegionType::PRIVATE,
             VadKind::Placeholder => return RegionType::PRIVATE | RegionType::PLACEHOLDER,
+            VadKind::PhysicalWindow => return RegionType::PRIVATE | RegionType::MAPPED_AWE,
+            VadKind::LargePages => return RegionType::PRIVATE | RegionType::PAGE_SIZE_LARGE,
             VadKind::Image { view } | VadKind::Mapped { view } => view,
         };
         match self.area(view.area).backing {

@@ -8,6 +8,10 @@ use vadose_facts::addr::{PageRange, VirtAddr};
 use vadose_facts::ntdef::{DecommitZeroSize, Edition, ExtendedMemory, FreeType, NtStatus};
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
+/// A window or a region of large pages is released as a whole or not at all. Which status a part gets is told by no
+/// public source; this one is what a range that cannot be freed gets (SPEC B16, B17).
+const UNPAGED_PART: NtStatus = NtStatus::UNABLE_TO_FREE_VM;
+
 /// What is to be done with the range.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
@@ -83,7 +87,7 @@ impl<R: PhysicalMemory> Mm<R> {
                 range
             }
             Verb::Decommit | Verb::Release | Verb::Preserve => {
-                let range = what_to_free(owner.vads.get(id), base, size)?;
+                let range = what_to_free(owner.vads.get(id), verb, base, size)?;
                 self.give_up(process, id, range, verb, &mut stale)?;
                 range
             }
@@ -112,7 +116,14 @@ impl<R: PhysicalMemory> Mm<R> {
             // A placeholder has nothing to give back.
             (Verb::Decommit, VadKind::Placeholder) => {}
             (Verb::Coalesce, _)
-            | (_, VadKind::Image { .. } | VadKind::Mapped { .. } | VadKind::SharedUserData) => {
+            | (
+                _,
+                VadKind::Image { .. }
+                | VadKind::Mapped { .. }
+                | VadKind::SharedUserData
+                | VadKind::PhysicalWindow
+                | VadKind::LargePages,
+            ) => {
                 unreachable!("refused or done before")
             }
         }
@@ -156,6 +167,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// (SPEC B7, B8, B9).
     pub(super) fn release(&mut self, id: ProcessId, vad: VadId, range: PageRange, stale: &mut Stale) {
         let whole = *self.process(id).vads.get(vad);
+        self.empty_unpaged(id, vad, stale);
         let rest = [
             part(&whole, whole.range.start().raw(), range.start().raw()),
             part(&whole, range.end().raw(), whole.range.end().raw()),
@@ -182,13 +194,19 @@ fn part(whole: &Vad, start: u64, end: u64) -> Option<Vad> {
 
 /// The pages to free: all of the region for size 0, else what base and size touch (SPEC B4, B6, B7, B13, B14). A range
 /// that leaves the region is refused first, then the kind of region (SPEC B5), then a base that is not its first page.
-fn what_to_free(vad: &Vad, base: VirtAddr, size: u64) -> Result<PageRange, NtStatus> {
+fn what_to_free(vad: &Vad, verb: Verb, base: VirtAddr, size: u64) -> Result<PageRange, NtStatus> {
     let touched = PageRange::touching(base, size);
     if size != 0 && !touched.is_some_and(|range| vad.range.covers(range)) {
         return Err(NtStatus::UNABLE_TO_FREE_VM);
     }
     match vad.kind {
         VadKind::Private { .. } | VadKind::Placeholder => {}
+        VadKind::PhysicalWindow | VadKind::LargePages
+            if verb == Verb::Decommit || touched.is_some_and(|range| range != vad.range) =>
+        {
+            return Err(UNPAGED_PART);
+        }
+        VadKind::PhysicalWindow | VadKind::LargePages => {}
         VadKind::Image { .. } | VadKind::Mapped { .. } => return Err(NtStatus::UNABLE_TO_DELETE_SECTION),
         VadKind::SharedUserData => return Err(NtStatus::INVALID_PAGE_PROTECTION),
     }

@@ -5,6 +5,7 @@ use crate::process::Process;
 use crate::pte::PteState;
 use crate::request::{LockOutcome, Locked, Unlocked};
 use crate::state::Mm;
+use crate::vad::VadKind;
 use crate::working_set::LockKinds;
 use vadose_facts::addr::{PageRange, VirtAddr, Vpn};
 use vadose_facts::ntdef::{BaseProtection, Edition, MemoryState, NtStatus, Protection};
@@ -117,12 +118,20 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Every page up to the first guard must be committed and accessible; the touch of a guard is what fails there
-    /// (SPEC E15, J6).
+    /// (SPEC E15, J6). What is in no working set cannot be locked into one (SPEC J9).
     fn check_accessible(&self, owner: &Process, range: PageRange) -> Result<(), NtStatus> {
         let mut at = range.start();
         while at < range.end() {
             let vad = owner.vads.find(at).ok_or(NtStatus::ACCESS_VIOLATION)?;
             let vad = owner.vads.get(vad);
+            match vad.kind {
+                VadKind::PhysicalWindow | VadKind::LargePages => return Err(NtStatus::INCOMPATIBLE_FILE_MAP),
+                VadKind::Private { .. }
+                | VadKind::Image { .. }
+                | VadKind::Mapped { .. }
+                | VadKind::SharedUserData
+                | VadKind::Placeholder => {}
+            }
             let rest = PageRange::inclusive(at, range.last().min(vad.range.last()));
             let (view, end) = self.page_run(owner, vad, rest);
             match (view.state, view.protection) {

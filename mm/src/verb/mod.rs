@@ -1,10 +1,12 @@
 //! The calls of the Virtual API, one file each: allocate, commit, free, lock, protect, query.
 
 mod allocate;
+mod awe;
 mod commit;
 mod commit_view;
 mod describe;
 mod free;
+mod large;
 mod lock;
 mod place;
 mod placeholder;
@@ -13,4 +15,7 @@ mod query;
 mod write_watch;
 
 pub(crate) use allocate::{bad_parameter, highest_address};
+pub(crate) use awe::UNMAPPED;
+pub use awe::{FreedPages, PhysicalPages};
+pub use large::large_page_bytes;
 pub use write_watch::{WatchReset, WrittenPages, check_watch};

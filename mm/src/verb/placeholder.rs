@@ -55,7 +55,9 @@ impl<R: PhysicalMemory> Mm<R> {
             | VadKind::Private { .. }
             | VadKind::Image { .. }
             | VadKind::Mapped { .. }
-            | VadKind::SharedUserData => Err(NtStatus::CONFLICTING_ADDRESSES),
+            | VadKind::SharedUserData
+            | VadKind::PhysicalWindow
+            | VadKind::LargePages => Err(NtStatus::CONFLICTING_ADDRESSES),
         }
     }
 

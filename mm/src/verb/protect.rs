@@ -162,7 +162,14 @@ impl<R: PhysicalMemory> Mm<R> {
             (PteState::Zero, VadKind::Image { .. } | VadKind::Mapped { .. }) => {
                 self.set_leaf(id, at, self.format.prototype_through_vad(bits));
             }
-            (PteState::Zero, VadKind::Private { .. } | VadKind::SharedUserData | VadKind::Placeholder) => {
+            (
+                PteState::Zero,
+                VadKind::Private { .. }
+                | VadKind::SharedUserData
+                | VadKind::Placeholder
+                | VadKind::PhysicalWindow
+                | VadKind::LargePages,
+            ) => {
                 self.set_leaf(id, at, self.format.demand_zero(bits));
             }
             (PteState::Prototype(PrototypeLink::At { .. }) | PteState::Decommitted, _) => {
@@ -228,7 +235,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Where a page's entry is, for looking.
     pub(crate) fn entry_of(&self, root: PhysAddr, vpn: Vpn) -> Option<PhysAddr> {
         match self.leaf(root, vpn) {
-            Leaf::At(at) => Some(at),
+            Leaf::At(at) | Leaf::Large { at, .. } => Some(at),
             Leaf::Absent { .. } => None,
         }
     }
@@ -238,6 +245,7 @@ impl<R: PhysicalMemory> Mm<R> {
 fn check_kind(vad: &Vad, new: Protection) -> Result<(), NtStatus> {
     use vadose_facts::ntdef::PageModifier::{Guard, NoCache, Plain, WriteCombine};
     match (vad.kind, new.modifier()) {
+        (VadKind::PhysicalWindow | VadKind::LargePages, _) => Err(NtStatus::CONFLICTING_ADDRESSES),
         (VadKind::SharedUserData, _) => Err(NtStatus::INVALID_PAGE_PROTECTION),
         (VadKind::Private { .. }, _) if new.base().is_write_copy() => Err(NtStatus::invalid_parameter(4)),
         (VadKind::Image { view: View { change: Change::Refused, .. } }, _)

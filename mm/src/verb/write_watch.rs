@@ -111,7 +111,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let mut at = range.start();
         while at < range.end() && (written.pages.len() as u64) < limit {
             let first = match self.leaf(root, at) {
-                Leaf::Absent { until } => {
+                Leaf::Absent { until } | Leaf::Large { until, .. } => {
                     at = until;
                     continue;
                 }

@@ -51,7 +51,10 @@ impl<R: PhysicalMemory> Mm<R> {
             let vad = process.vads.get(vad);
             let pageable = match vad.kind {
                 VadKind::Private { .. } | VadKind::Image { .. } | VadKind::Mapped { .. } => true,
-                VadKind::SharedUserData | VadKind::Placeholder => false,
+                VadKind::SharedUserData
+                | VadKind::Placeholder
+                | VadKind::PhysicalWindow
+                | VadKind::LargePages => false,
             };
             if pageable && !process.working_set.locks.contains_key(&vpn) {
                 let protection = self.valid_protection(process, vad, vpn, valid);

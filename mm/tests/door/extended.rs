@@ -7,6 +7,22 @@ use vadose_facts::ntdef::AllocationType;
 use vadose_mm::{AddressRequirements, AllocateForm, AllocateRequest, ExtendedRequest, LockMemory};
 
 impl World {
+    /// The plain call by a caller who may lock memory.
+    pub(super) fn privileged(&mut self, kind: &str, protection: &str, offset: &str, size: &str) -> String {
+        let base = (offset != "-").then(|| self.address(offset));
+        let kind = AllocationType::from_bits_retain(u32::from_str_radix(kind, 16).expect("bits in hex"));
+        let (size, protection) = (parse::number(size), parse::protection(protection));
+        let basic = AllocateRequest { base, size, zero_bits: 0, kind, protection };
+        let request = ExtendedRequest { lock_memory: LockMemory::Enabled, ..basic.into() };
+        match self.mm.allocate_extended(self.process, request) {
+            Ok(made) => {
+                self.origin = made.base;
+                self.done(made.stale)
+            }
+            Err(status) => show::status(status),
+        }
+    }
+
     /// `NtAllocateVirtualMemoryEx` with any bits. It moves the origin when it reserves.
     pub(super) fn extended(
         &mut self,

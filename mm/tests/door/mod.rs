@@ -8,6 +8,8 @@
 //! decommit OFF SIZE   release OFF SIZE   protect OFF SIZE PROT   query OFF   read OFF   write OFF [BYTE]   exec OFF
 //! extended TYPE PROT OFF SIZE [low ADDR] [high ADDR] [align BYTES] [node N] [privileged 0] (the Ex form of raw)
 //! watch OFF SIZE [LIMIT]   take OFF SIZE [LIMIT] (watch and reset)   unwatch OFF SIZE
+//! own COUNT   own-unprivileged COUNT   disown LIST   show OFF LIST   hide OFF COUNT   scatter OFF:PAGE,OFF:-   privileged
+//! TYPE PROT OFF SIZE (raw with the right to lock memory)
 //! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE [zero N] (a call with any bits; OFF - is anywhere)
 //! lock OFF SIZE [KINDS]   unlock OFF SIZE [KINDS]   trim   limits MIN MAX [FLAGS] (pages, flags in hex)
 //! process N (the next steps are about it)   restart (it ends, another takes its place)   stack OFF SIZE [GUARANTEE]
@@ -26,6 +28,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of the door")]
 
+mod awe;
 mod extended;
 pub(crate) mod mmu;
 mod parse;

@@ -11,8 +11,8 @@ use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus,
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Stale};
 use vadose_mm::{
-    AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, Mm, MmConfig, ProcessId,
-    SectionId, ThreadStack, ViewRequest, WatchReset,
+    AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, LockMemory, Mm, MmConfig,
+    ProcessId, SectionId, ThreadStack, ViewRequest, WatchReset,
 };
 
 /// RAM that the test and the memory manager share.
@@ -56,6 +56,8 @@ pub(crate) struct World {
     /// Every process that lives.
     pub(crate) processes: Vec<ProcessId>,
     pub(crate) origin: VirtAddr,
+    /// Frames of all physical pages that were ever given.
+    pub(crate) frames: Vec<u64>,
     /// The current thread's stack, for guard pages.
     pub(crate) stack: Option<ThreadStack>,
     /// New stack limit of the last fault.
@@ -69,7 +71,7 @@ pub(crate) struct World {
 }
 
 /// Steps that are calls: refused or done.
-const CALLS: [&str; 19] = [
+const CALLS: [&str; 23] = [
     "reserve",
     "alloc",
     "commit",
@@ -89,6 +91,10 @@ const CALLS: [&str; 19] = [
     "flush",
     "watch",
     "unwatch",
+    "show",
+    "hide",
+    "scatter",
+    "privileged",
 ];
 /// Answers of calls that were done, besides an old protection.
 const SUCCESSES: [&str; 3] = ["ok", "image-not-at-base", "image-machine-type-mismatch"];
@@ -123,6 +129,7 @@ impl World {
             process,
             processes,
             origin,
+            frames: Vec::new(),
             stack: None,
             stack_limit: None,
             processor: mmu,
@@ -197,6 +204,7 @@ impl World {
         answer
     }
 
+    // tidy: table
     fn run(&mut self, words: &[&str]) -> String {
         match *words {
             ["reserve", size, ref options @ ..] => self.allocate(0x2000, size, options),
@@ -212,6 +220,13 @@ impl World {
             ["watch", offset, size, ref limit @ ..] => self.watch(WatchReset::Keep, offset, size, limit),
             ["take", offset, size, ref limit @ ..] => self.watch(WatchReset::Reset, offset, size, limit),
             ["unwatch", offset, size] => self.unwatch(offset, size),
+            ["own", count] => self.own(count, LockMemory::Enabled),
+            ["own-unprivileged", count] => self.own(count, LockMemory::Disabled),
+            ["disown", list] => self.disown(list),
+            ["show", offset, list] => self.show(offset, list),
+            ["hide", offset, count] => self.hide(offset, count),
+            ["scatter", pairs] => self.scatter(pairs),
+            ["privileged", kind, protection, offset, size] => self.privileged(kind, protection, offset, size),
             ["extended", kind, protection, offset, size, ref options @ ..] => {
                 self.extended(kind, protection, offset, size, options)
             }
