@@ -50,10 +50,17 @@ impl SectionRequest {
             return bad;
         }
         let protection = Protection::parse(self.protection)?;
-        let write_copy_code = protection.base() == BaseProtection::ExecuteWriteCopy;
-        let legal = protection.modifier() == PageModifier::Plain
-            && protection.base() != BaseProtection::NoAccess
-            && !(write_copy_code && !has_execute_write_copy(edition));
+        let base_exists = match protection.base() {
+            BaseProtection::NoAccess => false,
+            BaseProtection::ExecuteWriteCopy => has_execute_write_copy(edition),
+            BaseProtection::ReadOnly
+            | BaseProtection::ReadWrite
+            | BaseProtection::WriteCopy
+            | BaseProtection::Execute
+            | BaseProtection::ExecuteRead
+            | BaseProtection::ExecuteReadWrite => true,
+        };
+        let legal = base_exists && protection.modifier() == PageModifier::Plain;
         if legal { Ok(protection) } else { Err(NtStatus::INVALID_PAGE_PROTECTION) }
     }
 
