@@ -61,6 +61,9 @@ impl<R: PhysicalMemory> Mm<R> {
             for pfn in self.pfn.list_frames(name) {
                 agree!(self.pfn.get(pfn).location, name.location(), "{pfn:?} on {name:?}");
                 agree!(self.pfn.get(pfn).share_count, 0, "shares of {pfn:?} on {name:?}");
+                let droppable = matches!(name, ListName::Standby(_));
+                let modified = self.pfn.get(pfn).flags.contains(PfnFlags::MODIFIED);
+                agree!(droppable && modified, false, "{pfn:?} on {name:?} can be dropped");
             }
         }
         Ok(())

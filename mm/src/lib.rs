@@ -53,15 +53,18 @@ pub use audit::AuditError;
 pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
 pub use id::{AreaId, FileId, ProcessId, SectionId, TransferId};
 pub use look::{Counters, KernelPages, ProcessCounters, Region};
+pub use process::DynamicCode;
 pub use process::FaultCounts;
 pub use request::{
     AllocateRequest, Allocated, BasicInformation, ExceptionParameters, FaultKind, FaultOutcome, FaultRequest,
-    Flushed, Freed, ImageInformation, LockOutcome, Locked, MappedView, Protected, Raise, RegionBacking,
-    RegionInformation, RegionType, Resume, SectionBacking, SectionInformation, SectionRequest, ThreadStack,
-    Transfer, TransferDirection, Unlocked, Unmapped, ViewRequest,
+    Flushed, Freed, ImageInformation, LockOutcome, Locked, MappedView, Protected, Raise, Reclaimed,
+    RegionBacking, RegionInformation, RegionType, Resume, SectionBacking, SectionInformation, SectionRequest,
+    ThreadStack, Transfer, TransferDirection, Unlocked, Unmapped, ViewRequest,
 };
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};
-pub use verb::{FreedPages, PhysicalPages, WatchReset, WrittenPages, check_watch, large_page_bytes};
+pub use verb::{
+    FreedPages, OfferPriority, PhysicalPages, WatchReset, WrittenPages, check_watch, large_page_bytes,
+};
 pub use working_set::{
     AbsentPage, ContentList, ContentPlace, LimitFlags, LimitKind, LockKinds, PageAttributes, PageLock,
     PageOwner, ResidentPage, WorkingSetLimits,

@@ -37,6 +37,26 @@ pub(crate) struct Process {
     /// Frames that the program owns (SPEC J38).
     pub(crate) physical: BTreeSet<Pfn>,
     pub(crate) working_set: WorkingSet,
+    pub(crate) life: Life,
+    pub(crate) dynamic_code: DynamicCode,
+}
+
+/// How far a process is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It runs.
+    Running,
+    /// Its rundown has begun: it gets no more memory (SPEC A15).
+    RunningDown,
+}
+
+/// Whether a process may make code at run time (SPEC C28).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DynamicCode {
+    /// It may.
+    Allowed,
+    /// It may not: `ProcessDynamicCodePolicy`.
+    Prohibited,
 }
 
 /// Faults by how they were resolved.
@@ -108,6 +128,38 @@ impl<R: PhysicalMemory> Mm<R> {
         self.free_root(process.root);
         self.commit.give_back(process.table_pages);
         unmapped
+    }
+
+    /// Begins the end of a process: every call that would change or describe its memory is refused from now on
+    /// (SPEC A15).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_INVALID_HANDLE` for a dead process, `STATUS_PROCESS_IS_TERMINATING` if it has begun already.
+    pub fn begin_rundown(&mut self, process: ProcessId) -> Result<(), NtStatus> {
+        self.live(process)?;
+        self.process_mut(process).life = Life::RunningDown;
+        Ok(())
+    }
+
+    /// Whether a process may make code at run time (SPEC C28).
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn dynamic_code(&self, process: ProcessId) -> DynamicCode {
+        self.process(process).dynamic_code
+    }
+
+    /// Forbids a process to make code at run time, for good (SPEC C28).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_INVALID_HANDLE` for a dead process.
+    pub fn prohibit_dynamic_code(&mut self, process: ProcessId) -> Result<(), NtStatus> {
+        self.live(process)?;
+        self.process_mut(process).dynamic_code = DynamicCode::Prohibited;
+        Ok(())
     }
 
     /// Highest user address of a process (SPEC H2).
@@ -197,6 +249,22 @@ impl Process {
             faults: FaultCounts::default(),
             physical: BTreeSet::new(),
             working_set: WorkingSet::default(),
+            life: Life::Running,
+            dynamic_code: DynamicCode::Allowed,
+        }
+    }
+
+    /// New private memory that can be executed is refused where code may not be made (SPEC C28).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_DYNAMIC_CODE_BLOCKED`.
+    pub(crate) fn check_new_code(&self, protection: Protection) -> Result<(), NtStatus> {
+        match self.dynamic_code {
+            DynamicCode::Prohibited if protection.base().allows_execute() => {
+                Err(NtStatus::DYNAMIC_CODE_BLOCKED)
+            }
+            DynamicCode::Prohibited | DynamicCode::Allowed => Ok(()),
         }
     }
 

@@ -98,6 +98,15 @@ pub struct Unlocked {
     pub stale: Stale,
 }
 
+/// What became of offered pages (SPEC J28).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reclaimed {
+    /// All have their content.
+    Intact,
+    /// At least one is a page of zeros now.
+    Lost,
+}
+
 /// Answer of a query: `MEMORY_BASIC_INFORMATION` (SPEC D3 to D10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BasicInformation {

@@ -4,7 +4,7 @@ use crate::commit::Commit;
 use crate::fault::FailedRead;
 use crate::id::{AreaKind, Arena, ProcessId, ProcessKind, SectionKind, TransferKind};
 use crate::pfn::{FIRST_SYSTEM_FRAME, FrameCounts, PfnDatabase, PfnEntry};
-use crate::process::Process;
+use crate::process::{Life, Process};
 use crate::pte::{PteFormat, Rights};
 use crate::section::{ControlArea, PendingTransfer, Pool, Section};
 use crate::system::System;
@@ -178,9 +178,13 @@ impl<R: PhysicalMemory> Mm<R> {
         self.processes.get_mut(id).expect("a process id outlives its process")
     }
 
-    /// The process of a request, or the status for a dead one.
+    /// The process of a request, or the status for one that is dead or ending (SPEC A15).
     pub(crate) fn live(&self, id: ProcessId) -> Result<&Process, NtStatus> {
-        self.processes.get(id).ok_or(NtStatus::INVALID_HANDLE)
+        let process = self.processes.get(id).ok_or(NtStatus::INVALID_HANDLE)?;
+        match process.life {
+            Life::Running => Ok(process),
+            Life::RunningDown => Err(NtStatus::PROCESS_IS_TERMINATING),
+        }
     }
 }
 

@@ -438,8 +438,14 @@ impl<R: PhysicalMemory> Mm<R> {
     /// lives (SPEC I25, I27).
     pub(crate) fn restore_owner(&mut self, pfn: Pfn) {
         let entry = self.pfn.get(pfn);
-        assert!(entry.flags.contains(PfnFlags::PROTOTYPE), "only section pages go to standby");
-        self.write(entry.pte, entry.original_pte);
+        if entry.flags.contains(PfnFlags::PROTOTYPE) {
+            self.write(entry.pte, entry.original_pte);
+            return;
+        }
+        // A private page on standby was given up: its entry keeps the protection, and says that the content is gone.
+        let protection = self.format.stored_protection(self.read(entry.pte));
+        self.write(entry.pte, self.format.lost(protection));
+        self.pfn.get_mut(entry.pte_frame()).share_count -= 1;
     }
 
     /// Writes a prototype entry.

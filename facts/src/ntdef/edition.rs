@@ -1,7 +1,11 @@
 //! The editions of Windows that can be booted, one table row each: address-space layout, PTE formats and version switches.
 
+use super::{NtStatus, Protection};
 use crate::addr::{GRANULARITY_BYTES, VirtAddr};
 use crate::x86::{NoExecute, PagingMode};
+
+/// `PAGE_TARGETS_INVALID` of an allocation, `PAGE_TARGETS_NO_UPDATE` of a protect (SPEC C22).
+const CALL_TARGETS: u32 = 0x4000_0000;
 
 /// What a program of this edition is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -146,6 +150,15 @@ pub enum OwnGuard {
     NotSeen,
 }
 
+/// Whether `PAGE_TARGETS_INVALID` and `PAGE_TARGETS_NO_UPDATE`, one bit, mean something (SPEC C22).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallTargets {
+    /// The bit is refused like any other that is unknown.
+    Unknown,
+    /// It goes with executable protections.
+    Known,
+}
+
 /// One edition of Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edition {
@@ -185,6 +198,8 @@ pub struct Edition {
     pub extended_memory: ExtendedMemory,
     /// Whether a commit inside a view looks at what the view allows.
     pub view_commit_check: ViewCommitCheck,
+    /// Whether protections may speak of call targets.
+    pub call_targets: CallTargets,
 }
 
 impl Edition {
@@ -192,6 +207,23 @@ impl Edition {
     pub const MIN_USER_ADDRESS: VirtAddr = VirtAddr::new(GRANULARITY_BYTES);
     /// `KUSER_SHARED_DATA` as every process sees it (SPEC H5).
     pub const SHARED_USER_DATA: VirtAddr = VirtAddr::new(0x7ffe_0000);
+
+    /// Reads a `PAGE_*` word of a program. `PAGE_TARGETS_*` is taken with executable protections and not kept (SPEC C22).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_INVALID_PAGE_PROTECTION`.
+    pub fn parse_protection(&self, raw: u32) -> Result<Protection, NtStatus> {
+        if self.call_targets == CallTargets::Unknown || raw & CALL_TARGETS == 0 {
+            return Protection::parse(raw);
+        }
+        let protection = Protection::parse(raw & !CALL_TARGETS)?;
+        if protection.base().allows_execute() {
+            Ok(protection)
+        } else {
+            Err(NtStatus::INVALID_PAGE_PROTECTION)
+        }
+    }
 
     /// Highest user address of a process (SPEC H2).
     pub const fn max_user_address(&self, awareness: LargeAddressAware) -> VirtAddr {
@@ -260,6 +292,7 @@ const WINXP_X86: Edition = Edition {
     own_guard: OwnGuard::NotSeen,
     extended_memory: ExtendedMemory::Absent,
     view_commit_check: ViewCommitCheck::Absent,
+    call_targets: CallTargets::Unknown,
 };
 
 const WIN7_X64: Edition = Edition {
@@ -281,6 +314,7 @@ const WIN7_X64: Edition = Edition {
     own_guard: OwnGuard::NotSeen,
     extended_memory: ExtendedMemory::Absent,
     view_commit_check: ViewCommitCheck::Compatible,
+    call_targets: CallTargets::Unknown,
 };
 
 const EDITIONS: [Edition; 6] = [
@@ -324,6 +358,7 @@ const EDITIONS: [Edition; 6] = [
         partial_read: PartialRead::Count,
         own_guard: OwnGuard::MovesLimit,
         extended_memory: ExtendedMemory::Present,
+        call_targets: CallTargets::Known,
         ..WIN7_X64
     },
 ];

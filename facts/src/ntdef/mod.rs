@@ -9,7 +9,7 @@ mod status;
 mod win32_error;
 
 pub use edition::{
-    AllocationPreference, Bitness, DecommitZeroSize, Edition, ExtendedMemory, LargeAddressAware,
+    AllocationPreference, Bitness, CallTargets, DecommitZeroSize, Edition, ExtendedMemory, LargeAddressAware,
     NoCacheScope, OwnGuard, ParameterStatus, PartialRead, SelfMap, SoftwarePteFormat, SystemSpace,
     ViewCommitCheck, WindowsVersion, WriteTracking, edition, editions,
 };

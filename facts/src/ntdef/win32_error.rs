@@ -90,6 +90,8 @@ errors! {
     BAD_EXE_FORMAT = 193;
     /// An environment variable is not set.
     ENVVAR_NOT_FOUND = 203;
+    /// The content of memory is not all there.
+    BUSY = 170;
     /// More data than the buffer takes.
     MORE_DATA = 234;
     /// A wait ended by time.
@@ -140,6 +142,8 @@ errors! {
     PAGEFILE_QUOTA = 1454;
     /// No commit left.
     COMMITMENT_LIMIT = 1455;
+    /// A policy forbids code that is made at run time.
+    DYNAMIC_CODE_BLOCKED = 1655;
     /// Over a quota.
     NOT_ENOUGH_QUOTA = 1816;
 }
@@ -208,6 +212,7 @@ const TABLE: &[(NtStatus, Win32Error)] = &[
     (S::COMMITMENT_LIMIT, W::COMMITMENT_LIMIT),
     (S::PAGEFILE_QUOTA, W::PAGEFILE_QUOTA),
     (S::QUOTA_EXCEEDED, W::NOT_ENOUGH_QUOTA),
+    (S::DYNAMIC_CODE_BLOCKED, W::DYNAMIC_CODE_BLOCKED),
     (S::WORKING_SET_QUOTA, W::WORKING_SET_QUOTA),
     (S::ALREADY_COMMITTED, W::ACCESS_DENIED),
     (S::INVALID_VIEW_SIZE, W::ACCESS_DENIED),

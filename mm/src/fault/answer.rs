@@ -2,7 +2,7 @@
 
 use super::decide::Plan;
 use crate::id::ProcessId;
-use crate::pfn::PfnFlags;
+use crate::pfn::{NORMAL_PRIORITY, PfnFlags};
 use crate::pte::ValidPte;
 use crate::request::{FaultKind, FaultOutcome, FaultRequest, Resume};
 use crate::state::Mm;
@@ -55,6 +55,7 @@ impl<R: PhysicalMemory> Mm<R> {
         self.pfn.leave_list(pfn);
         self.pfn.reactivate(pfn);
         let entry = self.pfn.get_mut(pfn);
+        entry.priority = NORMAL_PRIORITY;
         let stored = entry.flags.contains(PfnFlags::STORED);
         entry.flags.remove(PfnFlags::STORED);
         entry.original_pte = self.format.with_protection(entry.original_pte, protection.to_pte());

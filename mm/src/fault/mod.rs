@@ -3,6 +3,7 @@
 mod answer;
 mod decide;
 mod guard;
+mod prefetch;
 mod shared;
 
 use crate::id::ProcessId;

@@ -18,7 +18,7 @@ impl<R: PhysicalMemory> Mm<R> {
     pub fn prefetch(&mut self, process: ProcessId, address: VirtAddr) -> Option<Transfer> {
         let request = FaultRequest { address, access: Access::Read, stack: None };
         let Plan::Shared { page, .. } = self.decide(process, &request) else { return None };
-        let prototype = self.read(self.section(page.section).prototype(page.number));
+        let prototype = self.read(self.area(page.area).prototype(page.number));
         match self.format.decode_prototype(prototype) {
             PrototypeState::Subsection { .. } => match self.start_read(process, &request, page) {
                 FaultOutcome::Wait(transfer) => Some(transfer),

@@ -109,7 +109,12 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Asks for a page of the file (SPEC I35). The frame is in transfer until the answer comes.
-    fn start_read(&mut self, id: ProcessId, request: &FaultRequest, page: SharedPage) -> FaultOutcome {
+    pub(super) fn start_read(
+        &mut self,
+        id: ProcessId,
+        request: &FaultRequest,
+        page: SharedPage,
+    ) -> FaultOutcome {
         let mut stale = Stale::none();
         let Some(pfn) = self.take_zeroed(&mut stale) else {
             return self.out_of_frames(request);

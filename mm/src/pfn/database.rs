@@ -1,6 +1,6 @@
 //! The database itself: taking frames, giving them back, and keeping the counts.
 
-use super::entry::{NO_FRAME, NORMAL_PRIORITY, PageLocation, PfnEntry, PfnFlags};
+use super::entry::{NO_FRAME, PageLocation, PfnEntry, PfnFlags};
 use super::list::{FrameList, ListName, PRIORITIES};
 use vadose_facts::addr::{Pfn, PhysAddr};
 
@@ -317,7 +317,7 @@ impl PfnDatabase {
         let name = if entry.flags.contains(PfnFlags::MODIFIED) {
             ListName::Modified
         } else {
-            ListName::Standby(NORMAL_PRIORITY)
+            ListName::Standby(entry.priority)
         };
         self.enter(pfn, name);
     }

@@ -7,5 +7,6 @@ mod list;
 
 pub(crate) use database::{FIRST_SYSTEM_FRAME, LastShare, Taken};
 pub use database::{FrameCounts, PfnDatabase};
+pub(crate) use entry::NORMAL_PRIORITY;
 pub use entry::{PageLocation, PfnEntry, PfnFlags};
 pub(crate) use list::ListName;

@@ -13,6 +13,8 @@ const TRANSITION: u64 = 1 << 11;
 const SWIZZLE: u64 = 1 << 4;
 /// How many eights a 4-byte subsection entry can count.
 const SHORT_SUBSECTION_UNITS: u64 = 1 << 24;
+/// A page-file number beside a page of 0: the content was dropped.
+const LOST: u64 = 1;
 const FRAME_MASK_64: u64 = 0x000f_ffff_ffff_f000;
 const FRAME_MASK_32: u64 = 0xffff_f000;
 
@@ -77,6 +79,26 @@ impl PteFormat {
     #[inline]
     pub fn demand_zero(self, protection: PteProtection) -> u64 {
         shifted(protection)
+    }
+
+    /// A page of zeros whose content was given up and dropped: the number of a page file, and no page of it
+    /// (SPEC A50, J28). A touch takes it like any page of zeros.
+    pub fn lost(self, protection: PteProtection) -> u64 {
+        let (number_shift, _) = self.page_file_shifts();
+        shifted(protection) | LOST << number_shift
+    }
+
+    /// Whether an entry is that of a page whose content was dropped.
+    pub fn is_lost(self, raw: u64) -> bool {
+        match self.decode(raw) {
+            PteState::DemandZero { .. } => self.page_file_number(raw) != 0,
+            PteState::Zero
+            | PteState::Valid(_)
+            | PteState::Decommitted
+            | PteState::Transition { .. }
+            | PteState::PageFile { .. }
+            | PteState::Prototype(_) => false,
+        }
     }
 
     /// A decommitted page: exactly 200h (SPEC I18).

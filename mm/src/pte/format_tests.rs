@@ -110,3 +110,22 @@ fn every_record_of_the_pool_can_be_named() {
         assert_eq!(format.decode_prototype(raw), named, "on {}", edition.name);
     }
 }
+
+/// SPEC A50 J28: a dropped page reads as a page of zeros, keeps that it was dropped when its protection changes, and no
+/// other entry says so.
+#[test]
+fn a_dropped_page_is_a_page_of_zeros_that_tells_itself_apart() {
+    for format in formats() {
+        let (first, second) = (read_write(), Protection::parse(0x02).expect("PAGE_READONLY").to_pte());
+        let lost = format.lost(first);
+        assert_eq!(format.decode(lost), PteState::DemandZero { protection: first });
+        assert!(format.is_lost(lost) && format.is_lost(format.with_protection(lost, second)));
+        assert_eq!(
+            format.decode(format.with_protection(lost, second)),
+            PteState::DemandZero { protection: second }
+        );
+        for other in [0, format.demand_zero(first), format.decommitted(), format.page_file(1, 5, first)] {
+            assert!(!format.is_lost(other), "{other:#x}");
+        }
+    }
+}

@@ -36,7 +36,7 @@ impl ExtendedRequest {
         if !Self::places_well(request.kind, request.protection) {
             return Err(NtStatus::INVALID_PARAMETER);
         }
-        let protection = Protection::parse(request.protection)?;
+        let protection = edition.parse_protection(request.protection)?;
         if protection.base().is_write_copy() {
             return Err(NtStatus::INVALID_PAGE_PROTECTION);
         }
@@ -134,8 +134,7 @@ fn has_reset_undo(edition: &Edition) -> bool {
 }
 
 impl<R: PhysicalMemory> Mm<R> {
-    /// Reserves, commits, or both (SPEC A), for a caller without privileges. `MEM_RESET` keeps the content, which is
-    /// one of the outcomes it allows.
+    /// Reserves, commits, or both (SPEC A), for a caller without privileges.
     ///
     /// # Errors
     ///
@@ -166,6 +165,7 @@ impl<R: PhysicalMemory> Mm<R> {
         if basic.kind.intersects(T::RESET | T::RESET_UNDO) {
             return self.reset(process, basic);
         }
+        self.process(process).check_new_code(protection)?;
         if basic.kind.contains(T::REPLACE_PLACEHOLDER) {
             return self.replace_placeholder(process, basic, protection);
         }
@@ -253,24 +253,6 @@ impl<R: PhysicalMemory> Mm<R> {
             return Err(NtStatus::CONFLICTING_ADDRESSES);
         }
         Ok((vad, range))
-    }
-
-    /// The content may be thrown away, and is kept (SPEC A47, A48, A50). A file's pages are not the caller's to throw
-    /// away (SPEC A49).
-    fn reset(&self, process: ProcessId, request: &AllocateRequest) -> Result<Allocated, NtStatus> {
-        let (vad, range) = self.range_in_one_vad(process, request)?;
-        match self.process(process).vads.get(vad).kind {
-            VadKind::Private { .. } | VadKind::SharedUserData => {}
-            VadKind::Image { .. } => return Err(NtStatus::USER_MAPPED_FILE),
-            VadKind::Placeholder | VadKind::PhysicalWindow | VadKind::LargePages => {
-                return Err(NtStatus::CONFLICTING_ADDRESSES);
-            }
-            VadKind::Mapped { view } if self.area(view.area).file().is_some() => {
-                return Err(NtStatus::USER_MAPPED_FILE);
-            }
-            VadKind::Mapped { .. } => {}
-        }
-        Ok(Allocated { base: range.base(), size: range.bytes(), stale: Stale::none() })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::id::ProcessId;
 use crate::pte::PteState;
 use crate::request::Reclaimed;
 use crate::state::Mm;
+use crate::vad::{VadKind, VadMarks};
 use crate::working_set::LockKinds;
 use vadose_facts::addr::{PAGE_BYTES, PageRange, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::ntdef::{BaseProtection, MemoryState, NtStatus, Protection};
@@ -98,7 +99,15 @@ impl<R: PhysicalMemory> Mm<R> {
             | PteState::PageFile { .. }
             | PteState::Prototype(_) => {}
         }
-        self.clean_page(id, vpn, at, stale);
+        // Dirty bits are a write watch's memory: what it watches is kept (SPEC J36).
+        if !self.is_watched(id, vpn) {
+            self.clean_page(id, vpn, at, stale);
+        }
+    }
+
+    fn is_watched(&self, id: ProcessId, vpn: Vpn) -> bool {
+        let vads = &self.process(id).vads;
+        vads.find(vpn).is_some_and(|vad| vads.get(vad).marks.contains(VadMarks::WRITE_WATCH))
     }
 
     /// Takes offered pages back, and tells whether all of them still have their content (SPEC J28).
@@ -142,7 +151,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let range = PageRange::touching(base, size).ok_or(NtStatus::INVALID_PARAMETER)?;
         let vad = owner.vads.find(range.start()).ok_or(NtStatus::CONFLICTING_ADDRESSES)?;
         let vad = owner.vads.get(vad);
-        let private = matches!(vad.kind, crate::vad::VadKind::Private { .. });
+        let private = matches!(vad.kind, VadKind::Private { .. });
         if !private || !vad.range.covers(range) {
             return Err(NtStatus::CONFLICTING_ADDRESSES);
         }

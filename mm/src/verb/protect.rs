@@ -2,6 +2,7 @@
 
 use crate::id::ProcessId;
 use crate::pfn::PfnFlags;
+use crate::process::{DynamicCode, Process};
 use crate::pte::{PrototypeLink, PteState, ValidPte};
 use crate::request::Protected;
 use crate::section::Backing;
@@ -41,7 +42,7 @@ impl<R: PhysicalMemory> Mm<R> {
         size: u64,
         protection: u32,
     ) -> Result<Protected, NtStatus> {
-        let new = Protection::parse(protection)?;
+        let new = self.edition.parse_protection(protection)?;
         check_protect(self.edition, base, size)?;
         let owner = self.live(process)?;
         let range = PageRange::touching(base, size).ok_or(NtStatus::invalid_parameter(3))?;
@@ -53,6 +54,7 @@ impl<R: PhysicalMemory> Mm<R> {
         check_kind(&vad, new)?;
         let new = self.scoped(&vad, new);
         let old = self.first_protection(process, &vad, range)?;
+        self.check_code(owner, &vad, range, new)?;
         self.charge_copies(process, id, &vad, range, new)?;
         let mut stale = Stale::none();
         let locked = self.process(process).working_set.locks.len();
@@ -84,6 +86,33 @@ impl<R: PhysicalMemory> Mm<R> {
             at = end;
         }
         Ok(old.expect("a committed page has a protection"))
+    }
+
+    /// Where code may not be made at run time, private pages do not become executable, and what is code in an image does
+    /// not become writable (SPEC C28).
+    fn check_code(
+        &self,
+        process: &Process,
+        vad: &Vad,
+        range: PageRange,
+        new: Protection,
+    ) -> Result<(), NtStatus> {
+        match process.dynamic_code {
+            DynamicCode::Allowed => return Ok(()),
+            DynamicCode::Prohibited => {}
+        }
+        let VadKind::Image { .. } = vad.kind else { return process.check_new_code(new) };
+        let mut at = range.start();
+        while at < range.end() {
+            let (view, end) = self.page_run(process, vad, PageRange::inclusive(at, range.last()));
+            let is_code = view.protection.is_some_and(|now| now.base().allows_execute());
+            let (write, execute) = (new.base().allows_write(), new.base().allows_execute());
+            if is_code && write || !is_code && execute {
+                return Err(NtStatus::DYNAMIC_CODE_BLOCKED);
+            }
+            at = end;
+        }
+        Ok(())
     }
 
     /// In a view, charges pages that may become private, and gives back for those that no longer may (SPEC C21, J13).

@@ -6,7 +6,7 @@ use crate::pfn::PfnFlags;
 use crate::pte::{PteState, ValidPte};
 use crate::request::{AllocateRequest, Allocated};
 use crate::state::Mm;
-use crate::vad::VadKind;
+use crate::vad::{VadKind, VadMarks};
 use vadose_facts::addr::{PAGE_BYTES, PageRange, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::ntdef::{AllocationType, NtStatus};
 use vadose_facts::x86::{EntryBits, PhysicalMemory, Stale};
@@ -38,10 +38,21 @@ impl<R: PhysicalMemory> Mm<R> {
         let (vad, range) = self.range_in_one_vad(process, request)?;
         let mut stale = Stale::none();
         let done = Allocated { base: range.base(), size: range.bytes(), stale: Stale::none() };
-        match self.process(process).vads.get(vad).kind {
+        let vad = self.process(process).vads.get(vad);
+        match vad.kind {
+            // Dirty bits are a write watch's memory: what it watches is kept (SPEC J36).
+            VadKind::Private { .. } if vad.marks.contains(VadMarks::WRITE_WATCH) => return Ok(done),
             VadKind::Private { .. } => {}
             VadKind::SharedUserData => return Ok(done),
             VadKind::Image { .. } => return Err(NtStatus::USER_MAPPED_FILE),
+            VadKind::Placeholder | VadKind::PhysicalWindow | VadKind::LargePages => {
+                return Err(NtStatus::CONFLICTING_ADDRESSES);
+            }
+            VadKind::Mapped { view } if self.area(view.area).file().is_some() => {
+                return Err(NtStatus::USER_MAPPED_FILE);
+            }
+            // What a section holds is kept, which is one of the outcomes that a reset allows.
+            VadKind::Mapped { .. } => return Ok(done),
         }
         let base = request.base.ok_or(bad_parameter(self.edition, 2))?;
         let Some(whole) = whole_pages(base, request.size) else { return Ok(done) };
@@ -77,7 +88,7 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             PteState::Transition { pfn, .. } => {
                 self.pfn.leave_list(pfn);
-                self.pfn.get_mut(pfn).flags.remove(PfnFlags::MODIFIED);
+                self.pfn.get_mut(pfn).flags.remove(PfnFlags::MODIFIED | PfnFlags::STORED);
                 self.pfn.retire(pfn);
             }
             PteState::Zero

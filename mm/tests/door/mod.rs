@@ -11,6 +11,8 @@
 //! own COUNT   own-unprivileged COUNT   disown LIST   show OFF LIST   hide OFF COUNT   scatter OFF:PAGE,OFF:-   privileged
 //! TYPE PROT OFF SIZE (raw with the right to lock memory)
 //! map [at ADDR]       unmap OFF          raw TYPE PROT OFF SIZE [zero N] (a call with any bits; OFF - is anywhere)
+//! reset OFF SIZE   undo OFF SIZE   offer OFF SIZE PRIORITY   reclaim OFF SIZE   discard OFF SIZE   prefetch OFF   wsex OFF
+//! rundown   no-code (the process ends; it may not make code)
 //! lock OFF SIZE [KINDS]   unlock OFF SIZE [KINDS]   trim   limits MIN MAX [FLAGS] (pages, flags in hex)
 //! process N (the next steps are about it)   restart (it ends, another takes its place)   stack OFF SIZE [GUARANTEE]
 //! read4 OFF   write16 OFF   add8 OFF (1 to 16 bytes by one instruction)   base OFF (moves the origin)

@@ -71,7 +71,7 @@ pub(crate) struct World {
 }
 
 /// Steps that are calls: refused or done.
-const CALLS: [&str; 23] = [
+const CALLS: [&str; 27] = [
     "reserve",
     "alloc",
     "commit",
@@ -95,6 +95,10 @@ const CALLS: [&str; 23] = [
     "hide",
     "scatter",
     "privileged",
+    "reset",
+    "undo",
+    "offer",
+    "discard",
 ];
 /// Answers of calls that were done, besides an old protection.
 const SUCCESSES: [&str; 3] = ["ok", "image-not-at-base", "image-machine-type-mismatch"];
@@ -251,19 +255,8 @@ impl World {
                 let unmapped = self.mm.unmap_view(self.process, address);
                 unmapped.map_or_else(show::status, |unmapped| self.unmapped(unmapped))
             }
-            ["lock", offset, size] => self.lock(offset, size, 1),
-            ["lock", offset, size, kinds] => self.lock(offset, size, parse::number(kinds) as u32),
-            ["unlock", offset, size] => self.unlock(offset, size, 1),
-            ["unlock", offset, size, kinds] => self.unlock(offset, size, parse::number(kinds) as u32),
-            ["trim"] => self.trim(),
-            ["limits", minimum, maximum] => self.limits(minimum, maximum, "0"),
-            ["limits", minimum, maximum, flags] => self.limits(minimum, maximum, flags),
-            ["process", number] => {
-                self.enter_process(parse::number(number) as usize);
-                "ok".to_owned()
-            }
-            ["restart"] => {
-                self.restart_process();
+            ["base", offset] => {
+                self.origin = self.address(offset);
                 "ok".to_owned()
             }
             ["stack", offset, size, ref guarantee @ ..] => {
@@ -278,12 +271,9 @@ impl World {
                 | "cut" | "store"),
                 ref rest @ ..,
             ] => self.section_step(verb, rest),
-            ["base", offset] => {
-                self.origin = self.address(offset);
-                "ok".to_owned()
-            }
+            ["prefetch" | "wsex", _] => self.working_set_step(words),
             [verb, offset] => self.touch_wide(verb, offset).unwrap_or_else(|| panic!("a step: {words:?}")),
-            _ => panic!("a step: {words:?}"),
+            _ => self.working_set_step(words),
         }
     }
 
@@ -321,7 +311,7 @@ impl World {
         }
     }
 
-    fn call(&mut self, kind: u32, protection: u32, offset: &str, size: &str) -> String {
+    pub(super) fn call(&mut self, kind: u32, protection: u32, offset: &str, size: &str) -> String {
         let request = AllocateRequest {
             base: Some(self.address(offset)),
             size: parse::number(size),

@@ -48,6 +48,10 @@ impl Model {
             return raised("access-violation", origin);
         }
         let home = Home::of(self, allocation.kind, number - first, first);
+        self.page_mut(number).meet_loss();
+        if let Some(byte) = seen.byte() {
+            self.page_mut(number).observe(at % PAGE, byte);
+        }
         match access {
             Access::Execute => "ok".to_owned(),
             Access::Read => format!("={:x}", self.byte(at, home)),
@@ -79,7 +83,7 @@ impl Model {
             return;
         }
         let page = self.page_mut(at / PAGE);
-        page.bytes.insert(at % PAGE, byte);
+        page.keep_with(at % PAGE, byte);
         if let Home::Copied { .. } = home {
             page.private = true;
             page.protection = match page.protection {

@@ -1,6 +1,6 @@
 //! Reserve, commit and reset in the model (SPEC A18 to A49).
 
-use super::space::{Allocation, Kind, PAGE, Space};
+use super::space::{Allocation, Content, Kind, PAGE, Space};
 use super::step::Wish;
 use super::{Answer, COMMIT, Model, RESERVE, RESET, RESET_UNDO, Seen, TOP_DOWN, arguments};
 
@@ -13,7 +13,7 @@ impl Model {
         arguments::check(self.edition, wish)?;
         assert!(kind & NOT_MODELLED == 0, "a call that the model knows");
         if kind & (RESET | RESET_UNDO) != 0 {
-            return self.reset(at, size);
+            return self.reset(kind, at, size, seen);
         }
         if kind & RESERVE == 0 && at.is_some() {
             return self.commit(at.unwrap_or(0), size, protection, seen);
@@ -89,9 +89,27 @@ impl Model {
         Ok("ok".to_owned())
     }
 
-    fn reset(&mut self, at: Option<u64>, size: u64) -> Answer {
+    /// SPEC A47 A48 A49 A50: whole pages are given up; they are taken back if all still hold what they held, and only
+    /// a page that was given up can have lost it.
+    fn reset(&mut self, kind: u32, at: Option<u64>, size: u64, seen: &Seen) -> Answer {
         let Some(at) = at else { return Err(arguments::bad(self.edition, 2)) };
         let (_, allocation, _) = self.space().inside(at, size).ok_or("conflicting-addresses")?;
-        if allocation.kind == Kind::Image { Err("user-mapped-file") } else { Ok("ok".to_owned()) }
+        match allocation.kind {
+            Kind::Image => return Err("user-mapped-file"),
+            Kind::Fixed => return Ok("ok".to_owned()),
+            Kind::Private => {}
+        }
+        let whole = at.div_ceil(PAGE)..((at + size) / PAGE).max(at.div_ceil(PAGE));
+        let pages = self.space().committed.range_mut(whole);
+        if kind & RESET != 0 {
+            pages.for_each(|(_, page)| page.content = Content::GivenUp);
+            return Ok("ok".to_owned());
+        }
+        let mut given_up: Vec<_> = pages.filter(|(_, page)| page.content == Content::GivenUp).collect();
+        if seen.answer == "unsuccessful" && !given_up.is_empty() {
+            return Err("unsuccessful");
+        }
+        given_up.iter_mut().for_each(|(_, page)| page.content = Content::Kept);
+        Ok("ok".to_owned())
     }
 }

@@ -19,6 +19,13 @@ pub(crate) struct Seen {
     pub(crate) frames: u64,
 }
 
+impl Seen {
+    /// The byte that a load found.
+    pub(super) fn byte(&self) -> Option<u8> {
+        u8::from_str_radix(self.answer.strip_prefix('=')?, 16).ok()
+    }
+}
+
 impl Model {
     /// Whether so many more pages, which lie in a range, can be charged (SPEC A37).
     pub(super) fn afford(&self, pages: u64, range: &Range<u64>, seen: &Seen) -> Result<(), &'static str> {

@@ -31,11 +31,54 @@ pub(super) struct Page {
     pub(super) private: bool,
     /// Stored bytes by offset: what is not here is zero, or the image's.
     pub(super) bytes: BTreeMap<u64, u8>,
+    /// What it may hold instead, once it was reset: nobody can tell until a byte is read (SPEC A47).
+    pub(super) others: Vec<BTreeMap<u64, u8>>,
+    pub(super) content: Content,
+}
+
+/// Whether a page's content is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Kept,
+    /// It was reset: it may become zeros at any time before the next store.
+    GivenUp,
 }
 
 impl Page {
     pub(super) const fn new(protection: u32) -> Self {
-        Self { protection, private: false, bytes: BTreeMap::new() }
+        Self {
+            protection,
+            private: false,
+            bytes: BTreeMap::new(),
+            others: Vec::new(),
+            content: Content::Kept,
+        }
+    }
+}
+
+impl Page {
+    /// Before a touch of a page that was given up: it may hold zeros now.
+    pub(super) fn meet_loss(&mut self) {
+        if self.content == Content::GivenUp && !self.others.contains(&BTreeMap::new()) {
+            self.others.push(BTreeMap::new());
+        }
+    }
+
+    /// A byte was seen: contents without it are ruled out.
+    pub(super) fn observe(&mut self, offset: u64, seen: u8) {
+        let fits = |bytes: &BTreeMap<u64, u8>| bytes.get(&offset).copied().unwrap_or(0) == seen;
+        self.others.retain(fits);
+        if !fits(&self.bytes) && !self.others.is_empty() {
+            self.bytes = self.others.remove(0);
+        }
+    }
+
+    /// A byte was stored: what the page holds now is kept.
+    pub(super) fn keep_with(&mut self, offset: u64, byte: u8) {
+        for bytes in self.others.iter_mut().chain([&mut self.bytes]) {
+            bytes.insert(offset, byte);
+        }
+        self.content = Content::Kept;
     }
 }
 
