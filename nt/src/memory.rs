@@ -5,11 +5,11 @@ use vadose_facts::ntdef::{Edition, FreeType, LargeAddressAware, NtStatus};
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
-    AllocateRequest, Allocated, BasicInformation, Counters, ExtendedRequest, FaultOutcome, FaultRequest,
-    FileId, Flushed, Freed, ImageInformation, LimitFlags, LockKinds, LockOutcome, MappedView, Mm,
-    PageAttributes, ProcessCounters, ProcessId, Protected, Region, RegionInformation, ResidentPage,
-    SectionId, SectionInformation, SectionRequest, TransferId, Unlocked, Unmapped, ViewRequest, WatchReset,
-    WrittenPages,
+    AllocateRequest, Allocated, BasicInformation, Counters, DynamicCode, ExtendedRequest, FaultOutcome,
+    FaultRequest, FileId, Flushed, Freed, ImageInformation, LimitFlags, LockKinds, LockOutcome, MappedView,
+    Mm, OfferPriority, PageAttributes, ProcessCounters, ProcessId, Protected, Reclaimed, Region,
+    RegionInformation, ResidentPage, SectionId, SectionInformation, SectionRequest, Transfer, TransferId,
+    Unlocked, Unmapped, ViewRequest, WatchReset, WrittenPages,
 };
 
 /// What services and the loader ask of the memory manager. Each method is [`Mm`]'s of the same name.
@@ -112,6 +112,40 @@ pub trait Memory {
         maximum_pages: u64,
         flags: LimitFlags,
     ) -> Result<(), NtStatus>;
+    /// Offers pages (SPEC J26, J27).
+    ///
+    /// # Errors
+    ///
+    /// Pages that cannot be offered.
+    fn offer(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        priority: OfferPriority,
+    ) -> Result<Stale, NtStatus>;
+    /// Takes offered pages back (SPEC J28).
+    ///
+    /// # Errors
+    ///
+    /// Pages that cannot be offered.
+    fn reclaim(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Reclaimed, NtStatus>;
+    /// Gives up the content of pages (SPEC J29).
+    ///
+    /// # Errors
+    ///
+    /// Pages that cannot be offered.
+    fn discard(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Stale, NtStatus>;
+    /// The read that would bring in a page of a file (SPEC J30).
+    fn prefetch(&mut self, process: ProcessId, address: VirtAddr) -> Option<Transfer>;
+    /// Whether the process may make code at run time (SPEC C28).
+    fn dynamic_code(&self, process: ProcessId) -> DynamicCode;
+    /// Forbids it, for good (SPEC C28).
+    ///
+    /// # Errors
+    ///
+    /// A dead process.
+    fn prohibit_dynamic_code(&mut self, process: ProcessId) -> Result<(), NtStatus>;
     /// What is known of one page (SPEC D30 to D33).
     fn page_attributes(&self, process: ProcessId, address: VirtAddr) -> PageAttributes;
     /// The resident pages (SPEC D34).
@@ -317,6 +351,30 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         flags: LimitFlags,
     ) -> Result<(), NtStatus> {
         self.set_working_set_limits(process, minimum_pages, maximum_pages, flags)
+    }
+    fn offer(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        size: u64,
+        priority: OfferPriority,
+    ) -> Result<Stale, NtStatus> {
+        self.offer(process, base, size, priority)
+    }
+    fn reclaim(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Reclaimed, NtStatus> {
+        self.reclaim(process, base, size)
+    }
+    fn discard(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Stale, NtStatus> {
+        self.discard(process, base, size)
+    }
+    fn prefetch(&mut self, process: ProcessId, address: VirtAddr) -> Option<Transfer> {
+        self.prefetch(process, address)
+    }
+    fn dynamic_code(&self, process: ProcessId) -> DynamicCode {
+        self.dynamic_code(process)
+    }
+    fn prohibit_dynamic_code(&mut self, process: ProcessId) -> Result<(), NtStatus> {
+        self.prohibit_dynamic_code(process)
     }
     fn page_attributes(&self, process: ProcessId, address: VirtAddr) -> PageAttributes {
         self.page_attributes(process, address)

@@ -5,8 +5,8 @@ use crate::executive::PROCESS_QUERY_INFORMATION;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::addr::PAGE_BYTES;
-use vadose_facts::ntdef::{Bitness, NtStatus};
-use vadose_mm::LimitFlags;
+use vadose_facts::ntdef::{Bitness, Edition, NtStatus};
+use vadose_mm::{DynamicCode, LimitFlags};
 
 use Arg::{U32, Word};
 
@@ -28,14 +28,17 @@ enum Class {
     QuotaLimits,
     /// `ProcessVmCounters`.
     VmCounters,
+    /// `ProcessMitigationPolicy`.
+    MitigationPolicy,
 }
 
 impl Class {
     /// # Errors
     ///
     /// `STATUS_INVALID_INFO_CLASS`.
-    fn of(raw: u32) -> Result<Self, NtStatus> {
+    fn of(raw: u32, edition: &Edition) -> Result<Self, NtStatus> {
         match raw {
+            52 if has_mitigations(edition) => Ok(Self::MitigationPolicy),
             1 => Ok(Self::QuotaLimits),
             3 => Ok(Self::VmCounters),
             _ => Err(NtStatus::INVALID_INFO_CLASS),
@@ -103,10 +106,11 @@ impl Kernel<'_> {
 /// `NtQueryInformationProcess(process, class, buffer, length, *returned)`: class, length, pointers, handle.
 fn nt_query(call: &mut Call<'_>) -> Answer {
     let (class, buffer, length, returned) =
-        (Class::of(call.u32(1))?, call.ptr(2), u64::from(call.u32(3)), call.ptr(4));
+        (Class::of(call.u32(1), call.nt.edition)?, call.ptr(2), u64::from(call.u32(3)), call.ptr(4));
     let bytes = match class {
         Class::QuotaLimits => quota_limits(call, length),
         Class::VmCounters => vm_counters(call, length),
+        Class::MitigationPolicy => return query_mitigation(call, buffer, length),
     };
     let bytes = bytes.ok_or(NtStatus::INFO_LENGTH_MISMATCH)?;
     call.probe_write(buffer, length)?;
@@ -193,10 +197,12 @@ fn vm_counters(call: &Call<'_>, length: u64) -> Option<Vec<u8>> {
 
 /// `NtSetInformationProcess(process, class, buffer, length)`.
 fn nt_set(call: &mut Call<'_>) -> Answer {
-    let (class, buffer, length) = (Class::of(call.u32(1))?, call.ptr(2), u64::from(call.u32(3)));
+    let (class, buffer, length) =
+        (Class::of(call.u32(1), call.nt.edition)?, call.ptr(2), u64::from(call.u32(3)));
     match class {
         Class::QuotaLimits => set_quota_limits(call, buffer, length),
         Class::VmCounters => Err(NtStatus::INVALID_INFO_CLASS.into()),
+        Class::MitigationPolicy => set_mitigation(call, buffer, length),
     }
 }
 
@@ -224,5 +230,76 @@ fn set_quota_limits(call: &mut Call<'_>, buffer: UserPtr, length: u64) -> Answer
         return Err(Failure::Status(NtStatus::INVALID_PARAMETER));
     }
     call.set_limits(new)?;
+    Ok(0)
+}
+
+/// `PROCESS_SET_INFORMATION`.
+pub(crate) const PROCESS_SET_INFORMATION: u32 = 0x200;
+/// `ProcessDynamicCodePolicy`, the one policy that is kept here.
+pub(crate) const DYNAMIC_CODE_POLICY: u32 = 2;
+/// `ProhibitDynamicCode`.
+const PROHIBIT: u32 = 1;
+/// Bytes of a policy's number and its flags.
+const POLICY_BYTES: u64 = 8;
+
+/// The policy came with Windows 8.1.
+const fn has_mitigations(edition: &Edition) -> bool {
+    edition.version.major > 6 || edition.version.major == 6 && edition.version.minor >= 3
+}
+
+impl Kernel<'_> {
+    /// The flags of a mitigation policy of the current process (SPEC C28).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_NOT_SUPPORTED` for a policy that is not kept.
+    pub(crate) fn mitigation(&self, policy: u32) -> Result<u32, NtStatus> {
+        if policy != DYNAMIC_CODE_POLICY || !has_mitigations(self.nt.edition) {
+            return Err(NtStatus::NOT_SUPPORTED);
+        }
+        Ok(match self.mm.dynamic_code(self.nt.process().id) {
+            DynamicCode::Allowed => 0,
+            DynamicCode::Prohibited => PROHIBIT,
+        })
+    }
+
+    /// Sets the flags of a mitigation policy. What was forbidden stays forbidden (SPEC C28).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_NOT_SUPPORTED` for a policy that is not kept, `STATUS_INVALID_PARAMETER` for a flag that is not,
+    /// `STATUS_ACCESS_DENIED` for taking a ban back.
+    pub(crate) fn set_mitigation(&mut self, policy: u32, flags: u32) -> Result<(), NtStatus> {
+        let now = self.mitigation(policy)?;
+        let process = self.nt.process().id;
+        match flags {
+            PROHIBIT => self.mm.prohibit_dynamic_code(process),
+            0 if now == 0 => Ok(()),
+            0 => Err(NtStatus::ACCESS_DENIED),
+            _ => Err(NtStatus::INVALID_PARAMETER),
+        }
+    }
+}
+
+/// The policy's number is read from the buffer, and its flags are written behind it.
+fn query_mitigation(call: &mut Call<'_>, buffer: UserPtr, length: u64) -> Answer {
+    if length != POLICY_BYTES {
+        return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
+    }
+    call.probe_write(buffer, length)?;
+    call.require_query(call.handle(0))?;
+    let policy = call.read_u32(buffer)?;
+    let flags = call.mitigation(policy)?;
+    call.write_u32(buffer.offset(4), flags)?;
+    Ok(0)
+}
+
+fn set_mitigation(call: &mut Call<'_>, buffer: UserPtr, length: u64) -> Answer {
+    if length != POLICY_BYTES {
+        return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
+    }
+    let (policy, flags) = (call.read_u32(buffer)?, call.read_u32(buffer.offset(4))?);
+    call.require_process(call.handle(0), PROCESS_SET_INFORMATION)?;
+    call.set_mitigation(policy, flags)?;
     Ok(0)
 }

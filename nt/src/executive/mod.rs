@@ -13,6 +13,7 @@ mod lock;
 mod memory;
 mod memory_ex;
 mod open;
+mod prefetch;
 mod privilege;
 mod process;
 mod query;
@@ -31,6 +32,7 @@ pub(crate) use information::{NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCE
 pub use io::Place;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
+pub(crate) use prefetch::prefetch;
 pub use process::{
     Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, RegionUse, TlsTemplate,
     processor_features,
@@ -60,6 +62,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     query::EXPORTS,
     section::EXPORTS,
     write_watch::EXPORTS,
+    prefetch::EXPORTS,
     services::EXPORTS,
     thread::EXPORTS,
     thread::APC_EXPORTS,

@@ -3,7 +3,7 @@
 use crate::executive::{Handle, PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, basic_information_size};
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, Bitness, Edition, FreeType, NtStatus, Protection, Win32Error};
+use vadose_facts::ntdef::{AllocationType, Bitness, Edition, FreeType, NtStatus, Win32Error};
 use vadose_mm::{AllocateRequest, ExtendedRequest};
 
 use Arg::{U32, Word};
@@ -96,7 +96,7 @@ fn virtual_protect_ex(call: &mut Call<'_>) -> Answer {
 fn protect(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
     let (base, size) = (VirtAddr::new(call.arg(first)), call.arg(first + 1));
     let (protection, old_at) = (call.u32(first + 2), call.ptr(first + 3));
-    Protection::parse(protection)?;
+    call.nt.edition.parse_protection(protection)?;
     call.probe_write(old_at, 4)?;
     call.require_process(process, PROCESS_VM_OPERATION)?;
     let (_, _, old) = call.protect(base, size, protection)?;

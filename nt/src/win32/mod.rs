@@ -20,8 +20,10 @@ mod locale;
 mod memory;
 mod memory_ex;
 mod message;
+mod mitigation;
 mod module;
 mod multibyte;
+mod offer;
 mod open;
 mod probe;
 mod process;
@@ -51,6 +53,8 @@ pub(crate) const TABLES: &[&[Export]] = &[
     memory::EXPORTS,
     memory_ex::EXPORTS,
     counters::EXPORTS,
+    mitigation::EXPORTS,
+    offer::EXPORTS,
     open::EXPORTS,
     probe::EXPORTS,
     process_memory::EXPORTS,
