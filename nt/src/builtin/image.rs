@@ -48,29 +48,33 @@ impl BuiltinDll {
         }
     }
 
-    /// Whether the edition has such a DLL: kernelbase and the API sets came with Windows 7.
+    /// Whether the edition has such a DLL: kernelbase and the API sets came with Windows 7, bcryptprimitives with Vista.
     pub fn exists_in(&self, edition: &Edition) -> bool {
         let since_windows_7 = (edition.version.major, edition.version.minor) >= (6, 1);
         match self {
-            Self::Own(Dll::Ntdll | Dll::Kernel32 | Dll::Psapi) => true,
-            Self::Own(Dll::KernelBase) | Self::ApiSet(_) => since_windows_7,
+            Self::Own(Dll::Ntdll | Dll::Kernel32 | Dll::Advapi32 | Dll::Winmm | Dll::Ws2_32 | Dll::Psapi) => true,
+            Self::Own(Dll::KernelBase | Dll::BcryptPrimitives) | Self::ApiSet(_) => since_windows_7,
         }
     }
 
     /// Where the image would like to be: distinct places, as in the edition's own DLLs.
     fn preferred_base(&self, edition: &Edition) -> u64 {
         let region = match (edition.bitness, edition.max_user_address.raw() >> 43) {
-            (Bitness::Bits32, _) => 0x77e0_0000,
-            (Bitness::Bits64, 0) => 0x77a0_0000,
-            (Bitness::Bits64, _) => 0x7ff8_4e20_0000,
+            (Bitness::Bits32, _) => 0x7740_0000,
+            (Bitness::Bits64, 0) => 0x7700_0000,
+            (Bitness::Bits64, _) => 0x7ff8_4d80_0000,
         };
         let slot = match self {
-            Self::Own(Dll::Ntdll) => 2,
-            Self::Own(Dll::Kernel32) => 1,
-            Self::Own(Dll::KernelBase) => 0,
-            Self::Own(Dll::Psapi) => 3,
+            Self::Own(Dll::Ntdll) => 7,
+            Self::Own(Dll::Kernel32) => 6,
+            Self::Own(Dll::KernelBase) => 5,
             // All sets share a slot: the second one is moved, as DLLs of one base are.
-            Self::ApiSet(_) => return region - 0x10_0000,
+            Self::ApiSet(_) => 4,
+            Self::Own(Dll::Advapi32) => 3,
+            Self::Own(Dll::BcryptPrimitives) => 2,
+            Self::Own(Dll::Winmm) => 1,
+            Self::Own(Dll::Ws2_32) => 0,
+            Self::Own(Dll::Psapi) => 8,
         };
         region + slot * 0x20_0000
     }
@@ -139,9 +143,9 @@ impl BuiltinDll {
 
 /// The DLL, without `.dll`, that an API set forwards to.
 fn host_of(export: &Export) -> &'static str {
-    let hosts = [(Dll::KernelBase, "kernelbase"), (Dll::Kernel32, "kernel32"), (Dll::Ntdll, "ntdll")];
-    let host = hosts.into_iter().find(|(dll, _)| export.is_exported_by(*dll));
-    host.map_or("kernelbase", |(_, name)| name)
+    let hosts = [Dll::KernelBase, Dll::Kernel32, Dll::Ntdll];
+    let host = hosts.into_iter().find(|dll| export.is_exported_by(*dll)).unwrap_or(Dll::KernelBase);
+    host.file_name().trim_end_matches(".dll")
 }
 
 /// The services that need a stub: the exported ones and those that guest code calls, sorted.

@@ -92,11 +92,28 @@ pub enum Dll {
     KernelBase,
     /// `psapi.dll`.
     Psapi,
+    /// `advapi32.dll`.
+    Advapi32,
+    /// `bcryptprimitives.dll`.
+    BcryptPrimitives,
+    /// `winmm.dll`.
+    Winmm,
+    /// `ws2_32.dll`.
+    Ws2_32,
 }
 
 impl Dll {
     /// All of them, in load order.
-    pub const ALL: [Self; 4] = [Self::Ntdll, Self::KernelBase, Self::Kernel32, Self::Psapi];
+    pub const ALL: [Self; 8] = [
+        Self::Ntdll,
+        Self::KernelBase,
+        Self::Kernel32,
+        Self::Advapi32,
+        Self::BcryptPrimitives,
+        Self::Winmm,
+        Self::Ws2_32,
+        Self::Psapi,
+    ];
 
     /// The file name.
     pub const fn file_name(self) -> &'static str {
@@ -105,6 +122,10 @@ impl Dll {
             Self::Kernel32 => "kernel32.dll",
             Self::KernelBase => "kernelbase.dll",
             Self::Psapi => "psapi.dll",
+            Self::Advapi32 => "advapi32.dll",
+            Self::BcryptPrimitives => "bcryptprimitives.dll",
+            Self::Winmm => "winmm.dll",
+            Self::Ws2_32 => "ws2_32.dll",
         }
     }
 }
@@ -112,9 +133,7 @@ impl Dll {
 /// Where an export is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Home {
-    Ntdll,
-    Psapi,
-    Kernel32Only,
+    Only(Dll),
     Kernel32AndBase,
     /// A service without a name for programs: guest code of the built-in DLLs calls it.
     Hidden,
@@ -145,7 +164,7 @@ impl Export {
 
     /// A service of ntdll: the result is an `NTSTATUS`.
     pub const fn native(name: &'static str, args: &'static [Arg], handler: Handler) -> Self {
-        Self::new(name, args, Body::Service { handler, style: Style::Native }, Home::Ntdll)
+        Self::new(name, args, Body::Service { handler, style: Style::Native }, Home::Only(Dll::Ntdll))
     }
 
     /// Takes it out of the export tables: a service that only guest code of the built-in DLLs calls.
@@ -181,14 +200,21 @@ impl Export {
     /// Moves the export to ntdll: run-time library functions (`Rtl*`), which keep their style.
     #[must_use]
     pub const fn in_ntdll(mut self) -> Self {
-        self.home = Home::Ntdll;
+        self.home = Home::Only(Dll::Ntdll);
+        self
+    }
+
+    /// Moves the export to one of the smaller DLLs.
+    #[must_use]
+    pub const fn only_in(mut self, dll: Dll) -> Self {
+        self.home = Home::Only(dll);
         self
     }
 
     /// Leaves it out of kernelbase.
     #[must_use]
     pub const fn only_in_kernel32(mut self) -> Self {
-        self.home = Home::Kernel32Only;
+        self.home = Home::Only(Dll::Kernel32);
         self
     }
 
@@ -221,13 +247,6 @@ impl Export {
         self
     }
 
-    /// Moves the export to psapi, which forwards nothing: each of its functions is one of ours.
-    #[must_use]
-    pub const fn in_psapi(mut self) -> Self {
-        self.home = Home::Psapi;
-        self
-    }
-
     /// Whether the edition has it.
     pub const fn exists_in(&self, edition: &Edition) -> bool {
         let (version, (major, minor)) = (edition.version, self.since);
@@ -244,9 +263,7 @@ impl Export {
     /// Whether the DLL's export table has it.
     pub fn is_exported_by(&self, dll: Dll) -> bool {
         match self.home {
-            Home::Ntdll => dll == Dll::Ntdll,
-            Home::Psapi => dll == Dll::Psapi,
-            Home::Kernel32Only => dll == Dll::Kernel32,
+            Home::Only(home) => dll == home,
             Home::Kernel32AndBase => matches!(dll, Dll::Kernel32 | Dll::KernelBase),
             Home::Hidden => false,
         }

@@ -7,6 +7,7 @@ mod counters;
 mod critical;
 mod environment;
 mod error;
+mod errorreport;
 mod exception;
 mod file;
 mod fileattr;
@@ -23,13 +24,16 @@ mod message;
 mod mitigation;
 mod module;
 mod multibyte;
+mod multimedia;
 mod offer;
 mod open;
 mod probe;
 mod process;
 mod process_memory;
+mod random;
 mod section;
 mod slist;
+mod sockets;
 mod state;
 mod stream;
 mod string;
@@ -64,6 +68,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     process::EXPORTS,
     exception::EXPORTS,
     error::EXPORTS,
+    errorreport::EXPORTS,
     stream::EXPORTS,
     file::EXPORTS,
     fileattr::EXPORTS,
@@ -78,6 +83,9 @@ pub(crate) const TABLES: &[&[Export]] = &[
     locale::EXPORTS,
     message::EXPORTS,
     multibyte::EXPORTS,
+    multimedia::EXPORTS,
+    random::EXPORTS,
+    sockets::EXPORTS,
     section::EXPORTS,
     slist::EXPORTS,
     string::EXPORTS,

@@ -16,6 +16,10 @@ pub struct Win32State {
     pub command_line_ansi: Option<UserPtr>,
     /// The process's error mode.
     pub error_mode: u32,
+    /// The process's flags for error reports.
+    pub(crate) report_flags: u32,
+    /// Whether priority boosts are off: told back, and nothing else.
+    pub(crate) boosts_disabled: bool,
     /// Heaps.
     pub(crate) heaps: Heaps,
     /// Movable local and global memory.

@@ -24,6 +24,11 @@ const BUFFER_OVERFLOW: Win32Error = Win32Error::new(111);
 const NORMAL_PRIORITY: u64 = 0x20;
 /// `ALL_PROCESSOR_GROUPS`.
 const ALL_GROUPS: u32 = 0xffff;
+/// Bytes of an `OSVERSIONINFOEXW`.
+const RTL_EXTENDED_BYTES: u64 = 284;
+/// `PROCESS_SET_INFORMATION` and `PROCESS_QUERY_INFORMATION`.
+const PROCESS_SET_INFORMATION: u32 = 0x200;
+const PROCESS_QUERY_INFORMATION: u32 = 0x400;
 
 /// The system functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -45,6 +50,10 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("SetProcessAffinityMask", &[Word, Word], set_process_affinity).only_in_kernel32(),
     Export::system("SetThreadAffinityMask", &[Word, Word], set_thread_affinity).only_in_kernel32(),
     Export::system("GetPriorityClass", &[Word], get_priority_class).set("core-processthreads"),
+    Export::system("SetProcessPriorityBoost", &[Word, U32], set_priority_boost).set("core-processthreads"),
+    Export::system("GetProcessPriorityBoost", &[Word, Word], get_priority_boost).set("core-processthreads"),
+    Export::native("RtlGetVersion", &[Word], rtl_get_version),
+    Export::library("RtlGetCurrentPeb", &[], rtl_get_current_peb).in_ntdll(),
     Export::system("IsProcessInJob", &[Word, Word, Word], is_process_in_job).set("core-job"),
     Export::system("QueryInformationJobObject", &[Word, U32, Word, U32, Word], query_job).set("core-job"),
     Export::system("IsWow64Process", &[Word, Word], is_wow64_process).set("core-wow64"),
@@ -64,6 +73,15 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("SetThreadStackGuarantee", &[Word], set_thread_stack_guarantee).set("core-processthreads"),
 ];
 
+/// How much of a version record is filled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum VersionPart {
+    /// Up to the service pack's name.
+    Plain,
+    /// Also its number and the kind of system.
+    Extended,
+}
+
 fn zero(_: &mut Call<'_>) -> Answer {
     Ok(0)
 }
@@ -76,6 +94,36 @@ fn one(_: &mut Call<'_>) -> Answer {
 fn get_version(call: &mut Call<'_>) -> Answer {
     let version = call.nt.edition.version;
     Ok(u64::from(version.build << 16 | version.minor << 8 | version.major))
+}
+
+/// `RtlGetVersion(*info)`: `OSVERSIONINFOW`, and the rest of `OSVERSIONINFOEXW` if the size says so.
+fn rtl_get_version(call: &mut Call<'_>) -> Answer {
+    let at = call.ptr(0);
+    let size = u64::from(call.read_u32(at)?);
+    let part = if size == RTL_EXTENDED_BYTES { VersionPart::Extended } else { VersionPart::Plain };
+    put_version(call, at, part, Width::Wide)?;
+    Ok(0)
+}
+
+fn rtl_get_current_peb(call: &mut Call<'_>) -> Answer {
+    Ok(call.nt.process().peb.raw())
+}
+
+/// `SetProcessPriorityBoost(process, disable)`.
+fn set_priority_boost(call: &mut Call<'_>) -> Answer {
+    let (process, disable) = (call.handle(0), call.u32(1));
+    call.require_process(process, PROCESS_SET_INFORMATION)?;
+    call.nt.process_mut().win32.boosts_disabled = disable != 0;
+    Ok(1)
+}
+
+/// `GetProcessPriorityBoost(process, *disabled)`.
+fn get_priority_boost(call: &mut Call<'_>) -> Answer {
+    let (process, to) = (call.handle(0), call.ptr(1));
+    call.require_process(process, PROCESS_QUERY_INFORMATION)?;
+    let disabled = call.nt.process().win32.boosts_disabled;
+    call.write_u32(to, u32::from(disabled))?;
+    Ok(1)
 }
 
 fn get_version_ex_a(call: &mut Call<'_>) -> Answer {
@@ -94,6 +142,14 @@ fn get_version_ex(call: &mut Call<'_>, width: Width) -> Answer {
     if size != small && size != small + 8 {
         return Err(Win32Error::INSUFFICIENT_BUFFER.into());
     }
+    let part = if size > small { VersionPart::Extended } else { VersionPart::Plain };
+    put_version(call, at, part, width)?;
+    Ok(1)
+}
+
+/// Fills a version record behind its size.
+fn put_version(call: &mut Call<'_>, at: UserPtr, part: VersionPart, width: Width) -> Result<(), Failure> {
+    let small = 20 + 128 * width.bytes();
     let version = call.nt.edition.version;
     for (place, value) in [(4, version.major), (8, version.minor), (12, version.build), (16, PLATFORM_NT)] {
         call.write_u32(at.offset(place), value)?;
@@ -103,14 +159,14 @@ fn get_version_ex(call: &mut Call<'_>, width: Width) -> Answer {
         number => format!("Service Pack {number}"),
     };
     call.put_text(at.offset(20), 128, &pack, width)?;
-    if size > small {
+    if part == VersionPart::Extended {
         let tail = at.offset(small);
         call.write_u16(tail, version.service_pack)?;
         call.write_u16(tail.offset(2), 0)?;
         call.write_u16(tail.offset(4), SUITE)?;
         call.write(tail.offset(6), &[WORKSTATION, 0])?;
     }
-    Ok(1)
+    Ok(())
 }
 
 /// `VerSetConditionMask(mask, field, condition)`: three bits for the lowest field named.

@@ -3,7 +3,7 @@
 use super::counters::{get_performance_info, get_process_memory_info};
 use super::working_set::empty;
 use crate::executive::{working_set_attributes, working_set_list};
-use crate::service::{Answer, Arg, Call, Export};
+use crate::service::{Answer, Arg, Call, Dll, Export};
 
 use Arg::{U32, Word};
 
@@ -13,11 +13,11 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("K32QueryWorkingSetEx", &[Word, Word, U32], query_attributes)
         .set("core-psapi")
         .since(6, 1),
-    Export::system("QueryWorkingSet", &[Word, Word, U32], query_list).in_psapi(),
-    Export::system("QueryWorkingSetEx", &[Word, Word, U32], query_attributes).in_psapi().since(6, 0),
-    Export::system("EmptyWorkingSet", &[Word], empty).in_psapi(),
-    Export::system("GetProcessMemoryInfo", &[Word, Word, U32], get_process_memory_info).in_psapi(),
-    Export::system("GetPerformanceInfo", &[Word, U32], get_performance_info).in_psapi(),
+    Export::system("QueryWorkingSet", &[Word, Word, U32], query_list).only_in(Dll::Psapi),
+    Export::system("QueryWorkingSetEx", &[Word, Word, U32], query_attributes).only_in(Dll::Psapi).since(6, 0),
+    Export::system("EmptyWorkingSet", &[Word], empty).only_in(Dll::Psapi),
+    Export::system("GetProcessMemoryInfo", &[Word, Word, U32], get_process_memory_info).only_in(Dll::Psapi),
+    Export::system("GetPerformanceInfo", &[Word, U32], get_performance_info).only_in(Dll::Psapi),
 ];
 
 /// `QueryWorkingSet(process, *list, bytes)`.
