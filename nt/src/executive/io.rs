@@ -97,6 +97,7 @@ impl Kernel<'_> {
             | Object::Mutex(_)
             | Object::Semaphore(_)
             | Object::Timer(_)
+            | Object::CompletionPort(_)
             | Object::Section(_)
             | Object::Search(_)
             | Object::Other => return Err(NtStatus::OBJECT_TYPE_MISMATCH),

@@ -1,9 +1,11 @@
 //! Processes, threads, handles and the native services, one file per group.
 
+mod completion;
 mod context;
 mod copy;
 mod counters;
 mod exception;
+mod file_information;
 mod files;
 mod handle;
 mod information;
@@ -23,11 +25,13 @@ mod thread;
 mod working_set;
 mod write_watch;
 
+pub(crate) use completion::Dequeued;
+pub use completion::{CompletionPort, Packet};
 pub(crate) use context::to_bytes as context_bytes;
 pub(crate) use counters::performance_pages;
 pub(crate) use exception::{NONCONTINUABLE, RECORD_ABOVE_CONTEXT, VectoredList};
 pub use files::SectionFiles;
-pub use handle::{Event, Handle, HandleTable, Mutex, Object, ObjectId, OpenFile, Search, Semaphore};
+pub use handle::{Event, FileIo, Handle, HandleTable, Mutex, Object, ObjectId, OpenFile, Search, Semaphore};
 pub(crate) use information::{NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_QUOTA};
 pub use io::Place;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
@@ -70,6 +74,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     thread::INFORMATION_EXPORTS,
     thread::REGISTER_EXPORTS,
     io::EXPORTS,
+    file_information::EXPORTS,
     exception::EXPORTS,
     crate::builtin::NTDLL_CODE,
 ];

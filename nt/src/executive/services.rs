@@ -1,7 +1,7 @@
 //! Native services of processes and handles, and the loader's services for guest code.
 
 use super::process::Ending;
-use crate::executive::{Object, Thread};
+use crate::executive::{FileIo, Object, Thread};
 use crate::host::HostFile;
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::ntdef::NtStatus;
@@ -61,6 +61,9 @@ impl crate::Kernel<'_> {
         match object {
             Object::File(file) => {
                 self.close_file(file.file);
+                if let FileIo::Overlapped { port: Some((port, _)) } = file.io {
+                    self.release_object(port);
+                }
                 if file.delete_on_close {
                     // The name may be gone already; closing works all the same.
                     let _gone = self.host.remove(&file.path, crate::FileKind::File);
@@ -74,6 +77,7 @@ impl crate::Kernel<'_> {
             | Object::Event(_)
             | Object::Mutex(_)
             | Object::Semaphore(_)
+            | Object::CompletionPort(_)
             | Object::Search(_)
             | Object::Other => {}
         }

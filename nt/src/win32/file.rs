@@ -2,7 +2,7 @@
 
 use super::filename::is_null_device;
 use super::text::Width;
-use crate::executive::{Handle, Object, OpenFile};
+use crate::executive::{FileIo, Handle, Object, OpenFile};
 use crate::host::{Console, FileAccess, FileInfo, FileKind, HostFile, Wish};
 use crate::path::GuestPath;
 use crate::service::{Answer, Arg, Call, Export, Failure};
@@ -26,6 +26,8 @@ const WRITE_DATA: u32 = 0x2;
 const WRITE_ATTRIBUTES: u32 = 0x100;
 /// `DELETE`.
 const DELETE: u32 = 0x1_0000;
+/// `FILE_FLAG_OVERLAPPED`.
+const OVERLAPPED: u32 = 0x4000_0000;
 /// `FILE_FLAG_BACKUP_SEMANTICS`: folders can be opened.
 const BACKUP_SEMANTICS: u32 = 0x200_0000;
 /// `FILE_FLAG_DELETE_ON_CLOSE`.
@@ -156,12 +158,21 @@ fn inherits(call: &mut Call<'_>) -> Result<bool, Failure> {
     Ok(!at.is_null() && call.read_u32(at.offset(place))? != 0)
 }
 
+fn io_of(flags: u32) -> FileIo {
+    if flags & OVERLAPPED != 0 { FileIo::Overlapped { port: None } } else { FileIo::Synchronous }
+}
+
 fn open_folder(path: GuestPath, wish: Wish, flags: u32) -> Result<OpenFile, Failure> {
     match wish {
         Wish::CreateNew => Err(Win32Error::FILE_EXISTS.into()),
-        Wish::OpenExisting | Wish::OpenAlways if flags & BACKUP_SEMANTICS != 0 => {
-            Ok(OpenFile { file: None, path, access: FileAccess::Read, position: 0, delete_on_close: false })
-        }
+        Wish::OpenExisting | Wish::OpenAlways if flags & BACKUP_SEMANTICS != 0 => Ok(OpenFile {
+            file: None,
+            path,
+            access: FileAccess::Read,
+            position: 0,
+            delete_on_close: false,
+            io: io_of(flags),
+        }),
         Wish::OpenExisting | Wish::OpenAlways | Wish::CreateAlways | Wish::TruncateExisting => {
             Err(NtStatus::ACCESS_DENIED.into())
         }
@@ -193,7 +204,7 @@ fn open_plain(
         call.note_attributes(&path, flags);
     }
     let delete_on_close = flags & DELETE_ON_CLOSE != 0;
-    Ok(OpenFile { file: Some(file), path, access: kind, position: 0, delete_on_close })
+    Ok(OpenFile { file: Some(file), path, access: kind, position: 0, delete_on_close, io: io_of(flags) })
 }
 
 impl Call<'_> {
@@ -208,6 +219,7 @@ impl Call<'_> {
             | Object::Mutex(_)
             | Object::Semaphore(_)
             | Object::Timer(_)
+            | Object::CompletionPort(_)
             | Object::Section(_)
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
@@ -362,6 +374,7 @@ fn flush_file_buffers(call: &mut Call<'_>) -> Answer {
         | Object::Mutex(_)
         | Object::Semaphore(_)
         | Object::Timer(_)
+        | Object::CompletionPort(_)
         | Object::Search(_) => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     }
     Ok(1)
@@ -393,7 +406,7 @@ fn get_file_information(call: &mut Call<'_>) -> Answer {
 }
 
 /// A number for a path: the same for the same file, and hardly ever for two (FNV-1a).
-fn file_index(path: &GuestPath) -> u64 {
+pub(super) fn file_index(path: &GuestPath) -> u64 {
     let lower = path.as_str().to_lowercase();
     lower
         .bytes()

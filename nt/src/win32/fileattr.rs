@@ -437,6 +437,11 @@ fn get_volume(call: &mut Call<'_>, width: Width) -> Answer {
     if !root.ends_with(['\\', '/']) || call.resolve(&root)? != GuestPath::root() {
         return Err(Win32Error::INVALID_NAME.into());
     }
+    put_volume(call, width)
+}
+
+/// Stores what is known of the drive: the arguments behind the first one of `GetVolumeInformation`.
+pub(super) fn put_volume(call: &mut Call<'_>, width: Width) -> Answer {
     let texts = [(call.ptr(1), call.u32(2), ""), (call.ptr(6), call.u32(7), "NTFS")];
     for (to, room, text) in texts {
         if !to.is_null() && u64::from(room) <= text.len() as u64 {

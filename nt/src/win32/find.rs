@@ -247,6 +247,7 @@ fn search_of<'a>(call: &'a mut Call<'_>, handle: Handle) -> Result<&'a mut Searc
         | Object::Mutex(_)
         | Object::Semaphore(_)
         | Object::Timer(_)
+        | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     }

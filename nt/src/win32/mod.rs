@@ -2,6 +2,7 @@
 
 mod codepage;
 mod codepage_tables;
+mod completion;
 mod console;
 mod counters;
 mod critical;
@@ -11,6 +12,7 @@ mod errorreport;
 mod exception;
 mod file;
 mod fileattr;
+mod fileinfo;
 mod filename;
 mod find;
 mod handles;
@@ -72,7 +74,9 @@ pub(crate) const TABLES: &[&[Export]] = &[
     stream::EXPORTS,
     file::EXPORTS,
     fileattr::EXPORTS,
+    fileinfo::EXPORTS,
     find::EXPORTS,
+    completion::EXPORTS,
     console::EXPORTS,
     critical::EXPORTS,
     environment::EXPORTS,

@@ -18,6 +18,8 @@ pub struct Win32State {
     pub error_mode: u32,
     /// The process's flags for error reports.
     pub(crate) report_flags: u32,
+    /// Starts of Winsock without a clean-up.
+    pub(crate) socket_starts: u32,
     /// Whether priority boosts are off: told back, and nothing else.
     pub(crate) boosts_disabled: bool,
     /// Heaps.

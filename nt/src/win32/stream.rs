@@ -1,7 +1,7 @@
 //! The standard handles, and reading and writing through a handle: `ReadFile` and `WriteFile`, always at once.
 
 use crate::UserPtr;
-use crate::executive::{Object, Place};
+use crate::executive::{FileIo, Handle, Object, ObjectId, OpenFile, Packet, Place};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 
@@ -30,6 +30,45 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("ReadFile", &[Word, Word, U32, Word, Word], read_file).set("core-file"),
     Export::system("WriteFile", &[Word, Word, U32, Word, Word], write_file).set("core-file"),
 ];
+
+/// Ties a file to a completion port: only one that was opened for overlapped operations, and once.
+pub(super) fn associate(call: &mut Call<'_>, file: Handle, port: ObjectId, key: u64) -> Result<(), NtStatus> {
+    let handles = &mut call.nt.process_mut().handles;
+    let Object::File(OpenFile { io: FileIo::Overlapped { port: tied @ None }, .. }) =
+        handles.get_mut(file)?
+    else {
+        return Err(NtStatus::INVALID_PARAMETER);
+    };
+    *tied = Some((port, key));
+    handles.hold(port);
+    Ok(())
+}
+
+/// Tells that an overlapped operation is complete: by the event of its `OVERLAPPED`, and by a packet of the file's port
+/// unless the event's low bit says not to.
+fn announce(call: &mut Call<'_>, overlapped: UserPtr, bytes: u64) -> Result<(), Failure> {
+    let width = call.pointer_bytes();
+    let event = call.read_word(overlapped.offset(2 * width + 8))?;
+    if event & !1 != 0 {
+        let event = Handle::from_guest(event & !1, call.nt.edition.bitness);
+        let id = call.object_of(event)?;
+        let Object::Event(event) = call.nt.process_mut().handles.object_mut(id) else {
+            return Err(NtStatus::OBJECT_TYPE_MISMATCH.into());
+        };
+        event.signalled = true;
+        call.object_signalled(id);
+    }
+    let Object::File(OpenFile { io: FileIo::Overlapped { port: Some((port, key)) }, .. }) =
+        *call.nt.process().handles.get(call.handle(0))?
+    else {
+        return Ok(());
+    };
+    if event & 1 == 0 {
+        let packet = Packet { key, overlapped: overlapped.raw(), status: NtStatus::SUCCESS, bytes };
+        call.post_packet(port, packet)?;
+    }
+    Ok(())
+}
 
 /// Where the process parameters keep a standard handle.
 fn standard_slot(call: &Call<'_>, which: i32) -> Result<UserPtr, Failure> {
@@ -62,6 +101,7 @@ fn get_file_type(call: &mut Call<'_>) -> Answer {
         | Object::Mutex(_)
         | Object::Semaphore(_)
         | Object::Timer(_)
+        | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Search(_) => Err(NtStatus::INVALID_HANDLE.into()),
         Object::Other => Ok(TYPE_CHARACTER),
@@ -124,6 +164,7 @@ fn finish(call: &mut Call<'_>, done: u64) -> Answer {
         call.write_word(overlapped, 0)?;
         let width = call.pointer_bytes();
         call.write_word(overlapped.offset(width), done)?;
+        announce(call, overlapped, done)?;
     }
     Ok(1)
 }

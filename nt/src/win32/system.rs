@@ -53,6 +53,7 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("SetProcessPriorityBoost", &[Word, U32], set_priority_boost).set("core-processthreads"),
     Export::system("GetProcessPriorityBoost", &[Word, Word], get_priority_boost).set("core-processthreads"),
     Export::native("RtlGetVersion", &[Word], rtl_get_version),
+    Export::library("RtlGetNtVersionNumbers", &[Word, Word, Word], rtl_get_nt_version_numbers).in_ntdll(),
     Export::library("RtlGetCurrentPeb", &[], rtl_get_current_peb).in_ntdll(),
     Export::system("IsProcessInJob", &[Word, Word, Word], is_process_in_job).set("core-job"),
     Export::system("QueryInformationJobObject", &[Word, U32, Word, U32, Word], query_job).set("core-job"),
@@ -102,6 +103,20 @@ fn rtl_get_version(call: &mut Call<'_>) -> Answer {
     let size = u64::from(call.read_u32(at)?);
     let part = if size == RTL_EXTENDED_BYTES { VersionPart::Extended } else { VersionPart::Plain };
     put_version(call, at, part, Width::Wide)?;
+    Ok(0)
+}
+
+/// `RtlGetNtVersionNumbers(*major, *minor, *build)`, each of which may be null. The top bits of the build say that it is
+/// not a checked one.
+fn rtl_get_nt_version_numbers(call: &mut Call<'_>) -> Answer {
+    const FREE_BUILD: u32 = 0xf000_0000;
+    let version = call.nt.edition.version;
+    for (index, value) in [version.major, version.minor, version.build | FREE_BUILD].into_iter().enumerate() {
+        let at = call.ptr(index);
+        if !at.is_null() {
+            call.write_u32(at, value)?;
+        }
+    }
     Ok(0)
 }
 

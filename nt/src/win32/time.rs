@@ -287,6 +287,7 @@ fn get_process_times(call: &mut Call<'_>) -> Answer {
         | Object::Mutex(_)
         | Object::Semaphore(_)
         | Object::Timer(_)
+        | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Search(_)
         | Object::Other => return Err(Win32Error::INVALID_HANDLE.into()),

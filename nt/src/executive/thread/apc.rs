@@ -59,7 +59,7 @@ impl Kernel<'_> {
     }
 
     /// Whether an alertable wait of the calling thread ends before it begins: then its APCs are delivered.
-    pub(super) fn is_alerted(&mut self, alertable: Alertable) -> bool {
+    pub(crate) fn is_alerted(&mut self, alertable: Alertable) -> bool {
         let thread = self.nt.current_thread_mut();
         let alerted = alertable == Alertable::Yes && !thread.apcs.is_empty();
         thread.apcs_wanted |= alerted;

@@ -26,6 +26,7 @@ fn is_signalled(object: &Object, me: u32, threads: &ThreadTable) -> bool {
         // Whoever waits for its own process waits for its own end.
         Object::Process => false,
         Object::Console(_) | Object::File(_) => true,
+        Object::CompletionPort(port) => port.has_packets(),
         Object::Section(_) | Object::Search(_) | Object::Other => false,
     }
 }
@@ -40,6 +41,7 @@ fn can_be_waited_for(object: &Object) -> bool {
         | Object::Thread(_)
         | Object::Process
         | Object::Console(_)
+        | Object::CompletionPort(_)
         | Object::File(_) => true,
         Object::Section(_) | Object::Search(_) | Object::Other => false,
     }
@@ -62,6 +64,7 @@ fn acquire(object: &mut Object, me: u32) -> Acquired {
         | Object::Thread(_)
         | Object::Console(_)
         | Object::File(_)
+        | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Search(_)
         | Object::Other => {}

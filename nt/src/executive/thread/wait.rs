@@ -251,6 +251,21 @@ impl Call<'_> {
         self.block(Wait { what, deadline: None, alertable: Alertable::No, resume })
     }
 
+    /// Blocks until a completion port has a packet, then runs this system call again.
+    ///
+    /// # Errors
+    ///
+    /// None: what a handler returns.
+    pub(crate) fn block_for_packet(
+        &mut self,
+        port: ObjectId,
+        deadline: Option<Moment>,
+        alertable: Alertable,
+    ) -> Answer {
+        let what = WaitFor::Objects { objects: vec![port], mode: WaitMode::Any };
+        self.block(Wait { what, deadline, alertable, resume: Resume::Retry })
+    }
+
     /// Blocks until no other thread is in the loader, then runs this system call again.
     pub(crate) fn block_for_loader(&mut self) -> Answer {
         let wait =
