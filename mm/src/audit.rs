@@ -10,7 +10,7 @@ use crate::tables::Leaf;
 use crate::vad::{VadKind, VadMarks};
 use crate::verb::{UNMAPPED, large_page_bytes};
 use std::collections::BTreeMap;
-use vadose_facts::addr::{PAGE_SHIFT, PageRange, Pfn, Vpn};
+use vadose_facts::addr::{PAGE_SHIFT, PageRange, Pfn, PhysAddr, Vpn};
 use vadose_facts::x86::PhysicalMemory;
 
 /// Two records of the same thing disagree.
@@ -92,7 +92,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let user = PageRange::inclusive(Vpn::new(0), process.max_user.vpn());
         let mut resident = 0;
         let mut tables: BTreeMap<Pfn, (u16, u32)> = BTreeMap::new();
-        let mut strays = Vec::new();
+        let (mut strays, mut held) = (Vec::new(), Vec::new());
         for (_, vad) in process.vads.iter().filter(|(_, vad)| vad.holds_tables()) {
             for vpn in self.table_starts(vad.range) {
                 let Leaf::At(at) = self.leaf(process.root, vpn) else {
@@ -112,11 +112,15 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             match pte {
                 PteState::Valid(valid) => {
+                    held.push((vpn, at, valid.pfn));
                     resident += u64::from(!self.pfn.get(valid.pfn).flags.contains(PfnFlags::PHYSICAL));
                     counts.1 += 1;
                     *shares.entry(valid.pfn).or_default() += 1;
                 }
-                PteState::Transition { .. } => counts.1 += 1,
+                PteState::Transition { pfn, .. } => {
+                    held.push((vpn, at, pfn));
+                    counts.1 += 1;
+                }
                 PteState::Zero
                 | PteState::DemandZero { .. }
                 | PteState::Decommitted
@@ -132,7 +136,7 @@ impl<R: PhysicalMemory> Mm<R> {
             agree!(entry.share_count, pinned + 1, "shares of table {table:?} of {id:?}");
             agree!(entry.flags.contains(PfnFlags::PAGE_TABLE), true, "{table:?} is a table");
         }
-        self.audit_private_frames(id, process, user)
+        self.audit_private_frames(id, process, &held)
     }
 
     /// A private page's frame belongs to one entry, and the frame names it (SPEC I25).
@@ -140,25 +144,16 @@ impl<R: PhysicalMemory> Mm<R> {
         &self,
         id: ProcessId,
         process: &Process,
-        user: PageRange,
+        held: &[(Vpn, PhysAddr, Pfn)],
     ) -> Result<(), AuditError> {
         let mut wrong = Vec::new();
-        self.each_table_entry(process, user, |vpn, at, pte| {
-            let pfn = match pte {
-                PteState::Valid(valid) => valid.pfn,
-                PteState::Transition { pfn, .. } => pfn,
-                PteState::Zero
-                | PteState::DemandZero { .. }
-                | PteState::Decommitted
-                | PteState::PageFile { .. }
-                | PteState::Prototype(_) => return,
-            };
+        for &(vpn, at, pfn) in held {
             let vad = process.vads.find(vpn).map(|vad| process.vads.get(vad).kind);
             let shared = self.is_shared(pfn) || vad == Some(VadKind::SharedUserData);
             if !shared && self.pfn.get(pfn).pte != at {
                 wrong.push((vpn, pfn));
             }
-        });
+        }
         agree!(wrong, Vec::new(), "private frames of {id:?} that name another entry");
         for (vpn, lock) in &process.working_set.locks {
             let valid = matches!(self.pte(process.root, *vpn), PteState::Valid(_));

@@ -19,13 +19,15 @@ const KINDS: [u32; 10] =
 const EDGES: [u64; 8] =
     [0, 0xffff, 0x1_0000, 0x7ffe_0000, 0x7ffd_ffff, 0x7ffe_ffff, 0x8000_0000, 0xffff_ffff];
 /// Where regions are put by address: the lowest place, one in the middle, and below borders of page tables of each level.
-const PLACES_32: [u64; 5] = [0x1_0000, 0x1fe_0000, 0x3fe_0000, 0x3ffe_0000, 0x5000_0000];
-const PLACES_64: [u64; 5] = [0x1_0000, 0x1fe_0000, 0x3ffe_0000, 0x7f_fffe_0000, 0x5000_0000];
+const PLACES_32: [u64; 4] = [0x1_0000, 0x1fe_0000, 0x3fe_0000, 0x3ffe_0000];
+const PLACES_64: [u64; 4] = [0x1_0000, 0x1fe_0000, 0x3ffe_0000, 0x7f_fffe_0000];
 
 pub(super) struct Chooser {
     random: Random,
     edition: &'static Edition,
     scarce: bool,
+    /// Where this run puts regions by address.
+    places: [u64; 2],
     /// The address of the last step: often the next step is about it too.
     last: u64,
 }
@@ -37,8 +39,14 @@ impl Chooser {
             .name
             .bytes()
             .fold(setting.seed, |salt, byte| salt.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let mut random = Random::new(salt);
+        let known = match setting.edition.bitness {
+            Bitness::Bits32 => &PLACES_32,
+            Bitness::Bits64 => &PLACES_64,
+        };
+        let places = [0x5000_0000, random.pick(known)];
         let scarce = setting.frames < PLENTY_FRAMES;
-        Self { random: Random::new(salt), edition: setting.edition, scarce, last: 0x5000_0000 }
+        Self { random, edition: setting.edition, scarce, places, last: 0x5000_0000 }
     }
 
     /// The next step of a machine in this state.
@@ -164,14 +172,11 @@ impl Chooser {
     }
 
     fn place(&mut self) -> u64 {
-        let places = match self.edition.bitness {
-            Bitness::Bits32 => &PLACES_32,
-            Bitness::Bits64 => &PLACES_64,
-        };
         if self.random.once_in(16) {
             return (self.edition.max_user_address.raw() - 0x3_ffff) & !0xffff;
         }
-        self.random.pick(places) + self.random.below(4) * 0x1_0000
+        let place = self.places[usize::from(self.random.once_in(2))];
+        place + self.random.below(4) * 0x1_0000
     }
 
     /// Bytes of a range at an address: to the end of what is there, one page or byte more or less, or a little.
