@@ -10,6 +10,7 @@ mod allocate;
 mod arguments;
 mod free;
 mod image;
+mod lock;
 mod protect;
 mod room;
 mod space;
@@ -92,6 +93,9 @@ impl Model {
             Step::Unmap { at } => self.unmap(at),
             Step::Touch { access, at, byte } => Ok(self.touch(access, at, byte, seen)),
             Step::Query { at } => Ok(self.query(at)),
+            Step::Lock { at, size, kinds } => Ok(self.lock(at, size, kinds, seen)),
+            Step::Unlock { at, size, kinds } => Ok(self.unlock(at, size, kinds)),
+            Step::Trim => done(),
             Step::Process { number } => {
                 self.now = number;
                 done()

@@ -42,7 +42,7 @@ impl Model {
         }
         let old = self.space().committed[&range.start].protection;
         for (number, protection) in range.zip(changed) {
-            self.page_mut(number).protection = protection;
+            self.page_mut(number).protect(protection);
         }
         Ok(format!("was-{}", word(old)))
     }

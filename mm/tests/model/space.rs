@@ -1,6 +1,6 @@
 //! One address space of the model: what is allocated, which pages are committed, which bytes were stored.
 
-use super::{EXECUTE_WRITECOPY, Image, WRITECOPY, word};
+use super::{EXECUTE_WRITECOPY, GUARD, Image, NOACCESS, WRITECOPY, word};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use vadose_facts::ntdef::Edition;
@@ -34,6 +34,8 @@ pub(super) struct Page {
     /// What it may hold instead, once it was reset: nobody can tell until a byte is read (SPEC A47).
     pub(super) others: Vec<BTreeMap<u64, u8>>,
     pub(super) content: Content,
+    /// Kinds of locks on it (SPEC J9).
+    pub(super) locks: u8,
 }
 
 /// Whether a page's content is kept.
@@ -52,11 +54,18 @@ impl Page {
             bytes: BTreeMap::new(),
             others: Vec::new(),
             content: Content::Kept,
+            locks: 0,
         }
     }
-}
 
-impl Page {
+    /// SPEC C25: a page that every touch of faults leaves the working set, and is locked no more.
+    pub(super) fn protect(&mut self, protection: u32) {
+        self.protection = protection;
+        if protection & (GUARD | NOACCESS) != 0 {
+            self.locks = 0;
+        }
+    }
+
     /// Before a touch of a page that was given up: it may hold zeros now.
     pub(super) fn meet_loss(&mut self) {
         if self.content == Content::GivenUp && !self.others.contains(&BTreeMap::new()) {
@@ -148,7 +157,7 @@ impl Space {
     /// SPEC A31: what was committed keeps its bytes.
     pub(super) fn commit(&mut self, range: Range<u64>, protection: u32) {
         for page in range {
-            self.committed.entry(page).or_insert(Page::new(protection)).protection = protection;
+            self.committed.entry(page).or_insert(Page::new(protection)).protect(protection);
         }
     }
 

@@ -44,6 +44,18 @@ pub(crate) enum Step {
     Query {
         at: u64,
     },
+    Lock {
+        at: u64,
+        size: u64,
+        kinds: u8,
+    },
+    Unlock {
+        at: u64,
+        size: u64,
+        kinds: u8,
+    },
+    /// The working set is emptied.
+    Trim,
     /// The next steps are about this process.
     Process {
         number: usize,
@@ -84,6 +96,9 @@ impl fmt::Display for Step {
             Self::Touch { access: Access::Write, at, byte } => write!(f, "write @{at:x} {byte:x}"),
             Self::Touch { access: Access::Execute, at, .. } => write!(f, "exec @{at:x}"),
             Self::Query { at } => write!(f, "query @{at:x}"),
+            Self::Lock { at, size, kinds } => write!(f, "lock @{at:x} {size:x} {kinds}"),
+            Self::Unlock { at, size, kinds } => write!(f, "unlock @{at:x} {size:x} {kinds}"),
+            Self::Trim => write!(f, "trim"),
             Self::Process { number } => write!(f, "process {number}"),
             Self::Restart => write!(f, "restart"),
             Self::Stack { at, pages, guarantee } => write!(f, "stack @{at:x} {pages}p {guarantee:x}"),
@@ -118,6 +133,10 @@ impl Step {
                 found.extend(rounded(Some(at)).map(|at| Self::Protect { at, size, protection }));
                 found.extend([0x04, 0x02].map(|protection| Self::Protect { at, size, protection }));
             }
+            Self::Lock { at, size, kinds } => {
+                found.extend(sizes(size).map(|size| Self::Lock { at, size, kinds }));
+                found.extend(rounded(Some(at)).map(|at| Self::Lock { at, size, kinds }));
+            }
             Self::Map { at: Some(_) } => found.push(Self::Map { at: None }),
             Self::Touch { access, at, byte } => {
                 found.extend(rounded(Some(at)).map(|at| Self::Touch { access, at, byte }));
@@ -131,6 +150,8 @@ impl Step {
             | Self::Query { .. }
             | Self::Process { .. }
             | Self::Restart
+            | Self::Unlock { .. }
+            | Self::Trim
             | Self::Stack { guarantee: 0, .. } => {}
         }
         found.retain(|step| step != self);

@@ -71,10 +71,20 @@ impl Chooser {
             33 | 34 => Step::Unmap { at },
             35 | 36 => Step::Process { number: self.random.below(PROCESSES as u64) as usize },
             37 => self.rare(model, at),
-            38 | 39 => Step::Query { at },
-            40..=47 => Step::Touch { access: Access::Read, at, byte: 0 },
+            38 => Step::Query { at },
+            39..=41 => self.locking(model, at),
+            42..=47 => Step::Touch { access: Access::Read, at, byte: 0 },
             48 | 49 => Step::Touch { access: Access::Execute, at, byte: 0 },
             _ => Step::Touch { access: Access::Write, at, byte: self.random.below(255) as u8 + 1 },
+        }
+    }
+
+    fn locking(&mut self, model: &Model, at: u64) -> Step {
+        let (size, kinds) = (self.size(model, at), self.random.pick(&[1, 1, 1, 1, 2, 3, 0, 4]));
+        match self.random.below(4) {
+            0 => Step::Trim,
+            1 => Step::Unlock { at, size, kinds },
+            _ => Step::Lock { at, size, kinds },
         }
     }
 
