@@ -84,6 +84,18 @@ fn a_placeholder_keeps_everything_else_away() {
     );
 }
 
+/// SPEC A53 J12: memory that is only reserved charges nothing, whatever the placeholder's size.
+#[test]
+fn a_large_reserve_replaces_a_placeholder_without_a_charge() {
+    check_on(TEN, "extended 42000 na - 4G; extended 6000 rw 0 4G; query 0", "ok ok reserve/1048576p");
+}
+
+/// SPEC C7: a placeholder is private memory, which has no write-copy.
+#[test]
+fn a_placeholder_refuses_write_copy_as_private_memory_does() {
+    with_placeholder("protect 0 1000 wc; protect 0 1000 r", "invalid-parameter-4 not-committed");
+}
+
 /// SPEC A55 B20: memory that replaced a placeholder can be turned back into it, and starts with zeros the next time.
 #[test]
 fn what_replaced_a_placeholder_turns_back_into_one() {

@@ -24,7 +24,9 @@ impl<R: PhysicalMemory> Mm<R> {
             return Err(NtStatus::CONFLICTING_ADDRESSES);
         }
         let new = private_vad(range, request.kind, protection);
-        self.room_for(self.process(process).root, range, new.commit_pages)?;
+        if new.holds_tables() {
+            self.room_for(self.process(process).root, range, new.commit_pages)?;
+        }
         self.remove_vad(process, id);
         Ok(self.take_range(process, new).expect("room for the region was made sure of"))
     }

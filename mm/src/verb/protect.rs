@@ -276,7 +276,9 @@ fn check_kind(vad: &Vad, new: Protection) -> Result<(), NtStatus> {
     match (vad.kind, new.modifier()) {
         (VadKind::PhysicalWindow | VadKind::LargePages, _) => Err(NtStatus::CONFLICTING_ADDRESSES),
         (VadKind::SharedUserData, _) => Err(NtStatus::INVALID_PAGE_PROTECTION),
-        (VadKind::Private { .. }, _) if new.base().is_write_copy() => Err(NtStatus::invalid_parameter(4)),
+        (VadKind::Private { .. } | VadKind::Placeholder, _) if new.base().is_write_copy() => {
+            Err(NtStatus::invalid_parameter(4))
+        }
         (VadKind::Image { view: View { change: Change::Refused, .. } }, _)
         | (VadKind::Mapped { view: View { change: Change::Refused, .. } }, _) => {
             Err(NtStatus::INVALID_PAGE_PROTECTION)

@@ -1,16 +1,21 @@
 //! Reserve, commit and reset in the model (SPEC A18 to A49).
 
-use super::space::{Allocation, Content, Kind, PAGE, Space};
+use super::space::{Allocation, Content, Holding, Kind, PAGE, Space};
 use super::step::Wish;
-use super::{Answer, COMMIT, Model, RESERVE, RESET, RESET_UNDO, Seen, TOP_DOWN, arguments};
+use super::{Answer, COMMIT, Model, RESERVE, RESET, RESET_UNDO, Requirements, Seen, TOP_DOWN, arguments};
 
 /// Windows and large pages: no random call asks for them.
 const NOT_MODELLED: u32 = 0x40_0000 | 0x2000_0000;
 
 impl Model {
     pub(super) fn allocate(&mut self, wish: &Wish, seen: &Seen) -> Answer {
-        let &Wish { kind, protection, at, size, zero_bits } = wish;
         arguments::check(self.edition, wish)?;
+        self.allocate_within(wish, Requirements::NONE, seen)
+    }
+
+    /// An allocation whose arguments are legal.
+    pub(super) fn allocate_within(&mut self, wish: &Wish, asked: Requirements, seen: &Seen) -> Answer {
+        let &Wish { kind, protection, at, size, zero_bits } = wish;
         assert!(kind & NOT_MODELLED == 0, "a call that the model knows");
         if kind & (RESET | RESET_UNDO) != 0 {
             return self.reset(kind, at, size, seen);
@@ -20,14 +25,16 @@ impl Model {
         }
         let (first, pages) = match at {
             Some(at) => self.explicit_place(at, size)?,
-            None => self.free_place(kind, size, zero_bits)?,
+            None => self.free_place(kind, size, zero_bits, asked)?,
         };
         let range = first..first + pages;
         if kind & COMMIT != 0 {
             self.afford(pages, &range, seen)?;
         }
         let space = self.space();
-        space.allocations.insert(first, Allocation { pages, protection, kind: Kind::Private });
+        space
+            .allocations
+            .insert(first, Allocation { pages, protection, kind: Kind::Private, holding: Holding::Nothing });
         if kind & COMMIT != 0 {
             space.commit(range, protection);
         }
@@ -44,30 +51,34 @@ impl Model {
         if taken || end > space.end { Err("conflicting-addresses") } else { Ok((first, end - first)) }
     }
 
-    /// SPEC A20 A24 A26 A36 A38: the lowest or highest multiple of 64 KiB where the pages fit.
+    /// SPEC A20 A24 A26 A36 A38 A63: the lowest or highest multiple of 64 KiB, or of what is asked for, where the pages fit.
     pub(super) fn free_place(
         &mut self,
         kind: u32,
         size: u64,
         zero_bits: u64,
+        asked: Requirements,
     ) -> Result<(u64, u64), &'static str> {
         let pages = size.div_ceil(PAGE);
-        let highest = arguments::highest_address(zero_bits);
+        let limit = if asked.high == 0 { u64::MAX } else { asked.high };
+        let highest = arguments::highest_address(zero_bits).min(limit);
+        let unit = asked.align.max(0x1_0000) / PAGE;
         let space = self.space();
         let end = space.end.min(highest / PAGE + u64::from(highest % PAGE == PAGE - 1));
         let mut holes = Vec::new();
         let mut from = 16;
+        let lowest = asked.low / PAGE;
         for (start, allocation) in &space.allocations {
-            holes.push((from, (*start).min(end)));
+            holes.push((from.max(lowest), (*start).min(end)));
             from = start + allocation.pages;
         }
-        holes.push((from, end));
+        holes.push((from.max(lowest), end));
         let up = |(from, to): &(u64, u64)| {
-            let start = from.next_multiple_of(16);
-            (start + pages <= *to).then_some(start)
+            let start = from.checked_next_multiple_of(unit)?;
+            (start.checked_add(pages)? <= *to).then_some(start)
         };
         let down = |(from, to): &(u64, u64)| {
-            let start = to.checked_sub(pages)? / 16 * 16;
+            let start = to.checked_sub(pages)? / unit * unit;
             (start >= *from).then_some(start)
         };
         let found =
@@ -79,6 +90,9 @@ impl Model {
     fn commit(&mut self, at: u64, size: u64, protection: u32, seen: &Seen) -> Answer {
         let (_, allocation, range) = self.space().inside(at, size).ok_or("conflicting-addresses")?;
         match allocation.kind {
+            Kind::Private if allocation.holding == Holding::Placeholder => {
+                return Err("conflicting-addresses");
+            }
             Kind::Private => {}
             Kind::Image => return Err("already-committed"),
             Kind::Fixed => return Err("conflicting-addresses"),
@@ -94,6 +108,9 @@ impl Model {
     fn reset(&mut self, kind: u32, at: Option<u64>, size: u64, seen: &Seen) -> Answer {
         let Some(at) = at else { return Err(arguments::bad(self.edition, 2)) };
         let (_, allocation, _) = self.space().inside(at, size).ok_or("conflicting-addresses")?;
+        if allocation.holding == Holding::Placeholder {
+            return Err("conflicting-addresses");
+        }
         match allocation.kind {
             Kind::Image => return Err("user-mapped-file"),
             Kind::Fixed => return Ok("ok".to_owned()),

@@ -1,11 +1,10 @@
 //! What an allocate call checks before it looks at the address space (SPEC A1 to A12, A23 to A26).
 
 use super::step::Wish;
-use super::{ParameterStatus, READWRITE, RESERVE, RESET, RESET_UNDO, TOP_DOWN};
+use super::{ParameterStatus, READWRITE, RESERVE, RESET, RESET_UNDO, TOP_DOWN, WRITE_WATCH};
 use vadose_facts::ntdef::{Bitness, Edition};
 
 const COMMIT: u32 = super::COMMIT;
-const WRITE_WATCH: u32 = 0x20_0000;
 const PHYSICAL: u32 = 0x40_0000;
 const LARGE_PAGES: u32 = 0x2000_0000;
 

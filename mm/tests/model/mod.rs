@@ -11,6 +11,7 @@ mod arguments;
 mod free;
 mod image;
 mod lock;
+mod placeholder;
 mod protect;
 mod room;
 mod space;
@@ -20,6 +21,7 @@ mod view;
 
 pub(crate) use arguments::{legal_protection, legal_type};
 pub(crate) use image::Image;
+pub(crate) use placeholder::Requirements;
 pub(crate) use room::Seen;
 pub(crate) use space::{Kind, Run};
 pub(crate) use step::{Access, Step};
@@ -33,6 +35,7 @@ const COMMIT: u32 = 0x1000;
 const RESERVE: u32 = 0x2000;
 const RESET: u32 = 0x8_0000;
 const TOP_DOWN: u32 = 0x10_0000;
+const WRITE_WATCH: u32 = 0x20_0000;
 const RESET_UNDO: u32 = 0x100_0000;
 
 const NOACCESS: u32 = 0x01;
@@ -87,7 +90,11 @@ impl Model {
             Step::Allocate { kind, protection, at, size, zero_bits } => {
                 self.allocate(&Wish { kind, protection, at, size, zero_bits }, seen)
             }
-            Step::Free { kind, at, size } => self.free(kind, at, size),
+            Step::Extended { kind, protection, at, size, asked } => {
+                let wish = Wish { kind, protection, at, size, zero_bits: 0 };
+                self.allocate_extended(&wish, asked, seen)
+            }
+            Step::Free { kind, at, size } => self.free(kind, at, size, seen),
             Step::Protect { at, size, protection } => self.protect(at, size, protection, seen),
             Step::Map { at } => self.map(at, seen),
             Step::Unmap { at } => self.unmap(at),

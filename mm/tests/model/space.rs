@@ -21,6 +21,17 @@ pub(super) struct Allocation {
     pub(super) pages: u64,
     pub(super) protection: u32,
     pub(super) kind: Kind,
+    pub(super) holding: Holding,
+}
+
+/// What an allocation has to do with placeholders (SPEC A51 to A57).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    Nothing,
+    /// It is one.
+    Placeholder,
+    /// It took the place of one.
+    Replaced,
 }
 
 /// A committed page.
@@ -133,7 +144,7 @@ fn copies(protection: u32) -> bool {
 impl Space {
     pub(super) fn new(edition: &Edition) -> Self {
         let shared = 0x7ffe_0000 / PAGE;
-        let fixed = Allocation { pages: 1, protection: 0x02, kind: Kind::Fixed };
+        let fixed = Allocation { pages: 1, protection: 0x02, kind: Kind::Fixed, holding: Holding::Nothing };
         Self {
             allocations: BTreeMap::from([(shared, fixed)]),
             committed: BTreeMap::from([(shared, Page::new(0x02))]),

@@ -1,5 +1,6 @@
 //! One step of a random run: read by the model as it is, and by the door in words.
 
+use super::placeholder::Requirements;
 use std::fmt;
 
 /// What a touch does.
@@ -19,6 +20,14 @@ pub(crate) enum Step {
         at: Option<u64>,
         size: u64,
         zero_bits: u64,
+    },
+    /// The call with extended parameters.
+    Extended {
+        kind: u32,
+        protection: u32,
+        at: Option<u64>,
+        size: u64,
+        asked: Requirements,
     },
     Free {
         kind: u32,
@@ -87,6 +96,13 @@ impl fmt::Display for Step {
                 let place = at.map_or("-".to_owned(), |at| format!("@{at:x}"));
                 write!(f, "raw {kind:x} {protection:x} {place} {size:x} zero {zero_bits:x}")
             }
+            Self::Extended { kind, protection, at, size, asked: Requirements { low, high, align } } => {
+                let place = at.map_or("-".to_owned(), |at| format!("@{at:x}"));
+                write!(f, "extended {kind:x} {protection:x} {place} {size:x}")?;
+                let named = [("low", low), ("high", high), ("align", align)];
+                let mut asked = named.into_iter().filter(|(_, value)| **value != 0);
+                asked.try_for_each(|(name, value)| write!(f, " {name} {value:x}"))
+            }
             Self::Free { kind, at, size } => write!(f, "free {kind:x} @{at:x} {size:x}"),
             Self::Protect { at, size, protection } => write!(f, "protect @{at:x} {size:x} {protection:x}"),
             Self::Map { at: None } => write!(f, "map"),
@@ -123,6 +139,11 @@ impl Step {
                 found.extend(rounded(at).map(|at| with(kind, protection, Some(at), size, zero_bits)));
                 found.push(with(kind, 0x04, at, size, zero_bits));
                 found.push(with(kind, protection, at, size, 0));
+            }
+            Self::Extended { kind, protection, at, size, asked } => {
+                let with = |size, asked| Self::Extended { kind, protection, at, size, asked };
+                found.extend(sizes(size).map(|size| with(size, asked)));
+                found.push(with(size, Requirements::NONE));
             }
             Self::Free { kind, at, size } => {
                 found.extend(sizes(size).map(|size| Self::Free { kind, at, size }));

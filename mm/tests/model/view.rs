@@ -1,8 +1,8 @@
 //! Views in the model (SPEC F44, G13 to G26).
 
 use super::image::ImagePage;
-use super::space::{Allocation, Kind, PAGE, Page, Space};
-use super::{Answer, EXECUTE_WRITECOPY, Model, Seen, WRITECOPY};
+use super::space::{Allocation, Holding, Kind, PAGE, Page, Space};
+use super::{Answer, EXECUTE_WRITECOPY, Model, Requirements, Seen, WRITECOPY};
 
 impl Model {
     /// SPEC G13 G25 G26.
@@ -18,7 +18,7 @@ impl Model {
             Some(at) if !fits(self.space(), at / PAGE) => return Err("conflicting-addresses"),
             Some(at) => at / PAGE,
             None if fits(self.space(), preferred) => preferred,
-            None => self.free_place(0, pages * PAGE, 0)?.0,
+            None => self.free_place(0, pages * PAGE, 0, Requirements::NONE)?.0,
         };
         let writable =
             |page: &&ImagePage| !page.shared && page.protection & (WRITECOPY | EXECUTE_WRITECOPY) != 0;
@@ -26,7 +26,8 @@ impl Model {
         self.afford(need, &(first..first + pages), seen)?;
         let image = self.image.clone();
         let space = self.space();
-        let allocation = Allocation { pages, protection: EXECUTE_WRITECOPY, kind: Kind::Image };
+        let allocation =
+            Allocation { pages, protection: EXECUTE_WRITECOPY, kind: Kind::Image, holding: Holding::Nothing };
         space.allocations.insert(first, allocation);
         for (number, page) in (first..).zip(&image.pages) {
             space.committed.insert(number, Page::new(page.protection));

@@ -3,7 +3,7 @@
 use super::pair::PROCESSES;
 use super::random::Random;
 use super::{PLENTY_FRAMES, Setting};
-use crate::model::{Access, Model, Step};
+use crate::model::{Access, Model, Requirements, Step};
 use vadose_facts::ntdef::{Bitness, Edition};
 
 const PAGE: u64 = 0x1000;
@@ -99,6 +99,9 @@ impl Chooser {
     }
 
     fn allocation(&mut self, model: &Model, at: u64) -> Step {
+        if model.has_extended() && self.random.once_in(4) {
+            return self.extended(model, at);
+        }
         let (protection, kind) = (self.random.pick(&PRIVATE), self.random.pick(&KINDS));
         match self.random.below(16) {
             0 => {
@@ -119,6 +122,51 @@ impl Chooser {
         }
     }
 
+    /// Calls with extended parameters, most of them about placeholders.
+    fn extended(&mut self, model: &Model, at: u64) -> Step {
+        let protection = self.random.pick(&PRIVATE);
+        let held = model.allocations();
+        let nothing = Requirements::NONE;
+        match self.random.below(8) {
+            0..=2 => {
+                let at = if self.random.once_in(2) { Some(self.place()) } else { None };
+                let kind = self.random.pick(&[0x4_2000, 0x4_2000, 0x14_2000, 0x4_3000]);
+                Step::Extended { kind, protection: 0x01, at, size: self.fresh_size(), asked: nothing }
+            }
+            3..=5 if !held.is_empty() => {
+                let (first, pages) = self.random.pick(&held);
+                let size = self.random.pick(&[pages, pages, pages, pages + 1, 1]) * PAGE;
+                let kind = self.random.pick(&[0x6000, 0x7000, 0x7000, 0x5000]);
+                Step::Extended { kind, protection, at: Some(first * PAGE), size, asked: nothing }
+            }
+            6 => Step::Extended {
+                kind: 0x3000,
+                protection,
+                at: Some(at),
+                size: PAGE,
+                asked: self.requirements(),
+            },
+            _ => {
+                let kind = self.random.pick(&[0x2000, 0x3000, 0x10_2000, 0x1000, 0x4_2000]);
+                let protection = if kind == 0x4_2000 { 0x01 } else { protection };
+                Step::Extended {
+                    kind,
+                    protection,
+                    at: None,
+                    size: self.fresh_size(),
+                    asked: self.requirements(),
+                }
+            }
+        }
+    }
+
+    fn requirements(&mut self) -> Requirements {
+        let low = self.random.pick(&[0, 0, 0x5000_0000, 0x1234_0000, 0x1000]);
+        let high = self.random.pick(&[0, 0, 0x5003_ffff, 0x500f_cfff, 0x5000_0fff, 0x6000_0000]);
+        let align = self.random.pick(&[0, 0, 0x1_0000, 0x20_0000, 0x8000, 0x3_0000]);
+        Requirements { low, high, align }
+    }
+
     fn free(&mut self, model: &Model, at: u64) -> Step {
         let held = model.allocations();
         if held.len() > 10 || (self.scarce && held.len() > 5) {
@@ -127,8 +175,18 @@ impl Chooser {
         }
         let size = self.size(model, at);
         match self.random.below(16) {
-            0 => Step::Free { kind: self.random.pick(&[0, 0xc000, 0x8001, 0x1000]), at, size },
-            1..=10 => Step::Free { kind: 0x4000, at, size },
+            0 => Step::Free { kind: self.random.pick(&[0, 0xc000, 0x8001, 0x1000, 0x8003]), at, size },
+            1 | 2 => Step::Free { kind: 0x8002, at, size },
+            3 if !held.is_empty() => {
+                let at = self.random.pick(&held).0;
+                let more = held
+                    .iter()
+                    .filter(|(first, _)| *first > at)
+                    .take(1 + usize::from(self.random.once_in(2)));
+                let end = more.last().map_or(at + 1, |(first, pages)| first + pages);
+                Step::Free { kind: 0x8001, at: at * PAGE, size: (end - at) * PAGE }
+            }
+            3..=10 => Step::Free { kind: 0x4000, at, size },
             11 | 12 => Step::Free { kind: 0x4000, at: at / PAGE * PAGE, size: 0 },
             _ => Step::Free { kind: 0x8000, at, size: self.random.pick(&[0, size]) },
         }
