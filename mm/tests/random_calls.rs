@@ -12,7 +12,7 @@ use simulator::Setting;
 use vadose_facts::ntdef::editions;
 
 /// Runs of each edition.
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 8;
 /// Steps of a run.
 const STEPS: usize = 2000;
 
@@ -21,11 +21,15 @@ const STEPS: usize = 2000;
 /// plain model's after each of thousands of calls by three processes, and the end of a process leaves nothing charged.
 #[test]
 fn no_sequence_of_calls_tells_the_memory_manager_from_the_model() {
-    for edition in editions() {
-        for seed in 0..SEEDS {
-            if let Err(failure) = Setting::drawn(edition, seed).simulate(STEPS) {
-                panic!("{failure}");
-            }
+    std::thread::scope(|scope| {
+        for edition in editions() {
+            scope.spawn(move || {
+                for seed in 0..SEEDS {
+                    if let Err(failure) = Setting::drawn(edition, seed).simulate(STEPS) {
+                        panic!("{failure}");
+                    }
+                }
+            });
         }
-    }
+    });
 }

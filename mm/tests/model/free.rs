@@ -12,7 +12,7 @@ impl Model {
     /// SPEC B1 to B9 B13 B14 B18.
     pub(super) fn free(&mut self, kind: u32, at: u64, size: u64, seen: &Seen) -> Answer {
         let placeholders = matches!(kind, COALESCE | PRESERVE);
-        if !matches!(kind, 0x4000 | 0x8000) && !(placeholders && self.has_extended()) {
+        if !(matches!(kind, 0x4000 | 0x8000) || placeholders && self.has_extended()) {
             return Err("invalid-parameter-4");
         }
         let max = self.edition.max_user_address.raw();
