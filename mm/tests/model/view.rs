@@ -2,10 +2,10 @@
 
 use super::image::ImagePage;
 use super::space::{Allocation, Holding, Kind, PAGE, Page, Space};
-use super::{Answer, EXECUTE_WRITECOPY, Model, Requirements, Seen, WRITECOPY};
+use super::{Answer, EXECUTE_WRITECOPY, Model, Requirements, Seen, WRITECOPY, arguments};
 
 impl Model {
-    /// SPEC G13 G25 G26.
+    /// SPEC F25 G13 G25 G26.
     pub(super) fn map(&mut self, at: Option<u64>, seen: &Seen) -> Answer {
         let (pages, preferred) = (self.image.pages.len() as u64, self.image.base / PAGE);
         let fits = |space: &Space, first: u64| {
@@ -13,6 +13,9 @@ impl Model {
             let taken = space.allocations.iter().any(|(start, a)| *start < end && first < *start + a.pages);
             first >= 16 && end <= space.end && !taken
         };
+        if at.is_some_and(|at| at >= self.spaces[self.now].end * PAGE) {
+            return Err(arguments::bad(self.edition, 3));
+        }
         let first = match at {
             Some(at) if !at.is_multiple_of(0x1_0000) => return Err("mapped-alignment"),
             Some(at) if !fits(self.space(), at / PAGE) => return Err("conflicting-addresses"),
