@@ -3,7 +3,7 @@
 use super::pair::PROCESSES;
 use super::random::Random;
 use super::{PLENTY_FRAMES, Setting};
-use crate::model::{Access, Model, Requirements, Step};
+use crate::model::{Access, Model, Requirements, Step, legal_type};
 use vadose_facts::ntdef::{Bitness, Edition};
 
 const PAGE: u64 = 0x1000;
@@ -105,8 +105,10 @@ impl Chooser {
         let (protection, kind) = (self.random.pick(&PRIVATE), self.random.pick(&KINDS));
         match self.random.below(16) {
             0 => {
-                let (kind, protection) =
+                let (any, protection) =
                     (self.random.next() as u32 & 0x2178_f000, self.random.pick(&PROTECTIONS));
+                // Of windows and large pages the model knows only which calls are refused.
+                let kind = if legal_type(self.edition, any) { any & !0x2040_0000 } else { any };
                 Step::Allocate { kind, protection, at: Some(at), size: self.size(model, at), zero_bits: 0 }
             }
             1..=3 => {
