@@ -276,7 +276,7 @@ impl World {
                 | "cut" | "store"),
                 ref rest @ ..,
             ] => self.section_step(verb, rest),
-            ["prefetch" | "wsex", _] => self.working_set_step(words),
+            ["prefetch" | "wsex" | "process", _] => self.working_set_step(words),
             [verb, offset] => self.touch_wide(verb, offset).unwrap_or_else(|| panic!("a step: {words:?}")),
             _ => self.working_set_step(words),
         }
