@@ -247,7 +247,6 @@ impl<R: PhysicalMemory> Mm<R> {
         shares: &Shares,
     ) -> Result<(), AuditError> {
         let at = area.prototype(page);
-        agree!(area.page_at(at), Some(page), "place of page {page} of {id:?}");
         let (pfn, active) = match self.prototype_state(area, page) {
             PrototypeState::Active { pfn } => (pfn, true),
             PrototypeState::Transition { pfn, .. } => (pfn, false),

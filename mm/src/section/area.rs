@@ -102,15 +102,6 @@ impl ControlArea {
         part.run.phys(u64::from(page - part.first_page) * self.entry_bytes)
     }
 
-    /// The page whose prototype entry is at an address in RAM.
-    pub(crate) fn page_at(&self, prototype: PhysAddr) -> Option<u32> {
-        self.parts.iter().find_map(|part| {
-            let index = part.run.offset_of(prototype)? / self.entry_bytes;
-            let index = u32::try_from(index).ok().filter(|index| *index < part.pages)?;
-            Some(part.first_page + index)
-        })
-    }
-
     /// Kernel address of a part's record number `index`.
     pub(super) fn record_address(part: &Part, index: usize) -> VirtAddr {
         VirtAddr::new(part.run.base.raw() + part.records + index as u64 * RECORD_BYTES)

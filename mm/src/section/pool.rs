@@ -55,12 +55,6 @@ impl PoolRun {
         frame.base().offset(offset % PAGE_BYTES)
     }
 
-    /// Where an address in RAM is in the run, bytes from its start.
-    pub(crate) fn offset_of(&self, at: PhysAddr) -> Option<u64> {
-        let page = self.frames.iter().position(|frame| *frame == at.pfn())?;
-        Some(page as u64 * PAGE_BYTES + at.frame_offset())
-    }
-
     pub(crate) fn pages(&self) -> u64 {
         self.frames.len() as u64
     }
