@@ -2,7 +2,7 @@
 
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
-use crate::executive::{Ending, Process, Scheduler, SectionFiles, Thread, ThreadTable};
+use crate::executive::{Ending, Privilege, Process, Scheduler, SectionFiles, Thread, ThreadTable};
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
 use crate::service::{Call, MISSING_BASE, Number, ServiceTable};
@@ -40,6 +40,8 @@ pub struct Nt {
     pub(crate) scheduler: Scheduler,
     /// The virtual time when it was last looked at.
     pub(crate) now: Moment,
+    /// Privileges that the account has beyond an ordinary user's.
+    pub(crate) granted: Vec<Privilege>,
     process: Option<Process>,
     ending: Option<Ending>,
     service_calls: u64,
@@ -71,12 +73,18 @@ impl Nt {
             threads: ThreadTable::default(),
             scheduler: Scheduler::new(config.seed),
             now: Moment::default(),
+            granted: Vec::new(),
             process: None,
             ending: None,
             service_calls: 0,
             exceptions: 0,
             clock: Moment::default(),
         }
+    }
+
+    /// Gives the account a privilege. Processes hold it from their start, disabled, as in Windows.
+    pub fn grant(&mut self, privilege: Privilege) {
+        self.granted.push(privilege);
     }
 
     /// The service table.

@@ -6,10 +6,10 @@ use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, Allocated, BasicInformation, Counters, DynamicCode, ExtendedRequest, FaultOutcome,
-    FaultRequest, FileId, Flushed, Freed, ImageInformation, LimitFlags, LockKinds, LockOutcome, MappedView,
-    Mm, OfferPriority, PageAttributes, ProcessCounters, ProcessId, Protected, Reclaimed, Region,
-    RegionInformation, ResidentPage, SectionId, SectionInformation, SectionRequest, Transfer, TransferId,
-    Unlocked, Unmapped, ViewRequest, WatchReset, WrittenPages,
+    FaultRequest, FileId, Flushed, Freed, FreedPages, ImageInformation, LimitFlags, LockKinds, LockMemory,
+    LockOutcome, MappedView, Mm, OfferPriority, PageAttributes, PhysicalPages, ProcessCounters, ProcessId,
+    Protected, Reclaimed, Region, RegionInformation, ResidentPage, SectionId, SectionInformation,
+    SectionRequest, Transfer, TransferId, Unlocked, Unmapped, ViewRequest, WatchReset, WrittenPages,
 };
 
 /// What services and the loader ask of the memory manager. Each method is [`Mm`]'s of the same name.
@@ -174,6 +174,46 @@ pub trait Memory {
         base: VirtAddr,
         size: u64,
     ) -> Result<Stale, NtStatus>;
+    /// Gives a process physical pages of its own (SPEC J38).
+    ///
+    /// # Errors
+    ///
+    /// No privilege, or no page.
+    fn allocate_physical(
+        &mut self,
+        process: ProcessId,
+        count: u64,
+        lock_memory: LockMemory,
+    ) -> Result<PhysicalPages, NtStatus>;
+    /// Takes physical pages back (SPEC J42).
+    ///
+    /// # Errors
+    ///
+    /// A dead process.
+    fn free_physical(&mut self, process: ProcessId, frames: &[u64]) -> Result<FreedPages, NtStatus>;
+    /// Maps physical pages into a run of a window, or unmaps the run (SPEC J40).
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC J40.
+    fn map_physical(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        count: u64,
+        frames: Option<&[u64]>,
+    ) -> Result<Stale, NtStatus>;
+    /// Maps physical pages at addresses of windows, or unmaps them (SPEC J40).
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC J40.
+    fn map_physical_scatter(
+        &mut self,
+        process: ProcessId,
+        pages: &[VirtAddr],
+        frames: Option<&[u64]>,
+    ) -> Result<Stale, NtStatus>;
     /// Describes the run of pages at an address (SPEC D3 to D10).
     ///
     /// # Errors
@@ -312,6 +352,34 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         kind: FreeType,
     ) -> Result<Freed, NtStatus> {
         self.free(process, base, size, kind)
+    }
+    fn allocate_physical(
+        &mut self,
+        process: ProcessId,
+        count: u64,
+        lock_memory: LockMemory,
+    ) -> Result<PhysicalPages, NtStatus> {
+        self.allocate_physical(process, count, lock_memory)
+    }
+    fn free_physical(&mut self, process: ProcessId, frames: &[u64]) -> Result<FreedPages, NtStatus> {
+        self.free_physical(process, frames)
+    }
+    fn map_physical(
+        &mut self,
+        process: ProcessId,
+        base: VirtAddr,
+        count: u64,
+        frames: Option<&[u64]>,
+    ) -> Result<Stale, NtStatus> {
+        self.map_physical(process, base, count, frames)
+    }
+    fn map_physical_scatter(
+        &mut self,
+        process: ProcessId,
+        pages: &[VirtAddr],
+        frames: Option<&[u64]>,
+    ) -> Result<Stale, NtStatus> {
+        self.map_physical_scatter(process, pages, frames)
     }
     fn protect(
         &mut self,

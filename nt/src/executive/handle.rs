@@ -37,6 +37,8 @@ pub enum Object {
     CompletionPort(CompletionPort),
     /// A section.
     Section(SectionObject),
+    /// The process's token.
+    Token,
     /// A search for file names under way.
     Search(Search),
     /// A heap or another object that has no waitable state.
@@ -159,6 +161,7 @@ impl Object {
             Self::Timer(_) => "a timer",
             Self::CompletionPort(_) => "a completion port",
             Self::Section(_) => "a section",
+            Self::Token => "a token",
             Self::Search(_) | Self::Other => "an object",
         };
         name.map_or_else(|| what.to_owned(), |name| format!("{what} \"{name}\""))
@@ -445,6 +448,7 @@ impl HandleTable {
             | Object::Timer(_)
             | Object::CompletionPort(_)
             | Object::Section(_)
+            | Object::Token
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }

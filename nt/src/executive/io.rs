@@ -99,6 +99,7 @@ impl Kernel<'_> {
             | Object::Timer(_)
             | Object::CompletionPort(_)
             | Object::Section(_)
+            | Object::Token
             | Object::Search(_)
             | Object::Other => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
         };

@@ -1,7 +1,7 @@
 //! Native services that lock and unlock pages (SPEC J6 to J10).
 
 use super::memory::{read_range, write_range};
-use super::privilege::Privilege;
+use super::token::Privilege;
 use crate::claim::UserPtr;
 use crate::executive::PROCESS_VM_OPERATION;
 use crate::kernel::Kernel;

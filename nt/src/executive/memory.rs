@@ -43,6 +43,8 @@ impl Kernel<'_> {
     /// The statuses of SPEC A.
     pub fn allocate_extended(&mut self, request: ExtendedRequest) -> Result<(VirtAddr, u64), NtStatus> {
         let protection = request.basic.protection;
+        let lock_memory = self.nt.process().token.lock_memory();
+        let request = ExtendedRequest { lock_memory, ..request };
         let allocated = self.mm.allocate_extended(self.nt.process().id, request)?;
         self.nt.stale.absorb(allocated.stale);
         self.note_guard(allocated.base, allocated.size, protection);

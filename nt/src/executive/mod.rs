@@ -15,13 +15,14 @@ mod lock;
 mod memory;
 mod memory_ex;
 mod open;
+mod physical;
 mod prefetch;
-mod privilege;
 mod process;
 mod query;
 mod section;
 mod services;
 mod thread;
+mod token;
 mod working_set;
 mod write_watch;
 
@@ -50,6 +51,11 @@ pub(crate) use thread::{
     WaitMode, base_priority, end_thread, get_context, native_timeout, read_handles, set_context,
 };
 pub use thread::{Stuck, Thread, ThreadState, ThreadTable, Timer, Turn};
+pub(crate) use token::{
+    NO_TOKEN, NOT_ALL_ASSIGNED, nt_adjust_privileges, nt_open_process_token, nt_open_thread_token,
+    nt_query_token,
+};
+pub use token::{Privilege, Token};
 pub(crate) use working_set::{working_set_attributes, working_set_list};
 
 use crate::service::Export;
@@ -63,6 +69,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     information::EXPORTS,
     lock::EXPORTS,
     open::EXPORTS,
+    physical::EXPORTS,
     query::EXPORTS,
     section::EXPORTS,
     write_watch::EXPORTS,
@@ -73,6 +80,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     thread::CREATION_EXPORTS,
     thread::INFORMATION_EXPORTS,
     thread::REGISTER_EXPORTS,
+    token::EXPORTS,
     io::EXPORTS,
     file_information::EXPORTS,
     exception::EXPORTS,

@@ -3,6 +3,7 @@
 use super::exception::VectoredHandlers;
 use super::handle::{HandleTable, ObjectId};
 use super::thread::Stuck;
+use super::token::Token;
 use crate::path::GuestPath;
 use crate::win32::Win32State;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Process {
     pub pid: u32,
     /// Its handles.
     pub handles: HandleTable,
+    /// What it may do beyond what its handles allow.
+    pub token: Token,
     /// Its own object.
     pub(crate) object: ObjectId,
     /// The program's path.

@@ -78,6 +78,7 @@ impl crate::Kernel<'_> {
             | Object::Mutex(_)
             | Object::Semaphore(_)
             | Object::CompletionPort(_)
+            | Object::Token
             | Object::Search(_)
             | Object::Other => {}
         }

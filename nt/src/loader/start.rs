@@ -3,7 +3,7 @@
 use super::blocks::FIRST_PID;
 use super::error::{LoadError, MissingDll};
 use super::exports::Wanted;
-use crate::executive::{Entries, HandleTable, Object, Pool, Process, ThreadState};
+use crate::executive::{Entries, HandleTable, Object, Pool, Process, ThreadState, Token};
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
 use vadose_cpu::Vcpu;
@@ -57,7 +57,8 @@ impl Kernel<'_> {
         let aware = options.large_address_aware.unwrap_or(own);
         let id = self.mm.create_process(aware).map_err(|status| LoadError::memory("the process", status))?;
         self.nt.user_limit = self.mm.user_limit(id);
-        self.nt.set_process(new_process(id, options));
+        let token = Token::of_user(self.nt.edition, &self.nt.granted);
+        self.nt.set_process(new_process(id, token, options));
         self.fill_shared_data();
         self.make_environment_blocks()?;
         self.make_parameters(options)?;
@@ -120,7 +121,7 @@ impl Kernel<'_> {
     }
 }
 
-fn new_process(id: vadose_mm::ProcessId, options: &StartOptions) -> Process {
+fn new_process(id: vadose_mm::ProcessId, token: Token, options: &StartOptions) -> Process {
     let nowhere = VirtAddr::new(0);
     let mut handles = HandleTable::default();
     let object = handles.create(Object::Process);
@@ -128,6 +129,7 @@ fn new_process(id: vadose_mm::ProcessId, options: &StartOptions) -> Process {
         id,
         pid: FIRST_PID,
         handles,
+        token,
         object,
         image_path: options.program.clone(),
         command_line: options.command_line.clone(),

@@ -221,6 +221,7 @@ impl Call<'_> {
             | Object::Timer(_)
             | Object::CompletionPort(_)
             | Object::Section(_)
+            | Object::Token
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }
@@ -370,6 +371,7 @@ fn flush_file_buffers(call: &mut Call<'_>) -> Answer {
         Object::Process
         | Object::Thread(_)
         | Object::Section(_)
+        | Object::Token
         | Object::Event(_)
         | Object::Mutex(_)
         | Object::Semaphore(_)

@@ -249,6 +249,7 @@ fn search_of<'a>(call: &'a mut Call<'_>, handle: Handle) -> Result<&'a mut Searc
         | Object::Timer(_)
         | Object::CompletionPort(_)
         | Object::Section(_)
+        | Object::Token
         | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     }
 }

@@ -29,6 +29,7 @@ mod multibyte;
 mod multimedia;
 mod offer;
 mod open;
+mod privilege;
 mod probe;
 mod process;
 mod process_memory;
@@ -68,6 +69,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     working_set_query::EXPORTS,
     module::EXPORTS,
     process::EXPORTS,
+    privilege::EXPORTS,
     exception::EXPORTS,
     error::EXPORTS,
     errorreport::EXPORTS,

@@ -103,6 +103,7 @@ fn get_file_type(call: &mut Call<'_>) -> Answer {
         | Object::Timer(_)
         | Object::CompletionPort(_)
         | Object::Section(_)
+        | Object::Token
         | Object::Search(_) => Err(NtStatus::INVALID_HANDLE.into()),
         Object::Other => Ok(TYPE_CHARACTER),
     }

@@ -289,6 +289,7 @@ fn get_process_times(call: &mut Call<'_>) -> Answer {
         | Object::Timer(_)
         | Object::CompletionPort(_)
         | Object::Section(_)
+        | Object::Token
         | Object::Search(_)
         | Object::Other => return Err(Win32Error::INVALID_HANDLE.into()),
     }

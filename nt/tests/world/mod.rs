@@ -11,7 +11,7 @@ use vadose_facts::x86::{AddressSpace, HeapRam, Stale};
 use vadose_mm::{Mm, MmConfig};
 use vadose_nt::{
     Console, DirectoryEntry, FileAccess, FileInfo, FileKind, GuestPath, Host, HostFile, Kernel, Lenience,
-    LoadError, Loaded, Moment, Nt, NtConfig, RegionUse, StartOptions, UserPtr, Wish,
+    LoadError, Loaded, Moment, Nt, NtConfig, Privilege, RegionUse, StartOptions, UserPtr, Wish,
 };
 
 /// Frames of RAM.
@@ -177,8 +177,14 @@ impl World {
 
     /// A system with a sample guest started.
     pub fn running(edition_name: &str, name: &str) -> Self {
+        Self::granting(edition_name, name, &[])
+    }
+
+    /// The same for an account that holds further privileges.
+    pub fn granting(edition_name: &str, name: &str, privileges: &[Privilege]) -> Self {
         let bytes = guest(edition(edition_name).expect("an edition"), name);
         let mut world = Self::with_files(edition_name, &[("work\\guest.exe", bytes)]);
+        privileges.iter().for_each(|privilege| world.nt.grant(*privilege));
         world.start("work\\guest.exe", Lenience::Strict).expect("a sample guest starts");
         world
     }

@@ -2,7 +2,7 @@
 
 use super::SectionObject;
 use crate::claim::UserPtr;
-use crate::executive::{Handle, Object, OpenFile};
+use crate::executive::{Handle, Object, OpenFile, Privilege};
 use crate::host::FileAccess;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Call, Failure};
@@ -149,12 +149,16 @@ impl Kernel<'_> {
         made.map_err(Failure::from)
     }
 
-    /// Large pages need a privilege that programs do not have from the start (SPEC F15).
+    /// Large pages need a privilege (SPEC F15), and then contiguous frames, which sections are never given here.
     fn refuse_large_pages(&self, wanted: &Wanted) -> Result<(), NtStatus> {
         if wanted.attributes.contains(SectionAttributes::LARGE_PAGES) && wanted.size > 0 {
             let minimum = self.nt.edition.paging.levels().iter().rev().nth(1);
             let fits = minimum.is_some_and(|level| wanted.size.is_multiple_of(level.span_bytes()));
-            return Err(if fits { NtStatus::PRIVILEGE_NOT_HELD } else { NtStatus::invalid_parameter(4) });
+            if !fits {
+                return Err(NtStatus::invalid_parameter(4));
+            }
+            self.require_privilege(Privilege::LockMemory)?;
+            return Err(NtStatus::INSUFFICIENT_RESOURCES);
         }
         Ok(())
     }

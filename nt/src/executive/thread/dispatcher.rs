@@ -27,7 +27,7 @@ fn is_signalled(object: &Object, me: u32, threads: &ThreadTable) -> bool {
         Object::Process => false,
         Object::Console(_) | Object::File(_) => true,
         Object::CompletionPort(port) => port.has_packets(),
-        Object::Section(_) | Object::Search(_) | Object::Other => false,
+        Object::Section(_) | Object::Token | Object::Search(_) | Object::Other => false,
     }
 }
 
@@ -43,7 +43,7 @@ fn can_be_waited_for(object: &Object) -> bool {
         | Object::Console(_)
         | Object::CompletionPort(_)
         | Object::File(_) => true,
-        Object::Section(_) | Object::Search(_) | Object::Other => false,
+        Object::Section(_) | Object::Token | Object::Search(_) | Object::Other => false,
     }
 }
 
@@ -66,6 +66,7 @@ fn acquire(object: &mut Object, me: u32) -> Acquired {
         | Object::File(_)
         | Object::CompletionPort(_)
         | Object::Section(_)
+        | Object::Token
         | Object::Search(_)
         | Object::Other => {}
     }
