@@ -254,10 +254,16 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Empties a range: contents go, entries become zero, empty tables are freed. Charges are the caller's.
     pub(crate) fn clear_range(&mut self, id: ProcessId, range: PageRange, stale: &mut Stale) {
         self.forget_failures(id, range);
-        if self.may_have_entries(self.process(id).root, range) {
+        if !self.is_in_one_table(range) {
+            self.clear_entries(id, range, stale);
+            self.tidy_tables(id, range);
+            return;
+        }
+        let way = self.way(self.process(id).root, range.start());
+        if self.may_have_entries(&way) {
             self.clear_entries(id, range, stale);
         }
-        self.tidy_tables(id, range);
+        self.tidy_way(id, &way, range.start());
     }
 
     fn clear_entries(&mut self, id: ProcessId, range: PageRange, stale: &mut Stale) {

@@ -35,7 +35,7 @@ pub(crate) enum Leaf {
 const MOST_LEVELS: usize = 5;
 
 /// The tables on the way to a page's entry: the top one, and as many below it as there are.
-struct Way {
+pub(crate) struct Way {
     tables: [PhysAddr; MOST_LEVELS],
     count: usize,
 }
@@ -222,13 +222,13 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Whether all entries of a range belong in one last-level table.
-    fn is_in_one_table(&self, range: PageRange) -> bool {
+    pub(crate) fn is_in_one_table(&self, range: PageRange) -> bool {
         let shift = self.edition.paging.entries_per_page().trailing_zeros();
         range.start().raw() >> shift == range.last().raw() >> shift
     }
 
     /// The tables on the way to a page's entry, as far as there are any.
-    fn way(&self, root: PhysAddr, vpn: Vpn) -> Way {
+    pub(crate) fn way(&self, root: PhysAddr, vpn: Vpn) -> Way {
         let levels = self.edition.paging.levels();
         let mut way = Way { tables: [root; MOST_LEVELS], count: 1 };
         for level in &levels[..levels.len() - 1] {
@@ -239,15 +239,10 @@ impl<R: PhysicalMemory> Mm<R> {
         way
     }
 
-    /// Whether a range may have an entry that is not zero, told by the count of its table alone.
-    pub(crate) fn may_have_entries(&self, root: PhysAddr, range: PageRange) -> bool {
-        if !self.is_in_one_table(range) {
-            return true;
-        }
-        match self.leaf(root, range.start()) {
-            Leaf::At(at) => self.pfn.get(at.pfn()).used_entries > 0,
-            Leaf::Absent { .. } | Leaf::Large { .. } => false,
-        }
+    /// Whether the last-level table at the end of a way may have an entry that is not zero, told by its count alone.
+    pub(crate) fn may_have_entries(&self, way: &Way) -> bool {
+        let there = way.count == self.edition.paging.levels().len();
+        there && self.pfn.get(way.tables[way.count - 1].pfn()).used_entries > 0
     }
 
     /// How many tables must be made before every page of the range has an entry. Costs what the tables that exist are,
@@ -324,15 +319,14 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn tidy_tables(&mut self, id: ProcessId, range: PageRange) {
         let root = self.process(id).root;
         if self.is_in_one_table(range) {
-            self.tidy_way(id, root, range.start());
+            self.tidy_way(id, &self.way(root, range.start()), range.start());
         } else {
             self.tidy_below(id, root, self.edition.paging.levels(), range);
         }
     }
 
     /// Frees the tables on the way to a page that have become empty, the lowest first.
-    fn tidy_way(&mut self, id: ProcessId, root: PhysAddr, vpn: Vpn) {
-        let way = self.way(root, vpn);
+    pub(crate) fn tidy_way(&mut self, id: ProcessId, way: &Way, vpn: Vpn) {
         for (depth, level) in self.edition.paging.levels()[..way.count - 1].iter().enumerate().rev() {
             let table = way.tables[depth + 1].pfn();
             if self.pfn.get(table).used_entries > 0 || level.rights == EntryRights::None {
