@@ -4,10 +4,10 @@ use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use vadose_facts::ntdef::edition;
+use vadose_facts::ntdef::{AllocationPreference, edition};
 use vadose_machine::host::{FolderHost, Streams};
 use vadose_machine::report::{AddressSpaceMap, RunReport};
-use vadose_machine::{Machine, MachineError, MachineOptions};
+use vadose_machine::{Machine, MachineError, MachineOptions, Privilege};
 use vadose_unicorn::{ProcessorPage, UnicornCpu};
 
 /// Guest RAM of a run: small, so that tests beside each other fit.
@@ -52,6 +52,8 @@ impl Run {
             ram_bytes: RAM_BYTES,
             page_file_bytes: 0,
             seed: 0,
+            allocation: AllocationPreference::BottomUp,
+            privileges: Vec::new(),
             program: program.to_owned(),
             arguments: Vec::new(),
             folder: program.parent().expect("a program is in a folder").to_owned(),
@@ -85,6 +87,13 @@ impl Run {
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.options.seed = seed;
+        self
+    }
+
+    /// By an account that holds these privileges besides.
+    #[must_use]
+    pub fn privileges(mut self, privileges: &[Privilege]) -> Self {
+        self.options.privileges = privileges.to_vec();
         self
     }
 

@@ -13,3 +13,4 @@ mod watchdog;
 pub use error::MachineError;
 pub use machine::Machine;
 pub use options::MachineOptions;
+pub use vadose_nt::Privilege;

@@ -61,8 +61,10 @@ impl Machine {
             page_file_bytes: options.page_file_bytes,
             seed: options.seed,
         };
-        let mm = Mm::new(config, Arc::new(ram))?;
-        let nt = Nt::new(NtConfig { edition: options.edition, seed: options.seed });
+        let mut mm = Mm::new(config, Arc::new(ram))?;
+        mm.set_allocation_preference(options.allocation);
+        let mut nt = Nt::new(NtConfig { edition: options.edition, seed: options.seed });
+        options.privileges.iter().for_each(|privilege| nt.grant(*privilege));
         let start = StartOptions {
             program: host.program_path().clone(),
             command_line: command_line(&host.program_path().to_string(), &options.arguments),

@@ -1,7 +1,8 @@
 //! What to boot and what to run.
 
 use std::path::PathBuf;
-use vadose_facts::ntdef::Edition;
+use vadose_facts::ntdef::{AllocationPreference, Edition};
+use vadose_nt::Privilege;
 
 /// A machine and its one program.
 #[derive(Clone, Debug)]
@@ -14,6 +15,10 @@ pub struct MachineOptions {
     pub page_file_bytes: u64,
     /// What every random choice is drawn from.
     pub seed: u64,
+    /// Where memory goes that a program leaves the place of open (SPEC A40).
+    pub allocation: AllocationPreference,
+    /// Privileges that the account holds beyond an ordinary user's, for programs to enable.
+    pub privileges: Vec<Privilege>,
     /// The program, a path of the host.
     pub program: PathBuf,
     /// Its arguments, without its own name.

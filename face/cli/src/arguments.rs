@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
-use vadose_facts::ntdef::{Edition, edition, editions};
+use vadose_facts::ntdef::{AllocationPreference, Edition, edition, editions};
+use vadose_machine::Privilege;
 
 /// Guest RAM unless the command line says otherwise.
 const DEFAULT_RAM: &str = "1G";
@@ -47,6 +48,7 @@ Exit codes:
 Examples:
   vadose run hello.exe
   vadose run --edition winxp-x86 --ram 64M old.exe /quiet
+  vadose run --privilege lock-memory --top-down app.exe
   vadose run --writable out --timeout 60 tool.exe -o out\\result.txt
   vadose run --format json --report run.json app.exe";
 
@@ -100,6 +102,9 @@ pub(crate) struct RunArguments {
     /// Let the program write into this folder; may be given more than once
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) writable: Vec<PathBuf>,
+    /// Let the program's account hold this privilege, disabled until the program enables it; may be given more than once
+    #[arg(long, value_name = "PRIVILEGE", value_enum)]
+    pub(crate) privilege: Vec<HeldPrivilege>,
     /// Show the address space at the end
     #[arg(long)]
     pub(crate) map: bool,
@@ -153,6 +158,32 @@ pub(crate) struct MachineArguments {
     /// What every random choice is drawn from, the program's own random numbers included
     #[arg(long, value_name = "N", default_value = DEFAULT_SEED, allow_negative_numbers = true, value_parser = parse_seed)]
     pub(crate) seed: u64,
+    /// Place memory from the highest address down: shakes out pointers that were cut to 32 bits or taken for signed
+    #[arg(long)]
+    pub(crate) top_down: bool,
+}
+
+impl MachineArguments {
+    /// Where memory goes that the program leaves the place of open.
+    pub(crate) const fn preference(&self) -> AllocationPreference {
+        if self.top_down { AllocationPreference::TopDown } else { AllocationPreference::BottomUp }
+    }
+}
+
+/// A privilege that an ordinary user's account does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HeldPrivilege {
+    /// SeLockMemoryPrivilege: physical pages of its own, large pages, locks in memory
+    LockMemory,
+}
+
+impl HeldPrivilege {
+    /// The privilege as the machine knows it.
+    pub(crate) const fn privilege(self) -> Privilege {
+        match self {
+            Self::LockMemory => Privilege::LockMemory,
+        }
+    }
 }
 
 /// For people or for tools.

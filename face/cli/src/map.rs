@@ -55,6 +55,8 @@ pub(crate) fn machine_options(
         ram_bytes: machine.ram,
         page_file_bytes: machine.pagefile,
         seed: machine.seed,
+        allocation: machine.preference(),
+        privileges: Vec::new(),
         program,
         arguments: Vec::new(),
         folder,

@@ -60,6 +60,7 @@ fn options(arguments: &RunArguments) -> Result<MachineOptions, Failure> {
     Ok(MachineOptions {
         arguments: rest.iter().enumerate().map(guest_argument).collect::<Result<_, _>>()?,
         writable: arguments.writable.clone(),
+        privileges: arguments.privilege.iter().map(|held| held.privilege()).collect(),
         ..machine_options(edition, &arguments.machine, program)?
     })
 }

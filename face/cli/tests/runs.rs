@@ -197,3 +197,34 @@ fn a_small_machine_runs_a_small_program() {
         scene.vadose(&format!("run --edition {edition} --ram 8M hello.exe")).is_quiet(0);
     }
 }
+
+/// SPEC A14: `--privilege` lets the account hold the privilege, and the program enables it; without it there is none.
+#[test]
+fn a_privilege_is_held_if_the_command_line_says_so() {
+    for (bits, edition) in MACHINES {
+        let scene = scene_of(bits, &["physical_pages"]);
+        let without = scene.vadose(&format!("run --edition {edition} physical_pages.exe"));
+        assert!(without.is_quiet(0).out.contains("a large page: error 1314\n"), "{}", without.out);
+        let line = format!("run --edition {edition} --privilege lock-memory physical_pages.exe");
+        let with = scene.vadose(&line);
+        assert!(with.is_quiet(0).out.contains("a large page: done\n"), "{}", with.out);
+    }
+    let unknown = Scene::new().vadose("run --privilege debug a.exe");
+    unknown.fails(125, &["debug", "lock-memory"]);
+}
+
+/// SPEC A40: `--top-down` puts what a program leaves open above what it gets otherwise.
+#[test]
+fn memory_comes_from_the_top_if_the_command_line_says_so() {
+    for (bits, edition) in MACHINES {
+        let scene = scene_of(bits, &["crash"]);
+        let page = |options: &str| {
+            let run = scene.vadose(&format!("run --edition {edition} {options} crash.exe"));
+            let byte = run.out.trim().rsplit("0x").next().expect("the guest says which byte").to_owned();
+            u64::from_str_radix(&byte, 16).expect("a number")
+        };
+        let (low, high) = (page(""), page("--top-down"));
+        let top = if bits == "x64" { 0x7ff0_0000_0000 } else { 0x7000_0000 };
+        assert!(low < top && high > top, "{edition}: {low:#x} {high:#x}");
+    }
+}

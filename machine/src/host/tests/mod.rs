@@ -11,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
-use vadose_facts::ntdef::edition;
+use vadose_facts::ntdef::{AllocationPreference, edition};
 
 const OK: NtStatus = NtStatus::SUCCESS;
 const NAME: NtStatus = NtStatus::OBJECT_NAME_NOT_FOUND;
@@ -79,6 +79,8 @@ fn options(root: &Path, program: &str) -> MachineOptions {
         ram_bytes: 64 << 20,
         page_file_bytes: 0,
         seed: 1,
+        allocation: AllocationPreference::BottomUp,
+        privileges: Vec::new(),
         program: root.join(program),
         arguments: Vec::new(),
         folder: root.join("home"),
