@@ -13,8 +13,9 @@ impl World {
             Ok(written) => {
                 self.done(written.stale);
                 let origin = self.origin.raw();
-                let number =
-                    |page: &vadose_facts::addr::VirtAddr| format!("{:x}", (page.raw() - origin) / 0x1000);
+                let number = |page: &vadose_facts::addr::VirtAddr| {
+                    format!("{:x}", page.raw().wrapping_sub(origin) / 0x1000)
+                };
                 let list: Vec<String> = written.pages.iter().map(number).collect();
                 if list.is_empty() { "none".to_owned() } else { list.join(",") }
             }

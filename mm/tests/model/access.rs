@@ -84,6 +84,7 @@ impl Model {
         }
         let page = self.page_mut(at / PAGE);
         page.keep_with(at % PAGE, byte);
+        page.written = true;
         if let Home::Copied { .. } = home {
             page.private = true;
             page.protection = match page.protection {

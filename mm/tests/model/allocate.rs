@@ -2,7 +2,9 @@
 
 use super::space::{Allocation, Content, Holding, Kind, PAGE, Space};
 use super::step::Wish;
-use super::{Answer, COMMIT, Model, RESERVE, RESET, RESET_UNDO, Requirements, Seen, TOP_DOWN, arguments};
+use super::{
+    Answer, COMMIT, Model, RESERVE, RESET, RESET_UNDO, Requirements, Seen, TOP_DOWN, WRITE_WATCH, arguments,
+};
 
 /// Windows and large pages: no random call asks for them.
 const NOT_MODELLED: u32 = 0x40_0000 | 0x2000_0000;
@@ -32,9 +34,9 @@ impl Model {
             self.afford(pages, &range, seen)?;
         }
         let space = self.space();
-        space
-            .allocations
-            .insert(first, Allocation { pages, protection, kind: Kind::Private, holding: Holding::Nothing });
+        let (watched, holding) = (kind & WRITE_WATCH != 0, Holding::Nothing);
+        let made = Allocation { pages, protection, kind: Kind::Private, holding, watched };
+        space.allocations.insert(first, made);
         if kind & COMMIT != 0 {
             space.commit(range, protection);
         }

@@ -18,6 +18,7 @@ mod space;
 mod stack;
 mod step;
 mod view;
+mod watch;
 
 pub(crate) use arguments::{legal_protection, legal_type};
 pub(crate) use image::Image;
@@ -102,6 +103,8 @@ impl Model {
             Step::Query { at } => Ok(self.query(at)),
             Step::Lock { at, size, kinds } => Ok(self.lock(at, size, kinds, seen)),
             Step::Unlock { at, size, kinds } => Ok(self.unlock(at, size, kinds)),
+            Step::Watch { at, size, limit, forget } => Ok(self.watch(at, size, limit, forget)),
+            Step::Unwatch { at, size } => Ok(self.unwatch(at, size)),
             Step::Trim => done(),
             Step::Process { number } => {
                 self.now = number;

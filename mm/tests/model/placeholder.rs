@@ -88,6 +88,7 @@ impl Model {
             protection: wish.protection,
             kind: Kind::Private,
             holding: Holding::Replaced,
+            watched: wish.kind & WRITE_WATCH != 0,
         };
         space.allocations.insert(range.start, made);
         if wish.kind & COMMIT != 0 {
@@ -110,7 +111,12 @@ impl Model {
             }
             (Holding::Replaced, true) => {
                 space.decommit(range);
-                let held = Allocation { holding: Holding::Placeholder, protection: NOACCESS, ..allocation };
+                let held = Allocation {
+                    holding: Holding::Placeholder,
+                    protection: NOACCESS,
+                    watched: false,
+                    ..allocation
+                };
                 space.allocations.insert(first, held);
             }
             (Holding::Nothing, _) | (Holding::Placeholder, true) | (Holding::Replaced, false) => {

@@ -22,6 +22,8 @@ pub(super) struct Allocation {
     pub(super) protection: u32,
     pub(super) kind: Kind,
     pub(super) holding: Holding,
+    /// Whether stores to it are noted (SPEC J31).
+    pub(super) watched: bool,
 }
 
 /// What an allocation has to do with placeholders (SPEC A51 to A57).
@@ -45,6 +47,8 @@ pub(super) struct Page {
     /// What it may hold instead, once it was reset: nobody can tell until a byte is read (SPEC A47).
     pub(super) others: Vec<BTreeMap<u64, u8>>,
     pub(super) content: Content,
+    /// Whether it was stored to since its commit or the last reset (SPEC J34).
+    pub(super) written: bool,
     /// Kinds of locks on it (SPEC J9).
     pub(super) locks: u8,
 }
@@ -65,6 +69,7 @@ impl Page {
             bytes: BTreeMap::new(),
             others: Vec::new(),
             content: Content::Kept,
+            written: false,
             locks: 0,
         }
     }
@@ -144,7 +149,13 @@ fn copies(protection: u32) -> bool {
 impl Space {
     pub(super) fn new(edition: &Edition) -> Self {
         let shared = 0x7ffe_0000 / PAGE;
-        let fixed = Allocation { pages: 1, protection: 0x02, kind: Kind::Fixed, holding: Holding::Nothing };
+        let fixed = Allocation {
+            pages: 1,
+            protection: 0x02,
+            kind: Kind::Fixed,
+            holding: Holding::Nothing,
+            watched: false,
+        };
         Self {
             allocations: BTreeMap::from([(shared, fixed)]),
             committed: BTreeMap::from([(shared, Page::new(0x02))]),

@@ -63,6 +63,17 @@ pub(crate) enum Step {
         size: u64,
         kinds: u8,
     },
+    /// Which pages were stored to.
+    Watch {
+        at: u64,
+        size: u64,
+        limit: Option<u64>,
+        forget: bool,
+    },
+    Unwatch {
+        at: u64,
+        size: u64,
+    },
     /// The working set is emptied.
     Trim,
     /// The next steps are about this process.
@@ -114,6 +125,11 @@ impl fmt::Display for Step {
             Self::Query { at } => write!(f, "query @{at:x}"),
             Self::Lock { at, size, kinds } => write!(f, "lock @{at:x} {size:x} {kinds}"),
             Self::Unlock { at, size, kinds } => write!(f, "unlock @{at:x} {size:x} {kinds}"),
+            Self::Watch { at, size, limit, forget } => {
+                write!(f, "{} @{at:x} {size:x}", if *forget { "take" } else { "watch" })?;
+                limit.iter().try_for_each(|limit| write!(f, " {limit:x}"))
+            }
+            Self::Unwatch { at, size } => write!(f, "unwatch @{at:x} {size:x}"),
             Self::Trim => write!(f, "trim"),
             Self::Process { number } => write!(f, "process {number}"),
             Self::Restart => write!(f, "restart"),
@@ -173,6 +189,8 @@ impl Step {
             | Self::Restart
             | Self::Unlock { .. }
             | Self::Trim
+            | Self::Watch { .. }
+            | Self::Unwatch { .. }
             | Self::Stack { guarantee: 0, .. } => {}
         }
         found.retain(|step| step != self);

@@ -29,8 +29,13 @@ impl Model {
         self.afford(need, &(first..first + pages), seen)?;
         let image = self.image.clone();
         let space = self.space();
-        let allocation =
-            Allocation { pages, protection: EXECUTE_WRITECOPY, kind: Kind::Image, holding: Holding::Nothing };
+        let allocation = Allocation {
+            pages,
+            protection: EXECUTE_WRITECOPY,
+            kind: Kind::Image,
+            holding: Holding::Nothing,
+            watched: false,
+        };
         space.allocations.insert(first, allocation);
         for (number, page) in (first..).zip(&image.pages) {
             space.committed.insert(number, Page::new(page.protection));

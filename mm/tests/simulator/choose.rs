@@ -12,8 +12,9 @@ const PROTECTIONS: [u32; 14] =
     [0x01, 0x02, 0x04, 0x04, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x102, 0x104, 0x204, 0x404];
 /// Protections that private memory can have, the usual ones more often.
 const PRIVATE: [u32; 12] = [0x04, 0x04, 0x04, 0x04, 0x04, 0x02, 0x40, 0x20, 0x01, 0x104, 0x204, 0x404];
-const KINDS: [u32; 10] =
-    [0x1000, 0x1000, 0x1000, 0x1000, 0x2000, 0x2000, 0x3000, 0x3000, 0x10_3000, 0x8_0000];
+const KINDS: [u32; 12] = [
+    0x1000, 0x1000, 0x1000, 0x1000, 0x2000, 0x2000, 0x3000, 0x3000, 0x10_3000, 0x8_0000, 0x20_2000, 0x20_3000,
+];
 
 /// Addresses at which something ends: the first allocation unit, the shared page, 2 GiB, 4 GiB.
 const EDGES: [u64; 8] =
@@ -72,10 +73,22 @@ impl Chooser {
             35 | 36 => Step::Process { number: self.random.below(PROCESSES as u64) as usize },
             37 => self.rare(model, at),
             38 => Step::Query { at },
-            39..=41 => self.locking(model, at),
+            39 => self.watching(model, at),
+            40 | 41 => self.locking(model, at),
             42..=47 => Step::Touch { access: Access::Read, at, byte: 0 },
             48 | 49 => Step::Touch { access: Access::Execute, at, byte: 0 },
             _ => Step::Touch { access: Access::Write, at, byte: self.random.below(255) as u8 + 1 },
+        }
+    }
+
+    fn watching(&mut self, model: &Model, at: u64) -> Step {
+        let size = self.size(model, at);
+        match self.random.below(4) {
+            0 => Step::Unwatch { at, size },
+            _ => {
+                let limit = self.random.pick(&[None, None, Some(1), Some(3), Some(0)]);
+                Step::Watch { at, size, limit, forget: self.random.once_in(2) }
+            }
         }
     }
 
@@ -117,7 +130,7 @@ impl Chooser {
             }
             4..=6 => {
                 let at = Some(self.place() + self.random.below(3));
-                let kind = self.random.pick(&[0x2000, 0x3000]);
+                let kind = self.random.pick(&[0x2000, 0x3000, 0x20_3000]);
                 Step::Allocate { kind, protection, at, size: self.fresh_size(), zero_bits: 0 }
             }
             _ => Step::Allocate { kind, protection, at: Some(at), size: self.size(model, at), zero_bits: 0 },
@@ -138,7 +151,7 @@ impl Chooser {
             3..=5 if !held.is_empty() => {
                 let (first, pages) = self.random.pick(&held);
                 let size = self.random.pick(&[pages, pages, pages, pages + 1, 1]) * PAGE;
-                let kind = self.random.pick(&[0x6000, 0x7000, 0x7000, 0x5000]);
+                let kind = self.random.pick(&[0x6000, 0x7000, 0x7000, 0x20_7000, 0x5000]);
                 Step::Extended { kind, protection, at: Some(first * PAGE), size, asked: nothing }
             }
             6 => Step::Extended {
