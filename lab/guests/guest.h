@@ -127,6 +127,10 @@ IMPORT i32 CALL WriteFile(Handle file, const void *buffer, u32 bytes, u32 *done,
 IMPORT void *CALL VirtualAlloc(void *base, usize bytes, u32 type, u32 protect);
 IMPORT i32 CALL VirtualFree(void *base, usize bytes, u32 type);
 IMPORT i32 CALL VirtualProtect(void *base, usize bytes, u32 protect, u32 *old_protect);
+IMPORT i32 CALL VirtualLock(void *base, usize bytes);
+IMPORT i32 CALL VirtualUnlock(void *base, usize bytes);
+IMPORT i32 CALL GetProcessWorkingSetSize(Handle process, usize *minimum, usize *maximum);
+IMPORT i32 CALL SetProcessWorkingSetSize(Handle process, usize minimum, usize maximum);
 IMPORT usize CALL VirtualQuery(const void *address, Region *region, usize region_bytes);
 
 IMPORT i32 CALL FreeLibrary(Handle module);
