@@ -202,6 +202,9 @@ pub struct Edition {
     pub call_targets: CallTargets,
 }
 
+/// `PAGE_REVERT_TO_FILE_MAP`.
+const REVERT_TO_FILE_MAP: u32 = 0x8000_0000;
+
 impl Edition {
     /// Lowest address that can be allocated (SPEC A23, H1).
     pub const MIN_USER_ADDRESS: VirtAddr = VirtAddr::new(GRANULARITY_BYTES);
@@ -225,6 +228,19 @@ impl Edition {
         }
     }
 
+    /// Reads the `PAGE_*` word of a protect call: also `PAGE_REVERT_TO_FILE_MAP` beside a legal protection, on editions that
+    /// know it (SPEC C23).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_INVALID_PAGE_PROTECTION`.
+    pub fn parse_new_protection(&self, raw: u32) -> Result<(Protection, PrivateCopies), NtStatus> {
+        if self.version.major < 10 || raw & REVERT_TO_FILE_MAP == 0 {
+            return Ok((self.parse_protection(raw)?, PrivateCopies::Kept));
+        }
+        Ok((self.parse_protection(raw & !REVERT_TO_FILE_MAP)?, PrivateCopies::Dropped))
+    }
+
     /// Highest user address of a process (SPEC H2).
     pub const fn max_user_address(&self, awareness: LargeAddressAware) -> VirtAddr {
         match awareness {
@@ -240,6 +256,15 @@ impl Edition {
             Bitness::Bits64 => 8,
         }
     }
+}
+
+/// What a protect call does with the private copies that a process has of a view's pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PrivateCopies {
+    /// They stay.
+    Kept,
+    /// They go, and the file's content is seen again: `PAGE_REVERT_TO_FILE_MAP` (SPEC C23).
+    Dropped,
 }
 
 /// Whether a program says that it can use addresses above 2 GiB (`IMAGE_FILE_LARGE_ADDRESS_AWARE`).

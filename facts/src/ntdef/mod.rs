@@ -10,8 +10,8 @@ mod win32_error;
 
 pub use edition::{
     AllocationPreference, Bitness, CallTargets, DecommitZeroSize, Edition, ExtendedMemory, LargeAddressAware,
-    NoCacheScope, OwnGuard, ParameterStatus, PartialRead, SelfMap, SoftwarePteFormat, SystemSpace,
-    ViewCommitCheck, WindowsVersion, WriteTracking, edition, editions,
+    NoCacheScope, OwnGuard, ParameterStatus, PartialRead, PrivateCopies, SelfMap, SoftwarePteFormat,
+    SystemSpace, ViewCommitCheck, WindowsVersion, WriteTracking, edition, editions,
 };
 pub use memory::{AllocationType, FreeType, MemoryState, MemoryType, SectionAttributes, ViewType};
 pub use protection::{BaseProtection, PageModifier, Protection, PteProtection};

@@ -7,7 +7,7 @@ use crate::section::Backing;
 use crate::state::Mm;
 use crate::vad::{VadId, View};
 use vadose_facts::addr::PageRange;
-use vadose_facts::ntdef::{NtStatus, Protection, ViewCommitCheck};
+use vadose_facts::ntdef::{NtStatus, PrivateCopies, Protection, ViewCommitCheck};
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
 impl<R: PhysicalMemory> Mm<R> {
@@ -40,10 +40,11 @@ impl<R: PhysicalMemory> Mm<R> {
         let area = self.area(view.area);
         let pages = range.iter().map(|vpn| Self::view_page(&vad, vpn));
         let new: Vec<u32> = pages.filter(|page| self.is_reserved(area, *page)).collect();
-        let (before, after) = self.copies_charged(process, &vad, range, protection);
+        let (before, after) = self.copies_charged(process, &vad, range, (protection, PrivateCopies::Kept));
         let mut trial = self.commit;
         trial.charge(new.len() as u64 + after.saturating_sub(before))?;
-        self.charge_copies(process, id, &vad, range, protection).expect("less than what was tried");
+        self.charge_copies(process, id, &vad, range, (protection, PrivateCopies::Kept))
+            .expect("less than what was tried");
         self.commit.charge(new.len() as u64).expect("less than what was tried");
         for page in new {
             self.commit_prototype(view.area, page);

@@ -10,7 +10,9 @@ use crate::state::Mm;
 use crate::tables::Leaf;
 use crate::vad::{Change, Vad, VadId, VadKind, View};
 use vadose_facts::addr::{PageRange, PhysAddr, VirtAddr, Vpn};
-use vadose_facts::ntdef::{BaseProtection, Edition, MemoryState, NtStatus, Protection};
+use vadose_facts::ntdef::{
+    BaseProtection, Edition, MemoryState, MemoryType, NtStatus, PrivateCopies, Protection,
+};
 use vadose_facts::pe::Sharing;
 use vadose_facts::x86::{EntryBits, PhysicalMemory, Stale};
 
@@ -42,7 +44,7 @@ impl<R: PhysicalMemory> Mm<R> {
         size: u64,
         protection: u32,
     ) -> Result<Protected, NtStatus> {
-        let new = self.edition.parse_protection(protection)?;
+        let (new, copies) = self.edition.parse_new_protection(protection)?;
         check_protect(self.edition, base, size)?;
         let owner = self.live(process)?;
         let range = PageRange::touching(base, size).ok_or(NtStatus::invalid_parameter(3))?;
@@ -52,14 +54,18 @@ impl<R: PhysicalMemory> Mm<R> {
             return Err(NtStatus::CONFLICTING_ADDRESSES);
         }
         check_kind(&vad, new)?;
+        check_copies(&vad, copies)?;
         let new = self.scoped(&vad, new);
         let old = self.first_protection(process, &vad, range)?;
         self.check_code(owner, &vad, range, new)?;
-        self.charge_copies(process, id, &vad, range, new)?;
+        self.charge_copies(process, id, &vad, range, (new, copies))?;
         let mut stale = Stale::none();
         let locked = self.process(process).working_set.locks.len();
         for vpn in range.iter() {
             let at = self.entry_at(process, vpn);
+            if copies == PrivateCopies::Dropped {
+                self.drop_copy(process, vpn, at, &mut stale);
+            }
             self.protect_page(process, &vad, vpn, at, new, &mut stale);
         }
         let kept = self.process(process).working_set.locks.len();
@@ -122,7 +128,7 @@ impl<R: PhysicalMemory> Mm<R> {
         id: VadId,
         vad: &Vad,
         range: PageRange,
-        new: Protection,
+        new: (Protection, PrivateCopies),
     ) -> Result<(), NtStatus> {
         if vad.kind.view().is_none() {
             return Ok(());
@@ -143,18 +149,27 @@ impl<R: PhysicalMemory> Mm<R> {
         process: ProcessId,
         vad: &Vad,
         range: PageRange,
-        new: Protection,
+        new: (Protection, PrivateCopies),
     ) -> (u64, u64) {
         let before = self.charged_in(self.process(process), vad, range);
         let after = range.iter().filter(|vpn| self.charged_after(process, vad, *vpn, new)).count() as u64;
         (before, after)
     }
 
-    fn charged_after(&self, process: ProcessId, vad: &Vad, vpn: Vpn, new: Protection) -> bool {
+    fn charged_after(
+        &self,
+        process: ProcessId,
+        vad: &Vad,
+        vpn: Vpn,
+        (new, copies): (Protection, PrivateCopies),
+    ) -> bool {
         let Some(view) = vad.kind.view() else {
             return true;
         };
-        let pte = self.pte(self.process(process).root, vpn);
+        let pte = match copies {
+            PrivateCopies::Kept => self.pte(self.process(process).root, vpn),
+            PrivateCopies::Dropped => PteState::Zero,
+        };
         let private = self.area(view.area).sharing(Self::view_page(vad, vpn)) == Sharing::Private;
         let wanted = self.effective(vad, vpn, pte, new);
         !self.is_section_page(pte) || private && wanted.base().is_write_copy()
@@ -169,6 +184,15 @@ impl<R: PhysicalMemory> Mm<R> {
             | PteState::Decommitted
             | PteState::Transition { .. }
             | PteState::PageFile { .. } => false,
+        }
+    }
+
+    /// Lets a private copy go: the entry is as before any touch, and means the section's page again (SPEC C23).
+    fn drop_copy(&mut self, id: ProcessId, vpn: Vpn, at: PhysAddr, stale: &mut Stale) {
+        let pte = self.format.decode(self.read(at));
+        if !self.is_section_page(pte) {
+            self.drop_content(id, vpn, pte, stale);
+            self.set_leaf(id, at, 0);
         }
     }
 
@@ -267,6 +291,14 @@ impl<R: PhysicalMemory> Mm<R> {
             Leaf::At(at) | Leaf::Large { at, .. } => Some(at),
             Leaf::Absent { .. } => None,
         }
+    }
+}
+
+/// Only an image's pages go back to their file (SPEC C23).
+fn check_copies(vad: &Vad, copies: PrivateCopies) -> Result<(), NtStatus> {
+    match (copies, vad.kind.view(), vad.memory_type()) {
+        (PrivateCopies::Kept, _, _) | (PrivateCopies::Dropped, Some(_), MemoryType::Image) => Ok(()),
+        (PrivateCopies::Dropped, _, _) => Err(NtStatus::INVALID_PAGE_PROTECTION),
     }
 }
 

@@ -176,7 +176,7 @@ fn nt_free(call: &mut Call<'_>) -> Answer {
 fn nt_protect(call: &mut Call<'_>) -> Answer {
     let (base_at, size_at, old_at) = (call.ptr(1), call.ptr(2), call.ptr(4));
     let protection = call.u32(3);
-    call.nt.edition.parse_protection(protection)?;
+    call.nt.edition.parse_new_protection(protection)?;
     let (base, size) = read_range(call, base_at, size_at)?;
     call.probe_write(old_at, 4)?;
     let limit = call.nt.user_limit.raw();

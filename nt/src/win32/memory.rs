@@ -96,7 +96,7 @@ fn virtual_protect_ex(call: &mut Call<'_>) -> Answer {
 fn protect(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
     let (base, size) = (VirtAddr::new(call.arg(first)), call.arg(first + 1));
     let (protection, old_at) = (call.u32(first + 2), call.ptr(first + 3));
-    call.nt.edition.parse_protection(protection)?;
+    call.nt.edition.parse_new_protection(protection)?;
     call.probe_write(old_at, 4)?;
     call.require_process(process, PROCESS_VM_OPERATION)?;
     let (_, _, old) = call.protect(base, size, protection)?;
