@@ -84,6 +84,12 @@ impl Model {
         own.map(|(first, allocation)| (*first, allocation.pages)).collect()
     }
 
+    /// The same of the regions whose stores are watched.
+    pub(crate) fn watched_regions(&self) -> Vec<(u64, u64)> {
+        let own = self.spaces[self.now].allocations.iter().filter(|(_, allocation)| allocation.watched);
+        own.map(|(first, allocation)| (*first, allocation.pages)).collect()
+    }
+
     /// What the memory manager must answer, where the rules leave room, given what it did.
     pub(crate) fn step(&mut self, step: &Step, seen: &Seen) -> String {
         let done = || Ok("ok".to_owned());

@@ -81,7 +81,14 @@ impl Chooser {
         }
     }
 
+    /// Half of the time about a whole region that is watched, so that what other calls made of its pages is seen.
     fn watching(&mut self, model: &Model, at: u64) -> Step {
+        let watched = model.watched_regions();
+        if !watched.is_empty() && self.random.once_in(2) {
+            let (first, pages) = self.random.pick(&watched);
+            let (at, size) = (first * PAGE, pages * PAGE);
+            return Step::Watch { at, size, limit: None, forget: self.random.once_in(4) };
+        }
         let size = self.size(model, at);
         match self.random.below(4) {
             0 => Step::Unwatch { at, size },
