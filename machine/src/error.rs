@@ -65,7 +65,8 @@ fn missing_text(missing: &[crate::report::MapMissing]) -> String {
         missing.iter().map(|one| format!("{} (needed by {})", one.dll, one.needed_by)).collect();
     format!(
         "these DLLs were not found: {}. They are looked for in the program's folder; Vadose brings ntdll, kernel32, \
-         kernelbase and the api-ms-win-core sets itself",
+         kernelbase, the api-ms-win-core sets, advapi32, psapi, winmm, ws2_32 and bcryptprimitives itself, where the \
+         edition has them",
         names.join(", ")
     )
 }
