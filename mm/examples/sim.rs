@@ -4,11 +4,13 @@
 #[path = "../../facts/tests/pe/builder.rs"]
 #[expect(dead_code, reason = "the builder can do more than these images need")]
 mod builder;
-#[path = "../tests/door/mod.rs"]
+#[path = "../tests/all/door/mod.rs"]
+#[expect(dead_code, reason = "the simulator needs a part of the door")]
 mod door;
-#[path = "../tests/model/mod.rs"]
+#[path = "../tests/all/model/mod.rs"]
+#[expect(unused_imports, reason = "the rules of arguments are tried alone by a test only")]
 mod model;
-#[path = "../tests/simulator/mod.rs"]
+#[path = "../tests/all/simulator/mod.rs"]
 mod simulator;
 
 use simulator::Setting;

@@ -1,6 +1,6 @@
 //! Reserve, commit and reset in the model (SPEC A18 to A49).
 
-use super::space::{Allocation, Content, Holding, Kind, PAGE, Space};
+use super::space::{Allocation, Content, Holding, Kind, PAGE};
 use super::step::Wish;
 use super::{
     Answer, COMMIT, Model, RESERVE, RESET, RESET_UNDO, Requirements, Seen, TOP_DOWN, WRITE_WATCH, arguments,

@@ -1,8 +1,6 @@
 //! Sections over page files and files: what views show, allow and keep, and what reaches the file.
 
-mod door;
-
-use door::{World, check, check_on};
+use crate::door::{World, check, check_on};
 use vadose_facts::ntdef::{MemoryType, NtStatus, ParameterStatus, ViewCommitCheck, editions};
 
 /// Runs steps on a world and compares each answer.

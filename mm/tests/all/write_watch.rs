@@ -1,8 +1,6 @@
 //! Write watch: what counts as a store, how the answer is given, and what forgets it, on every edition.
 
-mod door;
-
-use door::{World, check, check_on};
+use crate::door::{World, check, check_on};
 use vadose_facts::ntdef::editions;
 
 /// 64 KiB with write watch, committed, at an address below every edition's end.

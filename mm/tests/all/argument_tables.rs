@@ -1,14 +1,7 @@
 //! Small tables, tried whole: every pair of allocation-type bits and every protection word, against rules written plainly.
 
-#[path = "../../facts/tests/pe/builder.rs"]
-#[expect(dead_code, reason = "the model's image needs a part of it")]
-mod builder;
-mod door;
-#[expect(dead_code, reason = "only the model's argument rules are used")]
-mod model;
-
-use door::World;
-use model::{legal_protection, legal_type};
+use crate::door::World;
+use crate::model::{legal_protection, legal_type};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{AllocationType, Edition, NtStatus, ParameterStatus, editions};
 use vadose_mm::{AllocateForm, AllocateRequest, ExtendedRequest};

@@ -1,12 +1,7 @@
 //! How a touch is resolved: the order of the questions, where a page comes from, and what a copy leaves behind.
 
-#[path = "../../facts/tests/pe/builder.rs"]
-#[expect(dead_code, reason = "the builder can do more than these images need")]
-mod builder;
-mod door;
-
-use builder::{EXECUTE, READ, SHARED, Sample, WRITE, Width};
-use door::{World, check};
+use crate::builder::{EXECUTE, READ, SHARED, Sample, WRITE, Width};
+use crate::door::{World, check};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, LargeAddressAware, editions};
 use vadose_mm::FaultKind;

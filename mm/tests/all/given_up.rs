@@ -1,12 +1,7 @@
 //! Content that a program gives up: reset, offered and discarded pages, with memory to spare and without.
 
-#[path = "../../facts/tests/pe/builder.rs"]
-#[expect(dead_code, reason = "the builder can do more than these images need")]
-mod builder;
-mod door;
-
-use builder::{READ, Sample, Width};
-use door::{World, check, check_on};
+use crate::builder::{EXECUTE, READ, Sample, Width};
+use crate::door::{World, check, check_on};
 use vadose_facts::ntdef::{Bitness, CallTargets, Edition, editions};
 use vadose_mm::FaultKind;
 
@@ -304,7 +299,7 @@ fn an_ending_process_is_refused_everything() {
 #[test]
 fn without_dynamic_code_pages_do_not_become_executable() {
     let image = Sample::new(Width::X64)
-        .with(".code", READ | builder::EXECUTE, vec![0x90; 0x1000], 0x1000)
+        .with(".code", READ | EXECUTE, vec![0x90; 0x1000], 0x1000)
         .with(".rdata", READ, vec![5; 0x1000], 0x1000)
         .build();
     let mut world = World::new("win10-x64").with_image(image);

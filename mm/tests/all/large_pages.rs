@@ -1,8 +1,6 @@
 //! Large pages: what they need, what maps them, and that nothing less than a whole region is changed.
 
-mod door;
-
-use door::{World, check_on};
+use crate::door::{World, check_on};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Edition, editions};
 use vadose_facts::x86::{Access, PagingMode, Privilege, walk};

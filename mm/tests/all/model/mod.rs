@@ -3,8 +3,6 @@
 //! It says what every step must answer, so that the memory manager's tables, lists and lazy entries are compared with
 //! something that has none of them.
 
-#![allow(unused_imports, reason = "one test file tries the rules of arguments alone")]
-
 mod access;
 mod allocate;
 mod arguments;

@@ -1,12 +1,7 @@
 //! What a commit promises is kept: every page of it can be touched, tables included; and huge ranges cost what is in them.
 
-#[path = "../../facts/tests/pe/builder.rs"]
-#[expect(dead_code, reason = "the builder can do more than these images need")]
-mod builder;
-mod door;
-
-use builder::{READ, SHARED, Sample, WRITE, Width};
-use door::World;
+use crate::builder::{READ, SHARED, Sample, WRITE, Width};
+use crate::door::World;
 use std::time::{Duration, Instant};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{

@@ -1,12 +1,7 @@
 //! Image views: one protection a section, pages read from the file when touched, private copies when written.
 
-#[path = "../../facts/tests/pe/builder.rs"]
-#[expect(dead_code, reason = "the builder can do more than an image's pages need")]
-mod builder;
-mod door;
-
-use builder::{EXECUTE, READ, SHARED, Sample, WRITE, Width};
-use door::World;
+use crate::builder::{EXECUTE, READ, SHARED, Sample, WRITE, Width};
+use crate::door::World;
 use vadose_facts::ntdef::{Bitness, LargeAddressAware, NtStatus, editions};
 use vadose_mm::FaultKind;
 

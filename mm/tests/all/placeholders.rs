@@ -1,8 +1,6 @@
 //! Placeholders and extended parameters: what Windows 10 has, and that older editions know nothing of it.
 
-mod door;
-
-use door::{World, check_on};
+use crate::door::{World, check_on};
 use vadose_facts::ntdef::{AllocationPreference, ExtendedMemory, editions};
 
 const TEN: &str = "win10-x64";

@@ -1,9 +1,7 @@
 //! Address windows: physical pages of a program's own, where they are shown, and that nothing else can be done to a
 //! window.
 
-mod door;
-
-use door::{World, check, check_on};
+use crate::door::{World, check, check_on};
 use vadose_facts::ntdef::editions;
 
 /// A window of 64 KiB, and three pages.

@@ -1,8 +1,6 @@
 //! Where regions may be: the ends of user space, explicit bases, limits, and what belongs to an allocation as a whole.
 
-mod door;
-
-use door::{World, check, check_on};
+use crate::door::{World, check, check_on};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, LargeAddressAware, MemoryState, MemoryType, NtStatus, editions};
 

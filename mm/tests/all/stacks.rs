@@ -1,8 +1,6 @@
 //! Stacks: a reserve with a guard that moves down until there is no more room.
 
-mod door;
-
-use door::World;
+use crate::door::World;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, editions};
 use vadose_mm::ThreadStack;

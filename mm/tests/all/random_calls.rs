@@ -1,14 +1,7 @@
 //! Random calls from a seed, against a plain model: every answer, every region, every charge and every byte must be the
 //! model's, and the records agree after every step. `cargo xtask sim` runs the same for as long as wanted.
 
-#[path = "../../facts/tests/pe/builder.rs"]
-#[expect(dead_code, reason = "the builder can do more than these images need")]
-mod builder;
-mod door;
-mod model;
-mod simulator;
-
-use simulator::Setting;
+use crate::simulator::Setting;
 use vadose_facts::ntdef::editions;
 
 /// Runs of each edition.

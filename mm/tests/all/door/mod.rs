@@ -28,8 +28,6 @@
 //! Answers: `ok`, a status in lower case with dashes, what a read found (`=41`), a query's words
 //! (`commit/rw/3p`), the old protection (`was-rw`), a fault (`access-violation(1)+1fff`).
 
-#![allow(dead_code, reason = "each test file uses a part of the door")]
-
 mod awe;
 mod extended;
 pub(crate) mod mmu;

@@ -1,8 +1,6 @@
 //! Page tables as others read them: the self-map, the shared kernel half, and the formats of entries in RAM.
 
-mod door;
-
-use door::World;
+use crate::door::World;
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::{Edition, LargeAddressAware, SelfMap, WriteTracking, edition, editions};
 use vadose_facts::x86::{Access, HeapRam, PagingMode, PhysicalMemory, Privilege, probe, walk};

@@ -1,8 +1,6 @@
 //! Private memory through the one door: reserve, commit, decommit, release, protect, query and touch.
 
-mod door;
-
-use door::{check, check_on};
+use crate::door::{World, check, check_on};
 
 /// SPEC A20 A33 A34 H20: reserve, commit and touch are three steps; committed pages read as zero.
 #[test]
@@ -108,7 +106,7 @@ fn content_waits_in_its_frame_while_nobody_may_touch_it() {
          was-rw guard-page-violation(0)+1000 commit/xrw/1p =8 commit/xrw/1p was-r was-na =9 ok =7",
     );
     for edition in vadose_facts::ntdef::editions() {
-        let mut world = door::World::new(edition.name);
+        let mut world = World::new(edition.name);
         for step in ["alloc 1p", "write 0 9"] {
             assert_eq!(world.step(step), "ok");
         }

@@ -1,12 +1,7 @@
 //! Working sets: limits, locks, and pages that leave and come back.
 
-#[path = "../../facts/tests/pe/builder.rs"]
-#[expect(dead_code, reason = "the builder can do more than these images need")]
-mod builder;
-mod door;
-
-use builder::{READ, SHARED, Sample, WRITE, Width};
-use door::{World, check};
+use crate::builder::{READ, SHARED, Sample, WRITE, Width};
+use crate::door::{World, check};
 use vadose_facts::ntdef::{Bitness, editions};
 use vadose_mm::{FaultKind, LimitKind};
 

@@ -1,0 +1,24 @@
+//! The memory manager's tests: scenarios through the one door, and random calls against a plain model.
+
+mod argument_tables;
+mod awe;
+#[path = "../../../facts/tests/pe/builder.rs"]
+#[expect(dead_code, reason = "the builder can do more than these images need")]
+mod builder;
+mod door;
+mod faults;
+mod given_up;
+mod images;
+mod large_pages;
+mod model;
+mod placeholders;
+mod places;
+mod private_memory;
+mod promises;
+mod random_calls;
+mod sections;
+mod simulator;
+mod stacks;
+mod tables;
+mod working_set;
+mod write_watch;
