@@ -1,9 +1,7 @@
 //! Every class of `NtQueryVirtualMemory` with every length, on every edition, against a table written from the rules.
 
-mod world;
-
+use crate::world::World;
 use vadose_facts::ntdef::{Bitness, Edition, editions};
-use world::World;
 
 const SELF: u64 = u64::MAX;
 const RESERVE_COMMIT: u64 = 0x3000;

@@ -1,6 +1,4 @@
 //! A machine without a processor: memory on the heap, files in memory, registers in a struct.
-// Each test binary uses its part of this.
-#![allow(dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,9 +17,9 @@ const FRAMES: u64 = 8192;
 
 /// Registers, and what was asked of the processor.
 #[derive(Default)]
-pub struct PaperCpu {
-    pub registers: Registers,
-    pub teb: VirtAddr,
+pub(crate) struct PaperCpu {
+    pub(crate) registers: Registers,
+    pub(crate) teb: VirtAddr,
 }
 
 impl Vcpu for PaperCpu {
@@ -63,17 +61,17 @@ impl Vcpu for PaperCpu {
 
 /// Files by upper-case path, and what was written to the console.
 #[derive(Default)]
-pub struct PaperHost {
-    pub files: BTreeMap<String, Arc<Vec<u8>>>,
+pub(crate) struct PaperHost {
+    pub(crate) files: BTreeMap<String, Arc<Vec<u8>>>,
     open: Vec<Arc<Vec<u8>>>,
     closed: usize,
-    pub output: Vec<u8>,
+    pub(crate) output: Vec<u8>,
     elapsed: u64,
 }
 
 impl PaperHost {
     /// Files that were opened and not closed.
-    pub fn open_files(&self) -> usize {
+    pub(crate) fn open_files(&self) -> usize {
         self.open.len() - self.closed
     }
 }
@@ -143,27 +141,27 @@ impl Host for PaperHost {
 }
 
 /// A booted system with a program in place.
-pub struct World {
-    pub mm: Mm<HeapRam>,
-    pub nt: Nt,
-    pub host: PaperHost,
-    pub cpu: PaperCpu,
+pub(crate) struct World {
+    pub(crate) mm: Mm<HeapRam>,
+    pub(crate) nt: Nt,
+    pub(crate) host: PaperHost,
+    pub(crate) cpu: PaperCpu,
 }
 
 /// A committed sample guest.
-pub fn guest(edition: &Edition, name: &str) -> Vec<u8> {
+pub(crate) fn guest(edition: &Edition, name: &str) -> Vec<u8> {
     let folder = if edition.pointer_bytes() == 8 { "x64" } else { "x86" };
     let path = format!("{}/../lab/guests/bin/{folder}/{name}.exe", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-pub fn path(text: &str) -> GuestPath {
+pub(crate) fn path(text: &str) -> GuestPath {
     GuestPath::resolve(&GuestPath::root(), text).expect("a plain path")
 }
 
 impl World {
     /// A system with files and nothing started.
-    pub fn with_files(edition_name: &str, files: &[(&str, Vec<u8>)]) -> Self {
+    pub(crate) fn with_files(edition_name: &str, files: &[(&str, Vec<u8>)]) -> Self {
         let edition = edition(edition_name).expect("an edition");
         let config = MmConfig { edition, page_file_bytes: 1 << 28, seed: 1 };
         let mm = Mm::new(config, HeapRam::new(FRAMES)).expect("RAM enough");
@@ -176,12 +174,12 @@ impl World {
     }
 
     /// A system with a sample guest started.
-    pub fn running(edition_name: &str, name: &str) -> Self {
+    pub(crate) fn running(edition_name: &str, name: &str) -> Self {
         Self::granting(edition_name, name, &[])
     }
 
     /// The same for an account that holds further privileges.
-    pub fn granting(edition_name: &str, name: &str, privileges: &[Privilege]) -> Self {
+    pub(crate) fn granting(edition_name: &str, name: &str, privileges: &[Privilege]) -> Self {
         let bytes = guest(edition(edition_name).expect("an edition"), name);
         let mut world = Self::with_files(edition_name, &[("work\\guest.exe", bytes)]);
         privileges.iter().for_each(|privilege| world.nt.grant(*privilege));
@@ -189,7 +187,7 @@ impl World {
         world
     }
 
-    pub fn start(&mut self, program: &str, lenience: Lenience) -> Result<Loaded, LoadError> {
+    pub(crate) fn start(&mut self, program: &str, lenience: Lenience) -> Result<Loaded, LoadError> {
         let options = StartOptions {
             program: path(program),
             command_line: "\"C:\\work\\guest.exe\" one \"two three\"".to_owned(),
@@ -204,12 +202,12 @@ impl World {
         Ok(loaded)
     }
 
-    pub fn kernel(&mut self) -> Kernel<'_> {
+    pub(crate) fn kernel(&mut self) -> Kernel<'_> {
         Kernel { nt: &mut self.nt, mm: &mut self.mm, host: &mut self.host }
     }
 
     /// Calls a service by name with arguments where the calling convention has them; answers RAX, or EAX.
-    pub fn call(&mut self, name: &str, arguments: &[u64]) -> u64 {
+    pub(crate) fn call(&mut self, name: &str, arguments: &[u64]) -> u64 {
         let number = self.nt.table().number(name).unwrap_or_else(|| panic!("{name} is a service"));
         let stack = self.scratch(0xf00);
         let (base, width) = match self.nt.edition().pointer_bytes() {
@@ -233,37 +231,37 @@ impl World {
     }
 
     /// An address in the committed page at the top of the stack: the test's own variables.
-    pub fn scratch(&self, offset: u64) -> u64 {
+    pub(crate) fn scratch(&self, offset: u64) -> u64 {
         let uses = &self.nt.process().uses;
         let (base, _) = uses.iter().find(|(_, what)| *what == RegionUse::Stack).expect("a stack");
         base.raw() + 0x10_0000 - 0x1000 + offset
     }
 
     /// Stores a pointer-sized variable at [`scratch`](Self::scratch); answers its address.
-    pub fn store(&mut self, offset: u64, value: u64) -> u64 {
+    pub(crate) fn store(&mut self, offset: u64, value: u64) -> u64 {
         let at = self.scratch(offset);
         self.kernel().write_word(UserPtr::new(at), value).expect("the stack is there");
         at
     }
 
     /// Reads a pointer-sized variable at [`scratch`](Self::scratch).
-    pub fn load(&mut self, offset: u64) -> u64 {
+    pub(crate) fn load(&mut self, offset: u64) -> u64 {
         let at = self.scratch(offset);
         self.kernel().read_word(UserPtr::new(at)).expect("the stack is there")
     }
 
     /// Bytes of RAM.
-    pub fn ram_bytes(&self) -> u64 {
+    pub(crate) fn ram_bytes(&self) -> u64 {
         vadose_facts::x86::PhysicalMemory::frames(self.mm.ram()) << 12
     }
 
     /// The thread's last error.
-    pub fn last_error(&mut self) -> u32 {
+    pub(crate) fn last_error(&mut self) -> u32 {
         self.kernel().last_error().expect("the TEB is there").raw()
     }
 
     /// Serves the call that the registers describe.
-    pub fn service(&mut self) {
+    pub(crate) fn service(&mut self) {
         let Self { mm, nt, host, cpu } = self;
         Kernel { nt, mm, host }.service(cpu);
         let _turn = Kernel { nt, mm, host }.schedule(cpu);

@@ -1,9 +1,7 @@
 //! Completion ports and what ties files to them, through the system-call door.
 
-mod world;
-
+use crate::world::{World, guest};
 use vadose_nt::UserPtr;
-use world::{World, guest};
 
 const EDITIONS: [&str; 3] = ["winxp-x86", "win7-x86", "win10-x64"];
 const GENERIC_READ: u64 = 0x8000_0000;

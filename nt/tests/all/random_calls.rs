@@ -1,11 +1,9 @@
 //! No system-call argument can make the host panic: every service, thousands of calls, arguments from a seed.
 
-mod world;
-
+use crate::world::World;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::Bitness;
 use vadose_nt::{Number, UserPtr};
-use world::World;
 
 /// Rounds over the whole table, each service once a round.
 const ROUNDS: u64 = 60;

@@ -1,8 +1,6 @@
 //! Locks, working-set limits and counters through the system-call door: statuses, last errors and layouts.
 
-mod world;
-
-use world::World;
+use crate::world::World;
 
 const SELF: u64 = u64::MAX;
 const COMMIT_RESERVE: u64 = 0x3000;

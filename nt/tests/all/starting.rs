@@ -1,12 +1,10 @@
 //! A started process as the program finds it: blocks, lists, stack, imports, moved images, and files that do not do.
 
-mod world;
-
+use crate::world::{World, guest};
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::{MemoryState, Protection, edition};
 use vadose_facts::pe::PeImage;
 use vadose_nt::{Ending, Lenience, LoadError, MissingDll, ModuleKind, RegionUse, UserPtr};
-use world::{World, guest};
 
 const EDITIONS: [&str; 6] = ["winxp-x86", "winxp-x86-pae", "win7-x86", "win7-x64", "win8-x64", "win10-x64"];
 const READ_WRITE: u32 = 0x04;

@@ -1,10 +1,8 @@
 //! Offered, reclaimed, discarded, reset and prefetched pages, and the ban on dynamic code, as programs ask for them.
 
-mod world;
-
+use crate::world::World;
 use vadose_facts::ntdef::editions;
 use vadose_nt::UserPtr;
-use world::World;
 
 const SELF: u64 = u64::MAX;
 const READ_WRITE: u64 = 0x04;

@@ -1,9 +1,7 @@
 //! The smaller DLLs through the system-call door: random numbers, timers, sockets without a network, error reports.
 
-mod world;
-
+use crate::world::World;
 use vadose_nt::UserPtr;
-use world::World;
 
 const EDITIONS: [&str; 3] = ["winxp-x86", "win7-x86", "win10-x64"];
 

@@ -1,9 +1,6 @@
 //! File mappings as programs use them: files and views, names, last errors, the order of checks.
 
-mod bench;
-mod world;
-
-use bench::{Bench, DATA, INVALID_HANDLE, OUT, READ, WRITE, each};
+use crate::bench::{self, Bench, DATA, INVALID_HANDLE, OUT, READ, WRITE, each};
 use vadose_facts::ntdef::Bitness;
 use vadose_nt::UserPtr;
 

@@ -1,10 +1,8 @@
 //! Reading and writing a process's memory, the probes of pointers, and handles with some rights only.
 
-mod world;
-
+use crate::world::World;
 use vadose_facts::ntdef::editions;
 use vadose_nt::UserPtr;
-use world::World;
 
 const SELF: u64 = u64::MAX;
 const READ_WRITE: u64 = 0x04;

@@ -1,9 +1,7 @@
 //! Privileges, physical pages with their windows, and large pages, through the system-call door.
 
-mod world;
-
+use crate::world::World;
 use vadose_nt::{Privilege, UserPtr};
-use world::World;
 
 const EDITIONS: [&str; 3] = ["winxp-x86", "win7-x86", "win10-x64"];
 const SELF: u64 = u64::MAX;

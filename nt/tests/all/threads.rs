@@ -1,10 +1,8 @@
 //! Threads through the system-call door: stacks that are made by call, guards in one's own stack, outputs that go away.
 
-mod world;
-
+use crate::world::World;
 use vadose_facts::ntdef::{Bitness, MemoryState};
 use vadose_nt::UserPtr;
-use world::World;
 
 const SELF: u64 = u64::MAX;
 const COMMIT: u64 = 0x1000;

@@ -1,8 +1,6 @@
 //! The extended allocate calls and the placeholder bits of free, through the system-call door.
 
-mod world;
-
-use world::World;
+use crate::world::World;
 
 const SELF: u64 = u64::MAX;
 const COMMIT: u64 = 0x1000;

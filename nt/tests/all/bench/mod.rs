@@ -1,6 +1,4 @@
 //! A program on a disk in memory: functions called in both forms of text and both widths of pointers.
-// Each test binary uses its part of this.
-#![allow(dead_code, unreachable_pub)]
 
 use crate::world::{self, World};
 use std::collections::BTreeMap;
@@ -10,42 +8,42 @@ use vadose_nt::{
     UserPtr, Wish,
 };
 
-pub const READ: u64 = 0x8000_0000;
-pub const WRITE: u64 = 0x4000_0000;
-pub const INVALID_HANDLE: u64 = u64::MAX;
-pub const INVALID_32: u64 = 0xffff_ffff;
-pub const BACKUP_SEMANTICS: u64 = 0x200_0000;
-pub const DELETE_ON_CLOSE: u64 = 0x400_0000;
+pub(crate) const READ: u64 = 0x8000_0000;
+pub(crate) const WRITE: u64 = 0x4000_0000;
+pub(crate) const INVALID_HANDLE: u64 = u64::MAX;
+pub(crate) const INVALID_32: u64 = 0xffff_ffff;
+pub(crate) const BACKUP_SEMANTICS: u64 = 0x200_0000;
+pub(crate) const DELETE_ON_CLOSE: u64 = 0x400_0000;
 /// A last error that no function sets.
-pub const UNTOUCHED: u32 = 0xbead;
+pub(crate) const UNTOUCHED: u32 = 0xbead;
 /// Where the test's variables are in its scratch page.
-pub const NAME: u64 = 0;
-pub const OTHER: u64 = 0x200;
-pub const OUT: u64 = 0x400;
-pub const COUNT: u64 = 0x700;
-pub const DATA: u64 = 0x740;
+pub(crate) const NAME: u64 = 0;
+pub(crate) const OTHER: u64 = 0x200;
+pub(crate) const OUT: u64 = 0x400;
+pub(crate) const COUNT: u64 = 0x700;
+pub(crate) const DATA: u64 = 0x740;
 /// No process has memory there.
-pub const BAD: u64 = 0x10;
+pub(crate) const BAD: u64 = 0x10;
 
 /// A disk in memory: nodes by path in lower case.
 #[derive(Default)]
-pub struct Disk {
-    pub nodes: BTreeMap<String, Node>,
-    pub open: BTreeMap<u32, String>,
-    pub opened: u32,
-    pub clock: u64,
-    pub refuse_rename: bool,
+pub(crate) struct Disk {
+    pub(crate) nodes: BTreeMap<String, Node>,
+    pub(crate) open: BTreeMap<u32, String>,
+    pub(crate) opened: u32,
+    pub(crate) clock: u64,
+    pub(crate) refuse_rename: bool,
 }
 
-pub struct Node {
-    pub name: String,
-    pub data: Option<Vec<u8>>,
-    pub access: FileAccess,
-    pub modified: u64,
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) data: Option<Vec<u8>>,
+    pub(crate) access: FileAccess,
+    pub(crate) modified: u64,
 }
 
 /// The path of a name below the root.
-pub fn path(name: &str) -> GuestPath {
+pub(crate) fn path(name: &str) -> GuestPath {
     world::path(&format!("C:\\{name}"))
 }
 
@@ -54,33 +52,33 @@ fn key(path: &GuestPath) -> String {
 }
 
 impl Disk {
-    pub fn add(&mut self, name: &str, data: Option<&[u8]>, access: FileAccess) {
+    pub(crate) fn add(&mut self, name: &str, data: Option<&[u8]>, access: FileAccess) {
         let path = path(name);
         let name = path.file_name().unwrap_or("").to_owned();
         self.nodes.insert(key(&path), Node { name, data: data.map(<[u8]>::to_vec), access, modified: 1000 });
     }
 
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         self.nodes.get(&key(&path(name))).and_then(|node| node.data.as_deref())
     }
 
-    pub fn missing(&self, path: &GuestPath) -> NtStatus {
+    pub(crate) fn missing(&self, path: &GuestPath) -> NtStatus {
         match self.nodes.get(&key(&path.parent())) {
             Some(Node { data: None, .. }) => NtStatus::OBJECT_NAME_NOT_FOUND,
             _ => NtStatus::OBJECT_PATH_NOT_FOUND,
         }
     }
 
-    pub fn node(&self, path: &GuestPath) -> Result<&Node, NtStatus> {
+    pub(crate) fn node(&self, path: &GuestPath) -> Result<&Node, NtStatus> {
         self.nodes.get(&key(path)).ok_or_else(|| self.missing(path))
     }
 
-    pub fn data(&mut self, file: HostFile) -> Result<&mut Node, NtStatus> {
+    pub(crate) fn data(&mut self, file: HostFile) -> Result<&mut Node, NtStatus> {
         let key = self.open.get(&file.raw()).ok_or(NtStatus::INVALID_HANDLE)?;
         self.nodes.get_mut(key).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)
     }
 
-    pub fn children(&self, folder: &GuestPath) -> Vec<String> {
+    pub(crate) fn children(&self, folder: &GuestPath) -> Vec<String> {
         let is_child = |key: &&String| {
             let child = path(&key[3..]);
             child.file_name().is_some() && child.parent().same_file(folder)
@@ -228,22 +226,22 @@ impl Host for Disk {
 
 /// The form of a function.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Form {
+pub(crate) enum Form {
     A,
     W,
 }
 
-pub use Form::{A, W};
+pub(crate) use Form::{A, W};
 
 /// A started program on that disk.
-pub struct Bench {
-    pub world: World,
-    pub disk: Disk,
-    pub form: Form,
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) disk: Disk,
+    pub(crate) form: Form,
 }
 
 /// Each check runs in both forms and both widths on a fresh disk.
-pub fn each(check: impl Fn(&mut Bench)) {
+pub(crate) fn each(check: impl Fn(&mut Bench)) {
     for edition in ["win7-x86", "win10-x64"] {
         for form in [A, W] {
             let mut disk = Disk::default();
@@ -259,35 +257,35 @@ pub fn each(check: impl Fn(&mut Bench)) {
 }
 
 impl Bench {
-    pub fn at(&self, offset: u64) -> u64 {
+    pub(crate) fn at(&self, offset: u64) -> u64 {
         self.world.scratch(offset)
     }
 
-    pub fn kernel(&mut self) -> Kernel<'_> {
+    pub(crate) fn kernel(&mut self) -> Kernel<'_> {
         Kernel { nt: &mut self.world.nt, mm: &mut self.world.mm, host: &mut self.disk }
     }
 
-    pub fn bytes(&mut self, offset: u64, count: u64) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, offset: u64, count: u64) -> Vec<u8> {
         let at = UserPtr::new(self.at(offset));
         self.kernel().read_vec(at, count).expect("scratch memory")
     }
 
-    pub fn number(&mut self, offset: u64) -> u64 {
+    pub(crate) fn number(&mut self, offset: u64) -> u64 {
         u64::from_le_bytes(self.bytes(offset, 8).try_into().expect("eight bytes"))
     }
 
-    pub fn small(&mut self, offset: u64) -> u32 {
+    pub(crate) fn small(&mut self, offset: u64) -> u32 {
         self.number(offset) as u32
     }
 
-    pub fn put(&mut self, offset: u64, bytes: &[u8]) -> u64 {
+    pub(crate) fn put(&mut self, offset: u64, bytes: &[u8]) -> u64 {
         let at = self.at(offset);
         self.kernel().write(UserPtr::new(at), bytes).expect("scratch memory");
         at
     }
 
     /// Stores text in the form of the bench; answers its address.
-    pub fn text(&mut self, offset: u64, text: &str) -> u64 {
+    pub(crate) fn text(&mut self, offset: u64, text: &str) -> u64 {
         let mut bytes: Vec<u8> = match self.form {
             A => text.bytes().collect(),
             W => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
@@ -296,7 +294,7 @@ impl Bench {
         self.put(offset, &bytes)
     }
 
-    pub fn text_at(&mut self, offset: u64) -> String {
+    pub(crate) fn text_at(&mut self, offset: u64) -> String {
         let at = UserPtr::new(self.at(offset));
         match self.form {
             A => String::from_utf8(self.kernel().read_c_string(at).expect("text")).expect("ASCII"),
@@ -305,7 +303,7 @@ impl Bench {
     }
 
     /// Calls a function; answers its result, -1 of either width as all ones, and the last error.
-    pub fn raw(&mut self, name: &str, arguments: &[u64]) -> (u64, u32) {
+    pub(crate) fn raw(&mut self, name: &str, arguments: &[u64]) -> (u64, u32) {
         self.kernel().set_last_error(Win32Error::new(UNTOUCHED));
         let number = self.world.nt.table().number(name).unwrap_or_else(|| panic!("{name} is a service"));
         let stack = self.at(0xf00);
@@ -332,45 +330,45 @@ impl Bench {
     }
 
     /// Calls the function in the form of the bench.
-    pub fn call(&mut self, name: &str, arguments: &[u64]) -> (u64, u32) {
+    pub(crate) fn call(&mut self, name: &str, arguments: &[u64]) -> (u64, u32) {
         let name = format!("{name}{:?}", self.form);
         self.raw(&name, arguments)
     }
 
     /// A function whose first argument is a name: whether it failed, and the last error.
-    pub fn named(&mut self, function: &str, name: &str, rest: &[u64]) -> (u64, u32) {
+    pub(crate) fn named(&mut self, function: &str, name: &str, rest: &[u64]) -> (u64, u32) {
         let at = self.text(NAME, name);
         self.call(function, &[&[at], rest].concat())
     }
 
-    pub fn two(&mut self, function: &str, from: &str, to: &str, rest: &[u64]) -> (u64, u32) {
+    pub(crate) fn two(&mut self, function: &str, from: &str, to: &str, rest: &[u64]) -> (u64, u32) {
         let (from, to) = (self.text(NAME, from), self.text(OTHER, to));
         self.call(function, &[&[from, to], rest].concat())
     }
 
-    pub fn create(&mut self, name: &str, access: u64, disposition: u64, flags: u64) -> (u64, u32) {
+    pub(crate) fn create(&mut self, name: &str, access: u64, disposition: u64, flags: u64) -> (u64, u32) {
         let (handle, error) = self.named("CreateFile", name, &[access, 7, 0, disposition, flags, 0]);
         let handle = if handle == INVALID_HANDLE || handle == INVALID_32 { INVALID_HANDLE } else { handle };
         (handle, error)
     }
 
     /// A handle to a file that can be opened.
-    pub fn open(&mut self, name: &str, access: u64) -> u64 {
+    pub(crate) fn open(&mut self, name: &str, access: u64) -> u64 {
         let (handle, _) = self.create(name, access, 3, 0);
         assert_ne!(handle, INVALID_HANDLE, "{name}");
         handle
     }
 
-    pub fn close(&mut self, handle: u64) {
+    pub(crate) fn close(&mut self, handle: u64) {
         assert_eq!(self.raw("CloseHandle", &[handle]).0, 1);
     }
 
-    pub fn attributes(&mut self, name: &str) -> u64 {
+    pub(crate) fn attributes(&mut self, name: &str) -> u64 {
         self.named("GetFileAttributes", name, &[]).0
     }
 
     /// The names that a search finds, or the last error.
-    pub fn search(&mut self, pattern: &str) -> Result<Vec<String>, u32> {
+    pub(crate) fn search(&mut self, pattern: &str) -> Result<Vec<String>, u32> {
         let out = self.at(OUT);
         let (handle, error) = self.named("FindFirstFile", pattern, &[out]);
         if handle as u32 == u32::MAX {

@@ -1,11 +1,7 @@
 //! Write watch through the system-call door: arguments, outputs, and what the kernel's own stores do.
 
-#[path = "bench/mod.rs"]
-mod bench;
-mod world;
-
-use bench::{Bench, READ};
-use world::World;
+use crate::bench::{self, Bench, READ};
+use crate::world::World;
 
 const SELF: u64 = u64::MAX;
 const WATCHED: u64 = 0x20_3000;

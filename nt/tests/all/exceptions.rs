@@ -1,11 +1,9 @@
 //! Exceptions on their way to the guest: what lies on its stack, how it goes on, and when it ends.
 
-mod world;
-
+use crate::world::World;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_nt::{Ending, Kernel, UserPtr};
-use world::World;
 
 const EDITIONS: [&str; 3] = ["winxp-x86", "win7-x86", "win10-x64"];
 

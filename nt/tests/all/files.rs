@@ -1,9 +1,6 @@
 //! Files, folders and searches as a program sees them, in both forms of text and both widths of pointers.
 
-mod bench;
-mod world;
-
-use bench::{
+use crate::bench::{
     BACKUP_SEMANTICS, BAD, Bench, COUNT, DATA, DELETE_ON_CLOSE, INVALID_32, INVALID_HANDLE, NAME, OUT, READ,
     UNTOUCHED, W, WRITE, each, path,
 };

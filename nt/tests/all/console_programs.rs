@@ -1,9 +1,7 @@
 //! What a console program and its C runtime ask of kernel32, through the system-call door: results and last errors.
 
-mod world;
-
+use crate::world::World;
 use vadose_nt::{Ending, UserPtr};
-use world::World;
 
 const EDITIONS: [&str; 3] = ["winxp-x86", "win7-x86", "win10-x64"];
 const GENERIC_READ: u64 = 0x8000_0000;

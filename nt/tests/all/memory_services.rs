@@ -1,9 +1,7 @@
 //! The native memory services and their Win32 forms through the system-call door: order of checks, outputs, last errors.
 
-mod world;
-
+use crate::world::World;
 use vadose_facts::ntdef::Bitness;
-use world::World;
 
 const SELF: u64 = u64::MAX;
 const COMMIT: u64 = 0x1000;

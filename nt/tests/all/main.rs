@@ -1,0 +1,22 @@
+//! Windows as a program sees it, tried through its services and its own DLLs in a small world.
+
+mod bench;
+mod completion;
+mod console_programs;
+mod exceptions;
+mod extended_memory;
+mod files;
+mod given_up;
+mod layouts;
+mod memory_services;
+mod physical;
+mod process_memory;
+mod query_classes;
+mod random_calls;
+mod sections;
+mod small_dlls;
+mod starting;
+mod threads;
+mod working_set;
+mod world;
+mod write_watch;
