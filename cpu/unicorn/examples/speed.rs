@@ -1,7 +1,8 @@
 //! What the engine costs, beside bare Unicorn in the same run: `cargo run --release -p vadose-unicorn --example speed`.
 #![allow(clippy::print_stdout, reason = "a measuring program")]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/all/support/mod.rs"]
+#[expect(dead_code, reason = "measuring needs a part of it")]
 mod support;
 
 use iced_x86::code_asm::*;

@@ -1,7 +1,6 @@
 //! Builds small PE files for tests: headers, sections and the tables that the readers read.
 
 /// Offsets of header fields in a built file, for tests that break one of them.
-#[allow(dead_code)]
 pub(crate) mod at {
     /// `e_lfanew`.
     pub(crate) const LFANEW: usize = 0x3c;

@@ -1,6 +1,7 @@
 //! Unicorn with its own page walk as the processor of a scenario: instructions over the memory manager's page tables.
 
-#[path = "../../../cpu/unicorn/tests/support/mod.rs"]
+#[path = "../../../cpu/unicorn/tests/all/support/mod.rs"]
+#[expect(dead_code, reason = "the oracle is a part of it")]
 mod engine;
 
 use crate::door::World;
@@ -24,7 +25,7 @@ const STACK: u64 = 0xf00;
 
 /// A world whose memory is reached by instructions of the oracle.
 pub(super) fn world(edition: &'static Edition, ram: Arc<GuestRam>) -> World {
-    let field = OwnWalk::new(&Tables::new(edition.paging), Privilege::User).error_code_field();
+    let field = OwnWalk::new(&Tables::new(edition.paging), Privilege::User).error_code;
     let oracle = Oracle { edition, ram: Arc::clone(&ram), error_code: field, engine: None };
     let mut world = World::with_mmu(edition.name, SharedRam::new(ram), Box::new(oracle));
     for step in [format!("alloc 1p xrw at @{:x}", CODE.raw()), "base @0".to_owned()] {

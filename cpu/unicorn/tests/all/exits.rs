@@ -1,9 +1,7 @@
 //! Every way a run ends, and the state it leaves.
 
-mod support;
-
+use crate::support::*;
 use iced_x86::code_asm::*;
-use support::*;
 use vadose_cpu::{CpuException, CpuMode, Exit, ProtectionCause, Vcpu};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::x86::{Access, FaultCode, PagingMode, Stale};

@@ -1,5 +1,4 @@
 //! A guest of a few pages: RAM, page tables of any mode built by hand, and code from an assembler.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod accesses;
 pub(crate) mod cases;

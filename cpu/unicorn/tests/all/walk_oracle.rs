@@ -1,9 +1,7 @@
 //! Our page walk against Unicorn's own over the same random tables: address, verdict, error code, and every mark.
 
-mod support;
-
-use support::own_walk::{End, KERNEL_PHYS, OwnWalk, USER_PHYS};
-use support::*;
+use crate::support::own_walk::{End, KERNEL_PHYS, OwnWalk, USER_PHYS};
+use crate::support::*;
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::x86::{
     Access, EntryBits, EntryRights, FaultCode, LargePage, Miss, NoExecute, PagingMode, PhysicalMemory,

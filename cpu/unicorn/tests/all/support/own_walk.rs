@@ -30,8 +30,8 @@ pub(crate) struct OwnWalk {
     exception: Rc<RefCell<Option<Seen>>>,
     /// The state after set-up, before any fault.
     fresh: Saved,
-    /// Which four-byte field of a saved state is the error code.
-    error_code: usize,
+    /// Which four-byte field of a saved state is the error code: the same for every engine of a mode.
+    pub(crate) error_code: usize,
     _ram: Arc<GuestRam>,
 }
 
@@ -103,11 +103,6 @@ impl OwnWalk {
         oracle.error_code = oracle.find_error_code(tables, privilege);
         oracle.reset();
         oracle
-    }
-
-    /// Where a saved state holds the error code: the same for every engine of a mode.
-    pub(crate) const fn error_code_field(&self) -> usize {
-        self.error_code
     }
 
     /// An engine over tables that somebody else keeps.

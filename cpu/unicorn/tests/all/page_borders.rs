@@ -1,13 +1,11 @@
 //! Accesses of every width at a border of two pages: one table of expectations, and three that obey it, the virtual-TLB
 //! engine, Unicorn's own page walk, and the software MMU.
 
-mod support;
-
+use crate::support::accesses::{ALIGNED, Fault, Kind, PAGES, Page, REGISTERS, TOUCHES, Touch};
+use crate::support::cases::{BEFORE, EDGE};
+use crate::support::own_walk::{End, OwnWalk};
+use crate::support::*;
 use std::sync::Arc;
-use support::accesses::{ALIGNED, Fault, Kind, PAGES, Page, REGISTERS, TOUCHES, Touch};
-use support::cases::{BEFORE, EDGE};
-use support::own_walk::{End, OwnWalk};
-use support::*;
 use vadose_cpu::{Exit, FaultExit, Refusal, SoftMmu, Vcpu};
 use vadose_facts::addr::{PhysAddr, VirtAddr};
 use vadose_facts::x86::{Access, FaultCode, PagingMode, PhysicalMemory, Privilege};

@@ -1,12 +1,10 @@
 //! Bounded runs: budgets in basic blocks, and the stop handle.
 
-mod support;
-
+use crate::support::*;
 use iced_x86::code_asm::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use support::*;
 use vadose_cpu::{Exit, Vcpu};
 use vadose_facts::x86::PagingMode;
 

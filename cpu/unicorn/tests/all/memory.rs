@@ -1,10 +1,8 @@
 //! Faults to the byte, for every kind of access; marks in the tables; code that changes.
 
-mod support;
-
+use crate::support::cases::{ABOVE, BEFORE, CASES, Direction, EDGE, STRINGS};
+use crate::support::*;
 use iced_x86::code_asm::*;
-use support::cases::{ABOVE, BEFORE, CASES, Direction, EDGE, STRINGS};
-use support::*;
 use vadose_cpu::{CpuMode, Exit, Vcpu};
 use vadose_facts::addr::PhysAddr;
 use vadose_facts::x86::{Access, FaultCode, PagingMode, PhysicalMemory, Stale};

@@ -1,11 +1,9 @@
 //! The same instructions under the virtual-TLB engine and under Unicorn's own page walk: the same faults at the same
 //! bytes, and the same registers and memory when they go on.
 
-mod support;
-
-use support::cases::{ABOVE, BEFORE, CASES, Case, Direction, EDGE, STRINGS, StringCase};
-use support::own_walk::{End, OwnWalk};
-use support::*;
+use crate::support::cases::{ABOVE, BEFORE, CASES, Case, Direction, EDGE, STRINGS, StringCase};
+use crate::support::own_walk::{End, OwnWalk};
+use crate::support::*;
 use vadose_cpu::{Exit, FaultExit, Vcpu};
 use vadose_facts::addr::PhysAddr;
 use vadose_facts::x86::{Access, PagingMode, PhysicalMemory, Privilege};
