@@ -51,6 +51,7 @@ impl Run {
             edition: edition(edition_name).expect("an edition of the table"),
             ram_bytes: RAM_BYTES,
             page_file_bytes: 0,
+            commit_limit_bytes: None,
             seed: 0,
             allocation: AllocationPreference::BottomUp,
             privileges: Vec::new(),

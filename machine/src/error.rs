@@ -29,7 +29,7 @@ pub enum MachineError {
     #[error("{}", missing_text(.0))]
     MissingDlls(Vec<crate::report::MapMissing>),
     /// The machine is too small for the program, or the address space has no room for it.
-    #[error("{what} failed: {status}")]
+    #[error("{what} failed: {status}{}", remedy(*.status))]
     Start {
         /// What was being done.
         what: String,
@@ -58,6 +58,14 @@ pub enum MachineError {
     /// The CPU engine failed.
     #[error(transparent)]
     Cpu(#[from] vadose_cpu::CpuError),
+}
+
+/// What would help.
+fn remedy(status: NtStatus) -> &'static str {
+    match status {
+        NtStatus::COMMITMENT_LIMIT => "; give more with --commit-limit, or with --ram or --pagefile",
+        _ => "",
+    }
 }
 
 fn missing_text(missing: &[crate::report::MapMissing]) -> String {

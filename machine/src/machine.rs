@@ -59,6 +59,7 @@ impl Machine {
         let config = MmConfig {
             edition: options.edition,
             page_file_bytes: options.page_file_bytes,
+            commit_limit_bytes: options.commit_limit_bytes,
             seed: options.seed,
         };
         let mut mm = Mm::new(config, Arc::new(ram))?;

@@ -13,6 +13,9 @@ pub struct MachineOptions {
     pub ram_bytes: u64,
     /// Bytes of page files: they count towards the commit limit.
     pub page_file_bytes: u64,
+    /// The most that can be committed, in bytes, however much RAM and page files could hold; `None` for as much as they
+    /// hold.
+    pub commit_limit_bytes: Option<u64>,
     /// What every random choice is drawn from.
     pub seed: u64,
     /// Where memory goes that a program leaves the place of open (SPEC A40).

@@ -8,11 +8,21 @@ pub struct Commit {
     charged: u64,
     peak: u64,
     limit: u64,
+    charges: Charges,
+}
+
+/// Whether anything can be charged: a shortage that was ordered refuses the charges of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charges {
+    /// As far as the limit goes.
+    Granted,
+    /// None at all, as if the limit were reached.
+    Refused,
 }
 
 impl Commit {
     pub(crate) const fn new(limit_pages: u64) -> Self {
-        Self { charged: 0, peak: 0, limit: limit_pages }
+        Self { charged: 0, peak: 0, limit: limit_pages, charges: Charges::Granted }
     }
 
     /// Pages charged now.
@@ -32,7 +42,14 @@ impl Commit {
 
     /// Pages that can be charged still.
     pub(crate) const fn room_pages(self) -> u64 {
-        self.limit - self.charged
+        match self.charges {
+            Charges::Granted => self.limit - self.charged,
+            Charges::Refused => 0,
+        }
+    }
+
+    pub(crate) const fn set_charges(&mut self, charges: Charges) {
+        self.charges = charges;
     }
 
     /// Charges pages, all or none.
@@ -43,7 +60,8 @@ impl Commit {
     #[inline]
     pub(crate) fn charge(&mut self, pages: u64) -> Result<(), NtStatus> {
         let total = self.charged.checked_add(pages).ok_or(NtStatus::COMMITMENT_LIMIT)?;
-        if total > self.limit {
+        let refused = self.charges == Charges::Refused && pages > 0;
+        if total > self.limit || refused {
             return Err(NtStatus::COMMITMENT_LIMIT);
         }
         self.charged = total;
@@ -74,5 +92,15 @@ mod tests {
         assert_eq!(commit, before);
         commit.give_back(8);
         assert_eq!((commit.charged_pages(), commit.peak_pages()), (0, 8));
+    }
+
+    #[test]
+    fn while_charges_are_refused_only_nothing_can_be_charged() {
+        let mut commit = Commit::new(10);
+        commit.set_charges(Charges::Refused);
+        assert_eq!((commit.charge(1), commit.room_pages()), (Err(NtStatus::COMMITMENT_LIMIT), 0));
+        assert_eq!((commit.charge(0), commit.charged_pages()), (Ok(()), 0));
+        commit.set_charges(Charges::Granted);
+        assert_eq!((commit.charge(10), commit.room_pages()), (Ok(()), 0));
     }
 }

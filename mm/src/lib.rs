@@ -10,7 +10,7 @@
 //! use vadose_mm::{AllocateRequest, FaultRequest, Mm, MmConfig};
 //!
 //! let edition = edition("win10-x64").expect("a known edition");
-//! let mut mm = Mm::new(MmConfig { edition, page_file_bytes: 0, seed: 1 }, HeapRam::new(4096))
+//! let mut mm = Mm::new(MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 1 }, HeapRam::new(4096))
 //!     .expect("16 MiB will do");
 //! let process = mm.create_process(LargeAddressAware::Yes)?;
 //! let kind = AllocationType::RESERVE | AllocationType::COMMIT;
@@ -50,6 +50,7 @@ mod verb;
 mod working_set;
 
 pub use audit::AuditError;
+pub use commit::Charges;
 pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
 pub use id::{AreaId, FileId, ProcessId, SectionId, TransferId};
 pub use look::{Counters, KernelPages, ProcessCounters, Region};

@@ -1,6 +1,6 @@
 //! The memory manager's whole state, and how it starts.
 
-use crate::commit::Commit;
+use crate::commit::{Charges, Commit};
 use crate::fault::FailedRead;
 use crate::id::{AreaKind, Arena, ProcessId, ProcessKind, SectionKind, TransferKind};
 use crate::pfn::{FIRST_SYSTEM_FRAME, FrameCounts, PfnDatabase, PfnEntry};
@@ -43,6 +43,9 @@ pub struct MmConfig {
     pub edition: &'static Edition,
     /// Bytes of page files: they count towards the commit limit (SPEC J11).
     pub page_file_bytes: u64,
+    /// The most that can be committed, in bytes, however much RAM and page files could hold; `None` for as much as they
+    /// hold (SPEC J11).
+    pub commit_limit_bytes: Option<u64>,
     /// What random choices of the boot are drawn from (SPEC H16).
     pub seed: u64,
 }
@@ -88,7 +91,9 @@ impl<R: PhysicalMemory> Mm<R> {
             pool: edition.system.pool,
         };
         let system = System::boot(&ram, &mut pfn, edition, self_map_address(edition, config.seed));
-        let limit_pages = pfn.counts().available() + pages_for(config.page_file_bytes);
+        let holds_pages = pfn.counts().available() + pages_for(config.page_file_bytes);
+        let limit_pages =
+            config.commit_limit_bytes.map_or(holds_pages, |bytes| holds_pages.min(bytes / PAGE_BYTES));
         Ok(Self {
             ram,
             edition,
@@ -121,6 +126,12 @@ impl<R: PhysicalMemory> Mm<R> {
     /// How this edition writes its page-table entries.
     pub const fn pte_format(&self) -> PteFormat {
         self.format
+    }
+
+    /// Refuses every commit charge until it is called again, or ends that. A call that needs a charge fails meanwhile as at
+    /// the limit, with nothing changed.
+    pub fn set_commit_charges(&mut self, charges: Charges) {
+        self.commit.set_charges(charges);
     }
 
     /// The frame of `KUSER_SHARED_DATA`, for whoever fills it (SPEC H5).

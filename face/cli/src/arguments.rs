@@ -155,6 +155,9 @@ pub(crate) struct MachineArguments {
     /// Page files; until paging out comes they only raise the commit limit, which is RAM and page files together
     #[arg(long, value_name = "SIZE", default_value = DEFAULT_PAGE_FILE, allow_negative_numbers = true, value_parser = parse_size)]
     pub(crate) pagefile: u64,
+    /// The most that can be committed, even if RAM and page files could hold more
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_size)]
+    pub(crate) commit_limit: Option<u64>,
     /// What every random choice is drawn from, the program's own random numbers included
     #[arg(long, value_name = "N", default_value = DEFAULT_SEED, allow_negative_numbers = true, value_parser = parse_seed)]
     pub(crate) seed: u64,

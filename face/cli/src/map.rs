@@ -54,6 +54,7 @@ pub(crate) fn machine_options(
         edition,
         ram_bytes: machine.ram,
         page_file_bytes: machine.pagefile,
+        commit_limit_bytes: machine.commit_limit,
         seed: machine.seed,
         allocation: machine.preference(),
         privileges: Vec::new(),

@@ -107,6 +107,7 @@ fn wrong_command_lines_are_explained_and_exit_with_125() {
         ("run --ram lots hello.exe", vec!["lots", "64M"]),
         ("run --ram 99999999999G hello.exe", vec!["64 bits"]),
         ("run --pagefile -1 hello.exe", vec!["-1"]),
+        ("run --commit-limit 1.5M hello.exe", vec!["--commit-limit", "1.5M", "64M"]),
         ("run --seed x hello.exe", vec!["seed"]),
         ("run --timeout 0 hello.exe", vec!["longer than 0"]),
         ("run --timeout -1 hello.exe", vec!["above 0"]),
@@ -125,6 +126,9 @@ fn wrong_command_lines_are_explained_and_exit_with_125() {
 fn a_machine_that_is_too_small_says_how_much_it_needs() {
     let scene = Scene::with("x64/hello.exe");
     scene.vadose("map --ram 64K hello.exe").fails(125, &["64 KiB", "too small", "at least"]);
+    scene
+        .vadose("map --commit-limit 8K hello.exe")
+        .fails(125, &["COMMITMENT_LIMIT", "more with --commit-limit"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod private_memory;
 mod promises;
 mod random_calls;
 mod sections;
+mod shortage;
 mod simulator;
 mod stacks;
 mod tables;

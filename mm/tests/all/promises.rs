@@ -104,8 +104,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 fn huge_ranges_cost_what_is_in_them() {
     const BASE: u64 = 0x1000_0000_0000;
     const HUGE: u64 = 100 << 40;
-    let config =
-        MmConfig { edition: edition("win10-x64").expect("known"), page_file_bytes: 1 << 50, seed: 1 };
+    let config = MmConfig {
+        edition: edition("win10-x64").expect("known"),
+        page_file_bytes: 1 << 50,
+        commit_limit_bytes: None,
+        seed: 1,
+    };
     let mut mm = Mm::new(config, HeapRam::new(8192)).expect("RAM enough");
     let process = mm.create_process(LargeAddressAware::Yes).expect("room");
     let start = Instant::now();
@@ -134,8 +138,12 @@ fn huge_ranges_cost_what_is_in_them() {
 /// SPEC C4 C6: a protection of one page does not look at the rest of a large region, nor does its decommit.
 #[test]
 fn one_page_of_a_large_region_costs_one_page() {
-    let config =
-        MmConfig { edition: edition("win10-x64").expect("known"), page_file_bytes: 4 << 30, seed: 1 };
+    let config = MmConfig {
+        edition: edition("win10-x64").expect("known"),
+        page_file_bytes: 4 << 30,
+        commit_limit_bytes: None,
+        seed: 1,
+    };
     let mut mm = Mm::new(config, HeapRam::new(16384)).expect("RAM enough");
     let process = mm.create_process(LargeAddressAware::Yes).expect("room");
     let both = AllocationType::RESERVE | AllocationType::COMMIT;

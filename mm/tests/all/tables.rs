@@ -194,7 +194,12 @@ fn sixty_four_bit_top_tables_can_be_found_by_scanning() {
 #[test]
 fn the_self_map_is_drawn_from_the_seed() {
     let place = |seed| {
-        let config = MmConfig { edition: edition("win10-x64").expect("known"), page_file_bytes: 0, seed };
+        let config = MmConfig {
+            edition: edition("win10-x64").expect("known"),
+            page_file_bytes: 0,
+            commit_limit_bytes: None,
+            seed,
+        };
         Mm::new(config, HeapRam::new(MINIMUM_RAM_BYTES / PAGE_BYTES)).expect("RAM enough").self_map()
     };
     assert_eq!(place(1), place(1));
@@ -204,7 +209,12 @@ fn the_self_map_is_drawn_from_the_seed() {
 #[test]
 fn ram_that_is_too_small_or_too_large_is_refused() {
     let start = |name, frames| {
-        let config = MmConfig { edition: edition(name).expect("known"), page_file_bytes: 0, seed: 0 };
+        let config = MmConfig {
+            edition: edition(name).expect("known"),
+            page_file_bytes: 0,
+            commit_limit_bytes: None,
+            seed: 0,
+        };
         Mm::new(config, HeapRam::new(frames)).map(|_| ())
     };
     let minimum = MINIMUM_RAM_BYTES / PAGE_BYTES;

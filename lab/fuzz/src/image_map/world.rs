@@ -66,7 +66,7 @@ impl<'a> World<'a> {
     /// Boots the edition and makes the section, if there is room for it.
     pub(super) fn new(edition: &'static Edition, file: &'a [u8], image: &'a PeImage) -> Self {
         let ram = HeapRam::new(MINIMUM_RAM_BYTES / PAGE_BYTES + EXTRA_FRAMES);
-        let config = MmConfig { edition, page_file_bytes: 0, seed: 7 };
+        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 7 };
         let mut mm = Mm::new(config, ram).expect("RAM enough to start");
         if let Some(first) = make_section(&mut mm, image) {
             mm.close_section(first);

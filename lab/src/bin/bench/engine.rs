@@ -77,7 +77,7 @@ struct Guest {
 impl Guest {
     fn new(edition: &'static Edition, program: Program) -> Self {
         let ram = Arc::new(GuestRam::new(FRAMES).expect("RAM for a bench"));
-        let config = MmConfig { edition, page_file_bytes: 0, seed: 0 };
+        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 0 };
         let mut mm = Mm::new(config, Arc::clone(&ram)).expect("RAM enough");
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
         let mode = match edition.bitness {

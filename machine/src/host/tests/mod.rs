@@ -78,6 +78,7 @@ fn options(root: &Path, program: &str) -> MachineOptions {
         edition: edition("win10-x64").expect("an edition"),
         ram_bytes: 64 << 20,
         page_file_bytes: 0,
+        commit_limit_bytes: None,
         seed: 1,
         allocation: AllocationPreference::BottomUp,
         privileges: Vec::new(),

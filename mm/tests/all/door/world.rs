@@ -122,7 +122,7 @@ impl World {
     /// A machine with this RAM, whose memory is reached through this MMU.
     pub(crate) fn with_mmu(name: &str, ram: SharedRam, mmu: Box<dyn Mmu>) -> Self {
         let edition = edition(name).expect("a known edition");
-        let config = MmConfig { edition, page_file_bytes: 0, seed: 7 };
+        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 7 };
         let mut mm = Mm::new(config, ram).expect("RAM enough");
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
         mm.audit().expect("a new machine agrees with itself");

@@ -163,7 +163,7 @@ impl World {
     /// A system with files and nothing started.
     pub(crate) fn with_files(edition_name: &str, files: &[(&str, Vec<u8>)]) -> Self {
         let edition = edition(edition_name).expect("an edition");
-        let config = MmConfig { edition, page_file_bytes: 1 << 28, seed: 1 };
+        let config = MmConfig { edition, page_file_bytes: 1 << 28, commit_limit_bytes: None, seed: 1 };
         let mm = Mm::new(config, HeapRam::new(FRAMES)).expect("RAM enough");
         let mut host = PaperHost::default();
         for (name, bytes) in files {
