@@ -1,6 +1,4 @@
 //! One door for the tests: run `vadose` in a folder of its own and look at what came out.
-// Each file of tests is a crate of its own and uses a part of this.
-#![allow(dead_code, unreachable_pub)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,29 +6,29 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// A folder with some of the sample guests in it, which `vadose` is started in.
-pub struct Scene {
+pub(crate) struct Scene {
     folder: TempDir,
 }
 
 /// What came out.
-pub struct Outcome {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// The sample guests, `x64/hello.exe` and so on.
-pub fn guest(name: &str) -> PathBuf {
+pub(crate) fn guest(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/guests/bin").join(name)
 }
 
 impl Scene {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: TempDir::new().expect("a temporary folder") }
     }
 
     /// A folder with one sample guest under its own file name.
-    pub fn with(name: &str) -> Self {
+    pub(crate) fn with(name: &str) -> Self {
         let scene = Self::new();
         let file = Path::new(name).file_name().and_then(|name| name.to_str()).expect("a plain name");
         scene.put(file, name, |_| {});
@@ -38,18 +36,18 @@ impl Scene {
     }
 
     /// Puts a sample guest's bytes, changed, into a file.
-    pub fn put(&self, file: &str, guest_name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn put(&self, file: &str, guest_name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = std::fs::read(guest(guest_name)).expect("the sample guests are in the repository");
         change(&mut bytes);
         std::fs::write(self.path(file), bytes).expect("a fresh folder");
     }
 
-    pub fn path(&self, file: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn path(&self, file: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(file)
     }
 
     /// Names in the folder.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).expect("the folder is there");
         let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("a name").file_name();
         let mut names: Vec<String> =
@@ -59,19 +57,19 @@ impl Scene {
     }
 
     /// `vadose` in the folder, with words split at spaces and nothing to read.
-    pub fn command(&self, line: &str) -> Command {
+    pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vadose"));
         command.args(line.split_whitespace()).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
 
     /// Runs it.
-    pub fn vadose(&self, line: &str) -> Outcome {
+    pub(crate) fn vadose(&self, line: &str) -> Outcome {
         outcome(&mut self.command(line))
     }
 
     /// Runs it with something to read.
-    pub fn vadose_reading(&self, line: &str, input: &[u8]) -> Outcome {
+    pub(crate) fn vadose_reading(&self, line: &str, input: &[u8]) -> Outcome {
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
         let input = input.to_vec();
         let feeder = std::thread::spawn(move || writer.write_all(&input));
@@ -85,7 +83,7 @@ impl Scene {
 }
 
 /// Runs a command and looks.
-pub fn outcome(command: &mut Command) -> Outcome {
+pub(crate) fn outcome(command: &mut Command) -> Outcome {
     let output = command.output().expect("vadose is built");
     let outcome = Outcome {
         code: output.status.code(),
@@ -99,14 +97,14 @@ pub fn outcome(command: &mut Command) -> Outcome {
 impl Outcome {
     /// The run ended so and Vadose had nothing to say.
     #[track_caller]
-    pub fn is_quiet(&self, code: i32) -> &Self {
+    pub(crate) fn is_quiet(&self, code: i32) -> &Self {
         assert_eq!((self.code, self.err.as_str()), (Some(code), ""), "{}", self.out);
         self
     }
 
     /// One message on standard error that holds all of `words`, nothing on standard output.
     #[track_caller]
-    pub fn fails(&self, code: i32, words: &[&str]) {
+    pub(crate) fn fails(&self, code: i32, words: &[&str]) {
         assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{}", self.err);
         for word in words {
             assert!(self.err.contains(word), "{word:?} is not in: {}", self.err);

@@ -1,8 +1,6 @@
 //! What cannot be run or listed gets one clear line, the right exit code and no file.
 
-mod scene;
-
-use scene::{Scene, guest, outcome};
+use crate::scene::{Scene, guest, outcome};
 use std::os::unix::ffi::OsStrExt as _;
 
 fn pe_offset(bytes: &[u8]) -> usize {

@@ -1,9 +1,7 @@
 //! `vadose run` on the sample guests: output, exit codes, reports, limits.
 #![cfg(feature = "unicorn")]
 
-mod scene;
-
-use scene::{Scene, outcome};
+use crate::scene::{Scene, outcome};
 use serde_json::Value;
 use std::process::Stdio;
 use std::time::{Duration, Instant};

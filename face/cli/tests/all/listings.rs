@@ -1,8 +1,6 @@
 //! `vadose map`, `vadose editions` and `vadose completions` on good input.
 
-mod scene;
-
-use scene::{Scene, outcome};
+use crate::scene::{Scene, guest, outcome};
 use serde_json::Value;
 use std::process::Stdio;
 
@@ -98,7 +96,7 @@ fn dlls_can_be_listed_too() {
 #[test]
 fn a_program_from_elsewhere_is_listed_as_an_app() {
     let scene = Scene::new();
-    let program = scene::guest("x64/hello.exe");
+    let program = guest("x64/hello.exe");
     let listed = outcome(scene.command("map").arg(program));
     assert!(listed.is_quiet(0).out.starts_with(r"C:\app\hello.exe on "), "{}", listed.out);
 }

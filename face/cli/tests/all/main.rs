@@ -1,0 +1,7 @@
+//! The command line as its user meets it: `vadose` started in a folder of its own.
+
+mod listings;
+mod refusals;
+mod runs;
+#[cfg_attr(not(feature = "unicorn"), expect(dead_code, reason = "only a run needs all of it"))]
+mod scene;
