@@ -1,8 +1,6 @@
 //! What the system calls back in a program: initialisers, slots, exception handlers; and the process heap.
 
-mod support;
-
-use support::{check_guest, on_each_edition};
+use crate::support::{check_guest, on_each_edition};
 
 /// SPEC E1 E11: a filter repairs a page, and a handler that meets a guard page is interrupted and goes on.
 #[test]

@@ -1,8 +1,6 @@
 //! A run is a function of program, edition and seed; machines in one process know nothing of each other.
 
-mod support;
-
-use support::{bits_of, finish, on_each_edition};
+use crate::support::{bits_of, finish, on_each_edition};
 use vadose_facts::ntdef::{Bitness, editions};
 use vadose_lab::guest::{Outcome, Run, sample};
 

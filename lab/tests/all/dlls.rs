@@ -1,8 +1,6 @@
 //! A program that loads, calls and unloads DLLs while it runs, on every edition.
 
-mod support;
-
-use support::{check_guest, on_each_edition};
+use crate::support::{check_guest, on_each_edition};
 use vadose_facts::ntdef::Bitness;
 
 /// SPEC G25 G30: a DLL whose place is taken is moved, and every pointer in it with it, also one that lies on two pages;

@@ -1,8 +1,6 @@
 //! Exceptions on the built-in DLLs: a guest that tells what its handlers see, and the ends that exceptions lead to.
 
-mod support;
-
-use support::{Told, bits_of, check_guest, finish, on_each_edition, tell};
+use crate::support::{Told, bits_of, check_guest, finish, on_each_edition, tell};
 use vadose_facts::ntdef::{Bitness, Edition};
 use vadose_lab::guest::{Run, sample};
 use vadose_machine::report::{CrashReport, RunEnding};

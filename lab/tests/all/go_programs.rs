@@ -1,9 +1,7 @@
 //! Programs in Go that nobody here wrote, on the built-in DLLs: threads, completion ports, timers, and memory by the
 //! reserve. What they print is what they print on Windows, and on Linux.
 
-mod support;
-
-use support::{downloaded, finish};
+use crate::support::{downloaded, finish};
 use vadose_lab::download::{pin, pin_of_version};
 use vadose_lab::guest::{Outcome, Run};
 use vadose_machine::report::RunEnding;

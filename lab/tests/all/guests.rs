@@ -1,8 +1,6 @@
 //! Every sample guest on every edition that runs it: its words, its exit code, and the machine's map beside its words.
 
-mod support;
-
-use support::{Told, bits_of, check_guest, finish, on_each_edition, region_at, tell};
+use crate::support::{Told, bits_of, check_guest, finish, on_each_edition, region_at, tell};
 use vadose_facts::ntdef::{Bitness, Edition, LargeAddressAware};
 use vadose_lab::guest::{Run, sample};
 use vadose_machine::report::{MapRegion, RunEnding};

@@ -1,8 +1,6 @@
 //! Privileges, physical pages and large pages as a guest meets them, with the account's privilege and without.
 
-mod support;
-
-use support::{bits_of, check_guest, finish, on_each_edition, tell};
+use crate::support::{bits_of, check_guest, finish, on_each_edition, tell};
 use vadose_lab::guest::{Run, sample};
 use vadose_machine::Privilege;
 use vadose_machine::report::RunEnding;

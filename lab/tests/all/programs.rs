@@ -1,8 +1,6 @@
 //! Programs that nobody here wrote: ninja runs, and executables and DLLs of four languages are mapped and listed.
 
-mod support;
-
-use support::{downloaded, finish};
+use crate::support::{downloaded, finish, region_at};
 use vadose_facts::ntdef::Protection;
 use vadose_facts::pe::PeImage;
 use vadose_lab::download::{Language, PINS, Pin, Role, pin};
@@ -93,7 +91,7 @@ fn check_listing(pin: &Pin, map: &AddressSpaceMap, bytes: &[u8]) {
     );
     assert_eq!(regions.iter().map(|region| region.size).sum::<u64>(), module.size, "{what}: no holes");
     for run in image.layout().subsections() {
-        let region = support::region_at(map, module.base + (u64::from(run.first_page) << 12));
+        let region = region_at(map, module.base + (u64::from(run.first_page) << 12));
         // The loader stores into some pages: those are copies, and no longer write-copy.
         let before_and_after =
             [run.protection, run.protection.after_copy()].map(|base| Protection::plain(base).to_string());

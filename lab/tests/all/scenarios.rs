@@ -1,12 +1,7 @@
 //! Every scenario file on every edition, done by the library alone, by an engine over its page tables, and by a program
 //! inside the machine: all answer as the file says.
 
-#[path = "../../mm/tests/all/door/mod.rs"]
-#[expect(dead_code, reason = "scenario files need a part of the door")]
-mod door;
-mod drivers;
-mod support;
-
+use crate::drivers;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};

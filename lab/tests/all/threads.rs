@@ -1,8 +1,6 @@
 //! Guests with several threads on every edition: their words do not depend on the seed, nor on where slices end.
 
-mod support;
-
-use support::{bits_of, check_guest, finish, on_each_edition, tell};
+use crate::support::{bits_of, check_guest, finish, on_each_edition, tell};
 use vadose_facts::ntdef::Bitness;
 use vadose_lab::guest::{Run, sample};
 use vadose_machine::report::RunEnding;

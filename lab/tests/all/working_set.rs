@@ -1,8 +1,6 @@
 //! The guest that locks, counts and empties its working set, word for word on every edition.
 
-mod support;
-
-use support::{check_guest, on_each_edition};
+use crate::support::{check_guest, on_each_edition};
 
 /// SPEC J1 J2 J5 J6 J7 J8 J10 J19 J21 X11 X12 D34 E15: limits, locks, counters and an emptied working set as a program
 /// sees them; the program finds its functions in kernel32 or, on Windows XP, in psapi.

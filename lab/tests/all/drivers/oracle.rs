@@ -1,6 +1,6 @@
 //! Unicorn with its own page walk as the processor of a scenario: instructions over the memory manager's page tables.
 
-#[path = "../../../cpu/unicorn/tests/all/support/mod.rs"]
+#[path = "../../../../cpu/unicorn/tests/all/support/mod.rs"]
 #[expect(dead_code, reason = "the oracle is a part of it")]
 mod engine;
 

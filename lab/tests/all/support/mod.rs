@@ -1,5 +1,4 @@
 //! The one door of guest tests: a guest on an edition, what it must print, and how it must end.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 mod template;
 
