@@ -5,7 +5,7 @@ pub mod ram;
 pub mod tlb;
 pub mod vcpu;
 
-pub use ram::{GuestRam, RamError};
+pub use ram::{FrameTransferError, GuestRam, RamError};
 pub use tlb::{Interruption, Refusal, SoftMmu};
 pub use vcpu::{
     CpuError, CpuException, CpuMode, Exit, FaultExit, FloatState, Kick, ProtectionCause, Registers, Segments,

@@ -1,6 +1,10 @@
 //! Guest RAM as one host mapping that the guest, our page walk and a CPU engine share without copies.
 #![allow(unsafe_code)]
 
+mod file;
+
+pub use file::FrameTransferError;
+
 use std::ffi::c_void;
 use std::io;
 use std::ptr::NonNull;
