@@ -6,6 +6,7 @@ pub mod host;
 mod machine;
 mod map;
 mod options;
+pub mod page_file;
 pub mod report;
 mod summary;
 mod watchdog;
