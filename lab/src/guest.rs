@@ -50,7 +50,7 @@ impl Run {
         let options = MachineOptions {
             edition: edition(edition_name).expect("an edition of the table"),
             ram_bytes: RAM_BYTES,
-            page_file_bytes: 0,
+            page_files: Vec::new(),
             commit_limit_bytes: None,
             seed: 0,
             allocation: AllocationPreference::BottomUp,

@@ -4,6 +4,7 @@ use crate::error::MachineError;
 use crate::host::FolderHost;
 use crate::map;
 use crate::options::MachineOptions;
+use crate::page_file::PageFileSpec;
 use crate::report::{AddressSpaceMap, MapMissing, RunEnding, RunReport};
 use crate::summary;
 use crate::watchdog::Watchdog;
@@ -58,7 +59,7 @@ impl Machine {
             .map_err(|refusal| MachineError::HostMemory { bytes, reason: refusal.to_string() })?;
         let config = MmConfig {
             edition: options.edition,
-            page_file_bytes: options.page_file_bytes,
+            page_file_bytes: options.page_files.iter().map(PageFileSpec::initial_bytes).sum(),
             commit_limit_bytes: options.commit_limit_bytes,
             seed: options.seed,
         };

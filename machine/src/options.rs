@@ -1,5 +1,6 @@
 //! What to boot and what to run.
 
+use crate::page_file::PageFileSpec;
 use std::path::PathBuf;
 use vadose_facts::ntdef::{AllocationPreference, Edition};
 use vadose_nt::Privilege;
@@ -11,8 +12,8 @@ pub struct MachineOptions {
     pub edition: &'static Edition,
     /// Bytes of guest RAM, whole pages.
     pub ram_bytes: u64,
-    /// Bytes of page files: they count towards the commit limit.
-    pub page_file_bytes: u64,
+    /// Page files: their initial sizes count towards the commit limit.
+    pub page_files: Vec<PageFileSpec>,
     /// The most that can be committed, in bytes, however much RAM and page files could hold; `None` for as much as they
     /// hold.
     pub commit_limit_bytes: Option<u64>,

@@ -1,7 +1,8 @@
 //! The commands, their options, and the help that explains both.
 
+use crate::page_file::{PageFileOrder, parse_page_file};
 use crate::quantity::{parse_seconds, parse_seed, parse_size, parse_some_size};
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -152,9 +153,10 @@ pub(crate) struct MachineArguments {
     /// Guest RAM: bytes, or with K, M or G
     #[arg(long, value_name = "SIZE", default_value = DEFAULT_RAM, allow_negative_numbers = true, value_parser = parse_some_size)]
     pub(crate) ram: u64,
-    /// Page files; until paging out comes they only raise the commit limit, which is RAM and page files together
-    #[arg(long, value_name = "SIZE", default_value = DEFAULT_PAGE_FILE, allow_negative_numbers = true, value_parser = parse_size)]
-    pub(crate) pagefile: u64,
+    /// A page file: its size, what it may grow to, and the folder of the host it is in; up to 16 of them, 0 for none.
+    /// Until paging out comes their sizes only raise the commit limit, which is RAM and page files together
+    #[arg(long, value_name = "SIZE[-MAXIMUM][:FOLDER]", default_value = DEFAULT_PAGE_FILE, allow_negative_numbers = true, value_parser = page_file_parser())]
+    pub(crate) pagefile: Vec<PageFileOrder>,
     /// The most that can be committed, even if RAM and page files could hold more
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_size)]
     pub(crate) commit_limit: Option<u64>,
@@ -198,7 +200,11 @@ pub(crate) enum Format {
     Json,
 }
 
-fn edition_parser() -> impl clap::builder::TypedValueParser<Value = &'static Edition> {
+fn page_file_parser() -> impl TypedValueParser<Value = PageFileOrder> {
+    OsStringValueParser::new().try_map(parse_page_file)
+}
+
+fn edition_parser() -> impl TypedValueParser<Value = &'static Edition> {
     PossibleValuesParser::new(editions().iter().map(|edition| edition.name))
         .map(|name| edition(&name).expect("only these names are let through"))
 }
@@ -232,7 +238,8 @@ mod tests {
     #[test]
     fn options_have_their_defaults() {
         let parsed = run(&["vadose", "run", "a.exe"]);
-        assert_eq!((parsed.machine.ram, parsed.machine.pagefile, parsed.machine.seed), (1 << 30, 0, 0));
+        assert_eq!((parsed.machine.ram, parsed.machine.seed), (1 << 30, 0));
+        assert_eq!(parsed.machine.pagefile, [PageFileOrder::None]);
         assert!(parsed.machine.edition.is_none() && parsed.timeout.is_none() && parsed.writable.is_empty());
     }
 }

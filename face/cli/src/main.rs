@@ -10,6 +10,7 @@ mod inspect;
 mod listing;
 mod map;
 mod output;
+mod page_file;
 mod quantity;
 mod report;
 mod run;

@@ -3,6 +3,7 @@
 use crate::arguments::{Format, MachineArguments, MapArguments};
 use crate::failure::{Failure, VADOSE_FAILED};
 use crate::inspect::{Purpose, choose_edition};
+use crate::page_file::page_files;
 use crate::{listing, output, report};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ pub(crate) fn machine_options(
     Ok(MachineOptions {
         edition,
         ram_bytes: machine.ram,
-        page_file_bytes: machine.pagefile,
+        page_files: page_files(&machine.pagefile)?,
         commit_limit_bytes: machine.commit_limit,
         seed: machine.seed,
         allocation: machine.preference(),

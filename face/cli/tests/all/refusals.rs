@@ -95,6 +95,10 @@ fn a_missing_dll_is_listed_by_map() {
     assert!(listed.out.contains("missing.exe .text"), "the listing goes on: {}", listed.out);
 }
 
+const MANY_PAGE_FILES: &str = "map --pagefile 4K --pagefile 4K --pagefile 4K --pagefile 4K --pagefile 4K --pagefile 4K \
+    --pagefile 4K --pagefile 4K --pagefile 4K --pagefile 4K --pagefile 4K --pagefile 4K --pagefile 4K --pagefile 4K \
+    --pagefile 4K --pagefile 4K --pagefile 4K hello.exe";
+
 #[test]
 fn wrong_command_lines_are_explained_and_exit_with_125() {
     let scene = Scene::with("x64/hello.exe");
@@ -105,6 +109,10 @@ fn wrong_command_lines_are_explained_and_exit_with_125() {
         ("run --ram lots hello.exe", vec!["lots", "64M"]),
         ("run --ram 99999999999G hello.exe", vec!["64 bits"]),
         ("run --pagefile -1 hello.exe", vec!["-1"]),
+        ("run --pagefile 2G-1G hello.exe", vec!["2G-1G", "below"]),
+        ("run --pagefile 1G: hello.exe", vec!["folder after the colon", "1G:/big/disk"]),
+        ("run --pagefile 1G --pagefile 0 hello.exe", vec!["--pagefile 0"]),
+        (MANY_PAGE_FILES, vec!["17 times", "16"]),
         ("run --commit-limit 1.5M hello.exe", vec!["--commit-limit", "1.5M", "64M"]),
         ("run --seed x hello.exe", vec!["seed"]),
         ("run --timeout 0 hello.exe", vec!["longer than 0"]),

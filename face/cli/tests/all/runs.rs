@@ -123,6 +123,22 @@ fn map_and_stats_are_text_on_standard_error() {
     }
 }
 
+/// SPEC J11: what page files hold now counts, not what they may grow to.
+#[test]
+fn the_commit_limit_is_ram_and_the_initial_sizes_of_all_page_files() {
+    let scene = Scene::with("x64/hello.exe");
+    let limit = |options: &str| {
+        let run = scene.vadose(&format!("run {options} --report r.json hello.exe"));
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        let text = std::fs::read_to_string(scene.path("r.json")).expect("the report");
+        let json: Value = serde_json::from_str(&text).expect("one JSON object");
+        json["memory"]["commit_limit"].as_u64().expect("bytes")
+    };
+    let with = limit("--pagefile 1M-2G --pagefile 0-1G:. --pagefile 3M:.");
+    assert_eq!(with - limit("--pagefile 0"), 4 << 20);
+    assert_eq!(scene.names(), ["hello.exe", "r.json"], "no page file is seen");
+}
+
 #[test]
 fn the_json_report_is_the_last_thing_on_standard_output() {
     let scene = scene_of("x64", &["hello"]);

@@ -77,7 +77,7 @@ fn options(root: &Path, program: &str) -> MachineOptions {
     MachineOptions {
         edition: edition("win10-x64").expect("an edition"),
         ram_bytes: 64 << 20,
-        page_file_bytes: 0,
+        page_files: Vec::new(),
         commit_limit_bytes: None,
         seed: 1,
         allocation: AllocationPreference::BottomUp,
