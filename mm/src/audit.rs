@@ -16,7 +16,7 @@ use vadose_facts::x86::PhysicalMemory;
 /// Two records of the same thing disagree.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the memory manager's records disagree: {0}")]
-pub struct AuditError(String);
+pub struct AuditError(pub(crate) String);
 
 /// Turns a comparison that fails into an error that says what was compared.
 macro_rules! agree {

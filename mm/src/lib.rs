@@ -30,6 +30,7 @@
 #![deny(rustdoc::broken_intra_doc_links)]
 
 pub mod commit;
+pub mod compression;
 pub mod extended;
 pub mod id;
 pub mod pfn;
