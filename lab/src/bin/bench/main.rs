@@ -7,6 +7,7 @@ mod engine;
 mod library;
 mod machine;
 mod memory;
+mod page_file;
 mod regions;
 mod report;
 mod service;
@@ -18,13 +19,14 @@ use std::process::ExitCode;
 type Measure = fn() -> Vec<Row>;
 
 /// What is measured, by name.
-const GROUPS: [(&str, Measure); 6] = [
+const GROUPS: [(&str, Measure); 7] = [
     ("memory", memory::rows),
     ("loop", machine::rows),
     ("service", service::rows),
     ("engine", engine::rows),
     ("library", library::rows),
     ("regions", regions::rows),
+    ("pagefile", page_file::rows),
 ];
 
 fn main() -> ExitCode {
