@@ -39,6 +39,9 @@ pub enum MachineError {
     /// The guest RAM's size does not do.
     #[error(transparent)]
     Ram(#[from] vadose_mm::StartError),
+    /// A page file cannot be made.
+    #[error("{0}")]
+    PageFile(#[from] crate::page_file::PageFileError),
     /// The host does not give the guest's RAM.
     #[error("{reason}; take less with --ram")]
     HostMemory {

@@ -7,6 +7,7 @@ mod machine;
 mod map;
 mod options;
 pub mod page_file;
+mod paging;
 pub mod report;
 mod summary;
 mod watchdog;

@@ -4,7 +4,7 @@ use crate::error::MachineError;
 use crate::host::FolderHost;
 use crate::map;
 use crate::options::MachineOptions;
-use crate::page_file::PageFileSpec;
+use crate::paging::HostPages;
 use crate::report::{AddressSpaceMap, MapMissing, RunEnding, RunReport};
 use crate::summary;
 use crate::watchdog::Watchdog;
@@ -16,12 +16,13 @@ use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_mm::{ExceptionParameters, FaultRequest, Mm, MmConfig};
 use vadose_nt::{
-    Crash, Ending, Kernel, Lenience, LoadError, MissingDll, Nt, NtConfig, Settled, StartOptions, Turn,
+    Crash, Ending, Kernel, Lenience, LoadError, Memory as _, MissingDll, Nt, NtConfig, PagedMm, Settled,
+    StartOptions, Turn,
 };
 
 /// A booted machine with its program in place and no instruction run.
 pub struct Machine {
-    mm: Mm<Arc<GuestRam>>,
+    mm: PagedMm<Arc<GuestRam>, HostPages>,
     nt: Nt,
     host: FolderHost,
     missing: Vec<MissingDll>,
@@ -57,14 +58,21 @@ impl Machine {
         let bytes = options.ram_bytes;
         let ram = GuestRam::new(bytes / PAGE_BYTES)
             .map_err(|refusal| MachineError::HostMemory { bytes, reason: refusal.to_string() })?;
+        let ram = Arc::new(ram);
         let config = MmConfig {
             edition: options.edition,
-            page_file_bytes: options.page_files.iter().map(PageFileSpec::initial_bytes).sum(),
+            page_file_bytes: 0,
             commit_limit_bytes: options.commit_limit_bytes,
             seed: options.seed,
         };
-        let mut mm = Mm::new(config, Arc::new(ram))?;
+        let mut mm = Mm::new(config, Arc::clone(&ram))?;
+        for file in &options.page_files {
+            let number = mm.add_page_file(file.initial_bytes(), file.maximum_bytes());
+            number.map_err(vadose_mm::StartError::from)?;
+        }
         mm.set_allocation_preference(options.allocation);
+        let pages = HostPages::create(&options.page_files, ram)?;
+        let mm = PagedMm::new(mm, pages);
         let mut nt = Nt::new(NtConfig { edition: options.edition, seed: options.seed });
         options.privileges.iter().for_each(|privilege| nt.grant(*privilege));
         let start = StartOptions {
@@ -94,7 +102,7 @@ impl Machine {
 
     /// Guest RAM, for the processor.
     pub fn ram(&self) -> Arc<GuestRam> {
-        Arc::clone(self.mm.ram())
+        Arc::clone(Mm::ram(&self.mm))
     }
 
     /// A page of the kernel for the processor's own tables: its place in RAM and its kernel address.
@@ -104,9 +112,12 @@ impl Machine {
     }
 
     /// The address space as it is now.
-    pub fn map(&self) -> AddressSpaceMap {
+    pub fn map(&mut self) -> AddressSpaceMap {
         let missing = self.missing.iter().map(missing_entry).collect();
-        AddressSpaceMap { missing, ..map::draw(&self.mm, self.nt.process()) }
+        let process = self.nt.process();
+        let last = self.mm.user_limit(process.id).raw();
+        let regions = self.mm.regions(process.id);
+        AddressSpaceMap { missing, ..map::draw(&regions, last, process) }
     }
 
     /// Proves that the memory manager's records agree.
@@ -132,14 +143,15 @@ impl Machine {
         cpu.set_address_space(self.mm.translation(self.nt.process().id));
         self.kernel().enter(cpu);
         loop {
-            cpu.drop_stale(self.nt.take_stale());
+            self.kernel().write_file_pages();
+            self.drop_stale(cpu);
             if let Some(ending) = self.nt.ending().cloned() {
                 self.kernel().write_mapped_files();
                 let ending = summary::ending(&self.mm, self.nt.process(), &ending);
                 return Ok(self.report(ending));
             }
             let turn = self.kernel().schedule(cpu);
-            cpu.drop_stale(self.nt.take_stale());
+            self.drop_stale(cpu);
             match turn {
                 Turn::Run(slice) => self.run_slice(cpu, slice)?,
                 Turn::Idle | Turn::Ended => {}
@@ -149,6 +161,11 @@ impl Machine {
                 return Ok(self.report(RunEnding::TimedOut));
             }
         }
+    }
+
+    fn drop_stale(&mut self, cpu: &mut dyn Vcpu) {
+        cpu.drop_stale(self.nt.take_stale());
+        cpu.drop_stale(self.mm.take_paging_stale());
     }
 
     /// Runs the thread in the processor until something happens, and does what that asks for.
@@ -162,7 +179,8 @@ impl Machine {
         Ok(())
     }
 
-    fn report(&self, ending: RunEnding) -> RunReport {
+    fn report(&mut self, ending: RunEnding) -> RunReport {
+        let map = self.map();
         let process = self.nt.process();
         let faults = self.mm.process_counters(process.id).faults;
         RunReport {
@@ -174,8 +192,8 @@ impl Machine {
                 self.nt.exceptions() + self.fast_fails,
                 self.nt.service_calls(),
             ),
-            memory: summary::memory(&self.mm, process),
-            map: self.map(),
+            memory: summary::memory(&self.mm, process, self.mm.device().traffic()),
+            map,
         }
     }
 

@@ -9,12 +9,10 @@ use vadose_mm::{Mm, Region, RegionBacking};
 use vadose_nt::{Module, ModuleKind, Process, RegionUse};
 
 /// Lists the process's regions, its images and the sums by type.
-pub(crate) fn draw(mm: &Mm<Arc<GuestRam>>, process: &Process) -> AddressSpaceMap {
-    let regions = mm.regions(process.id);
-    let last = mm.user_limit(process.id).raw();
+pub(crate) fn draw(regions: &[Region], last: u64, process: &Process) -> AddressSpaceMap {
     AddressSpaceMap {
         user_space: (Edition::MIN_USER_ADDRESS.raw(), last),
-        totals: totals(&regions, last),
+        totals: totals(regions, last),
         regions: regions.iter().map(|region| entry(process, region)).collect(),
         modules: process.modules.iter().map(module_entry).collect(),
         missing: Vec::new(),

@@ -132,6 +132,31 @@ pub struct MemoryReport {
     pub working_set_peak: u64,
     /// Page tables of the process at the end.
     pub page_tables: u64,
+    /// Traffic with page files.
+    pub paging: PagingReport,
+}
+
+/// What went to page files and came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PagingReport {
+    /// Bytes that all page files have now.
+    pub size: u64,
+    /// Bytes of them that hold pages at the end.
+    pub used: u64,
+    /// The most that ever did, each file by itself.
+    pub used_peak: u64,
+    /// Bytes that could not be written, and are left alone.
+    pub bad: u64,
+    /// Pages written.
+    pub pages_written: u64,
+    /// Writes that they took.
+    pub writes: u64,
+    /// Pages read.
+    pub pages_read: u64,
+    /// Reads that they took.
+    pub reads: u64,
+    /// Transfers that failed.
+    pub failed: u64,
 }
 
 /// An address space as a listing.

@@ -1,13 +1,16 @@
 //! A run in numbers and words: its ending, its faults, its memory.
 
 use crate::map;
-use crate::report::{Activity, CrashAccess, CrashReport, FaultCount, MemoryReport, RunEnding, WaitingThread};
+use crate::paging::PageTraffic;
+use crate::report::{
+    Activity, CrashAccess, CrashReport, FaultCount, MemoryReport, PagingReport, RunEnding, WaitingThread,
+};
 use std::sync::Arc;
 use vadose_cpu::ram::GuestRam;
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::PhysicalMemory;
-use vadose_mm::{FaultCounts, FaultKind, Mm};
+use vadose_mm::{FaultCounts, FaultKind, Mm, PageFileUse};
 use vadose_nt::{Crash, Ending, Process, Stuck};
 
 /// How the process ended.
@@ -80,6 +83,7 @@ const fn words(kind: FaultKind) -> (&'static str, &'static str) {
             ("copy-on-write", "first stores to a shared page, which got a private copy")
         }
         FaultKind::Transition => ("transition", "pages taken back from a frame they had left"),
+        FaultKind::PageFileRead => ("page-file-read", "pages that were read back from a page file"),
         FaultKind::StackGrowth => ("stack-growth", "touches of a stack's guard page, which moved down"),
         FaultKind::FirstStore => ("first-store", "first stores to a clean page, which became dirty"),
         FaultKind::Spurious => ("spurious", "accesses that were allowed when looked at again"),
@@ -99,7 +103,7 @@ pub(crate) fn activity(counts: &FaultCounts, exceptions: u64, services: u64) -> 
 }
 
 /// Memory of the machine and of the process, in bytes.
-pub(crate) fn memory(mm: &Mm<Arc<GuestRam>>, process: &Process) -> MemoryReport {
+pub(crate) fn memory(mm: &Mm<Arc<GuestRam>>, process: &Process, traffic: PageTraffic) -> MemoryReport {
     let system = mm.counters();
     let process = mm.process_counters(process.id);
     MemoryReport {
@@ -113,5 +117,23 @@ pub(crate) fn memory(mm: &Mm<Arc<GuestRam>>, process: &Process) -> MemoryReport 
         working_set: process.resident_pages * PAGE_BYTES,
         working_set_peak: process.peak_resident_pages * PAGE_BYTES,
         page_tables: process.table_pages * PAGE_BYTES,
+        paging: paging(mm, traffic),
+    }
+}
+
+fn paging(mm: &Mm<Arc<GuestRam>>, traffic: PageTraffic) -> PagingReport {
+    let files = mm.page_files();
+    let sum =
+        |pages: fn(&PageFileUse) -> u32| files.iter().map(|file| u64::from(pages(file)) * PAGE_BYTES).sum();
+    PagingReport {
+        size: sum(|file| file.current_pages),
+        used: sum(|file| file.used_pages),
+        used_peak: sum(|file| file.peak_used_pages),
+        bad: sum(|file| file.bad_pages),
+        pages_written: traffic.pages_written,
+        writes: traffic.writes,
+        pages_read: traffic.pages_read,
+        reads: traffic.reads,
+        failed: traffic.failed,
     }
 }

@@ -8,6 +8,12 @@ pub struct Commit {
     charged: u64,
     peak: u64,
     limit: u64,
+    /// The most that may be charged, whatever there is.
+    ceiling: u64,
+    /// Pages that page files may grow by still (SPEC J14).
+    growable: u64,
+    /// Pages that the limit rose by, and page files have not grown by yet.
+    growth: u64,
     charges: Charges,
 }
 
@@ -22,7 +28,20 @@ pub enum Charges {
 
 impl Commit {
     pub(crate) const fn new(limit_pages: u64) -> Self {
-        Self { charged: 0, peak: 0, limit: limit_pages, charges: Charges::Granted }
+        Self {
+            charged: 0,
+            peak: 0,
+            limit: limit_pages,
+            ceiling: u64::MAX,
+            growable: 0,
+            growth: 0,
+            charges: Charges::Granted,
+        }
+    }
+
+    /// The same with a limit that is never passed.
+    pub(crate) const fn below(self, ceiling_pages: u64) -> Self {
+        Self { ceiling: ceiling_pages, ..self }
     }
 
     /// Pages charged now.
@@ -35,17 +54,44 @@ impl Commit {
         self.peak
     }
 
-    /// The most that can be charged.
+    /// The most that can be charged before page files grow.
     pub const fn limit_pages(self) -> u64 {
-        self.limit
+        if self.limit < self.ceiling { self.limit } else { self.ceiling }
+    }
+
+    /// What a page file adds: pages now, and pages that it may grow by (SPEC J11, J14).
+    pub(crate) fn add_page_file(&mut self, pages: u64, growable: u64) {
+        self.limit += pages;
+        self.growable += growable;
+    }
+
+    /// Pages that page files have to grow by, for the limit has risen.
+    pub(crate) const fn growth_pages(self) -> u64 {
+        self.growth
+    }
+
+    /// What page files have to grow by now, for the limit has risen.
+    pub(crate) fn take_growth(&mut self) -> u64 {
+        std::mem::take(&mut self.growth)
+    }
+
+    /// Pages of page files turned out bad.
+    pub(crate) fn lose(&mut self, pages: u64) {
+        self.limit = self.limit.saturating_sub(pages);
     }
 
     /// Pages that can be charged still.
     pub(crate) const fn room_pages(self) -> u64 {
         match self.charges {
-            Charges::Granted => self.limit - self.charged,
+            Charges::Granted => self.most().saturating_sub(self.charged),
             Charges::Refused => 0,
         }
+    }
+
+    /// The limit once page files have grown as far as they may.
+    const fn most(self) -> u64 {
+        let most = self.limit + self.growable;
+        if most < self.ceiling { most } else { self.ceiling }
     }
 
     pub(crate) const fn set_charges(&mut self, charges: Charges) {
@@ -61,11 +107,27 @@ impl Commit {
     pub(crate) fn charge(&mut self, pages: u64) -> Result<(), NtStatus> {
         let total = self.charged.checked_add(pages).ok_or(NtStatus::COMMITMENT_LIMIT)?;
         let refused = self.charges == Charges::Refused && pages > 0;
-        if total > self.limit || refused {
+        if refused || total > self.ceiling {
             return Err(NtStatus::COMMITMENT_LIMIT);
+        }
+        if total > self.limit {
+            self.grow(total - self.limit)?;
         }
         self.charged = total;
         self.peak = self.peak.max(total);
+        Ok(())
+    }
+
+    /// Page files grow when commit asks for more than there is: by what is missing, in steps of a size (SPEC J14).
+    fn grow(&mut self, missing: u64) -> Result<(), NtStatus> {
+        const STEP_PAGES: u64 = 256;
+        if missing > self.growable {
+            return Err(NtStatus::COMMITMENT_LIMIT);
+        }
+        let step = missing.next_multiple_of(STEP_PAGES).min(self.growable);
+        self.growable -= step;
+        self.growth += step;
+        self.limit += step;
         Ok(())
     }
 

@@ -43,6 +43,8 @@ kinds! {
     AreaKind => AreaId;
     /// One page transfer under way.
     TransferKind => TransferId;
+    /// One transfer with a page file under way.
+    PagingKind => PagingId;
 }
 
 /// A file whose bytes back a section. The owner of files chooses the number; the memory manager only repeats it.
@@ -138,6 +140,10 @@ impl<T, K> Arena<T, K> {
     pub(crate) fn get_mut(&mut self, id: Id<K>) -> Option<&mut T> {
         let place = self.slots.get_mut(id.slot as usize)?;
         if place.generation == id.generation { place.entry.as_mut() } else { None }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Id<K>, &T)> {

@@ -42,6 +42,7 @@ mod audit;
 mod fault;
 mod look;
 mod page;
+mod paging;
 mod process;
 mod section;
 mod state;
@@ -53,8 +54,11 @@ mod working_set;
 pub use audit::AuditError;
 pub use commit::Charges;
 pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
-pub use id::{AreaId, FileId, ProcessId, SectionId, TransferId};
+pub use id::{AreaId, FileId, PagingId, ProcessId, SectionId, TransferId};
 pub use look::{Counters, KernelPages, ProcessCounters, Region};
+pub use paging::{
+    MAX_PAGE_FILES, PageFileError, PageFileUse, PagingTransfer, Slot, Wanted, WantedTable, Work,
+};
 pub use process::DynamicCode;
 pub use process::FaultCounts;
 pub use request::{

@@ -35,6 +35,16 @@ pub struct Region {
     pub resident_pages: u64,
 }
 
+impl Region {
+    /// The same pages and those of `next`, if `next` begins where they end and is like them.
+    pub fn joined(self, next: Self) -> Option<Self> {
+        let same = Self { range: next.range, resident_pages: next.resident_pages, ..self } == next;
+        let range = PageRange::inclusive(self.range.start(), next.range.last());
+        let resident_pages = self.resident_pages + next.resident_pages;
+        (same && self.range.end() == next.range.start()).then_some(Self { range, resident_pages, ..self })
+    }
+}
+
 /// Counts of the whole machine, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
@@ -89,36 +99,45 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// If the process is gone.
     pub fn regions(&self, process: ProcessId) -> Vec<Region> {
+        let mut at = Vpn::new(0);
+        std::iter::from_fn(|| {
+            let region = self.region_from(process, at)?;
+            at = region.range.end();
+            Some(region)
+        })
+        .collect()
+    }
+
+    /// The region that holds a page, from that page on, or the next one above it. Like a query's answer it ends before a
+    /// page table that is in a page file, which is wanted then; nothing is known yet if it is the first page's.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn region_from(&self, process: ProcessId, vpn: Vpn) -> Option<Region> {
         let owner = self.process(process);
-        let mut regions = Vec::new();
-        for (_, vad) in owner.vads.iter() {
-            let mut at = vad.range.start();
-            while at < vad.range.end() {
-                let rest = PageRange::inclusive(at, vad.range.last());
-                let (view, end) = self.page_run(owner, vad, rest);
-                let range = PageRange::new(at, end.raw() - at.raw()).expect("a run has a page");
-                regions.push(Region {
-                    range,
-                    state: view.state,
-                    protection: view.protection,
-                    allocation_base: vad.range.base(),
-                    allocation_protection: vad.protection,
-                    kind: vad.memory_type(),
-                    backing: self.backing(vad),
-                    resident_pages: match vad.kind {
-                        VadKind::LargePages => range.pages(),
-                        VadKind::Private { .. }
-                        | VadKind::Image { .. }
-                        | VadKind::Mapped { .. }
-                        | VadKind::SharedUserData
-                        | VadKind::Placeholder
-                        | VadKind::PhysicalWindow => self.resident_in(owner, range),
-                    },
-                });
-                at = end;
-            }
-        }
-        regions
+        let vad = owner.vads.get(owner.vads.first_from(vpn)?);
+        let rest = PageRange::inclusive(vpn.max(vad.range.start()), vad.range.last());
+        let (view, end) = self.page_run(owner, vad, rest);
+        let range = PageRange::new(rest.start(), end.raw() - rest.start().raw()).expect("a run has a page");
+        Some(Region {
+            range,
+            state: view.state,
+            protection: view.protection,
+            allocation_base: vad.range.base(),
+            allocation_protection: vad.protection,
+            kind: vad.memory_type(),
+            backing: self.backing(vad),
+            resident_pages: match vad.kind {
+                VadKind::LargePages => range.pages(),
+                VadKind::Private { .. }
+                | VadKind::Image { .. }
+                | VadKind::Mapped { .. }
+                | VadKind::SharedUserData
+                | VadKind::Placeholder
+                | VadKind::PhysicalWindow => self.resident_in(owner, range),
+            },
+        })
     }
 
     fn resident_in(&self, process: &Process, range: PageRange) -> u64 {
@@ -150,7 +169,7 @@ impl<R: PhysicalMemory> Mm<R> {
         Some((at, raw, self.format.decode(raw)))
     }
 
-    /// Whether the next touch of a page hits its guard, so that its fault needs to know the thread's stack (SPEC E17).
+    /// Whether the next touch of a page may hit its guard, so that its fault needs to know the thread's stack (SPEC E17).
     ///
     /// # Panics
     ///
@@ -160,8 +179,10 @@ impl<R: PhysicalMemory> Mm<R> {
         let Some(vad) = owner.vads.find(vpn).map(|vad| owner.vads.get(vad)) else {
             return false;
         };
+        self.wanted.set(None);
         let view = self.page_view(owner, vad, vpn, self.pte(owner.root, vpn));
-        view.protection.is_some_and(Protection::is_guard)
+        // Nobody knows while the page's table is in a page file.
+        self.wanted.take().is_some() || view.protection.is_some_and(Protection::is_guard)
     }
 
     /// Every entry of a process's page tables that says something, lowest page first: what it holds, page for page.

@@ -1,7 +1,8 @@
 //! One page of a process: what a query says of it, whether it is charged, and letting its content go.
 
 use crate::id::ProcessId;
-use crate::pfn::{LastShare, ListName, PfnFlags};
+use crate::paging::Slot;
+use crate::pfn::{LastShare, PfnFlags};
 use crate::process::Process;
 use crate::pte::{PrototypeLink, PteState, ValidPte};
 use crate::request::Unmapped;
@@ -105,7 +106,7 @@ impl<R: PhysicalMemory> Mm<R> {
             VadKind::Image { view } | VadKind::Mapped { view }
                 if frame.flags.contains(PfnFlags::PROTOTYPE) =>
             {
-                let changed = process.view_protections.get(&vpn).copied();
+                let changed = process.working_set.shared.get(&vpn).and_then(|entry| entry.protection);
                 changed.unwrap_or_else(|| self.mapped_protection(vad, view, vpn).to_pte())
             }
             VadKind::Image { .. }
@@ -124,11 +125,14 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// What the first page of a range inside a VAD says, and the first page after it that says something else, or the
-    /// range's end (SPEC D4, D8).
+    /// range's end (SPEC D4, D8). It ends before a page whose table is in a page file, and that table is wanted then; of
+    /// a first page in one nothing is known.
     pub(crate) fn page_run(&self, process: &Process, vad: &Vad, range: PageRange) -> (PageView, Vpn) {
-        let (first, mut at) = self.uniform_span(process, vad, range.start());
+        let Some((first, mut at)) = self.uniform_span(process, vad, range.start()) else {
+            return (self.default_view(vad, range.start()), range.start().next());
+        };
         while at < range.end() {
-            let (view, until) = self.uniform_span(process, vad, at);
+            let Some((view, until)) = self.uniform_span(process, vad, at) else { break };
             if view != first {
                 break;
             }
@@ -137,17 +141,18 @@ impl<R: PhysicalMemory> Mm<R> {
         (first, at.min(range.end()))
     }
 
-    /// What a page says, and how far that is sure without looking further.
-    fn uniform_span(&self, process: &Process, vad: &Vad, vpn: Vpn) -> (PageView, Vpn) {
-        match self.leaf(process.root, vpn) {
+    /// What a page says, and how far that is sure without looking further; `None` if only a table in a page file knows.
+    fn uniform_span(&self, process: &Process, vad: &Vad, vpn: Vpn) -> Option<(PageView, Vpn)> {
+        Some(match self.leaf(process.root, vpn) {
             Leaf::Absent { until } | Leaf::Large { until, .. } => {
                 (self.default_view(vad, vpn), until.min(self.default_until(vad, vpn)))
             }
+            Leaf::Out { .. } => return None,
             Leaf::At(at) => {
                 let pte = self.format.decode(self.read(at));
                 (self.page_view(process, vad, vpn, pte), vpn.next())
             }
-        }
+        })
     }
 
     /// Whether a page is charged as committed: a committed private page, a private copy, or a page that a store would
@@ -182,7 +187,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let mut at = range.start();
         while at < range.end() {
             let (one, until) = match self.leaf(process.root, at) {
-                Leaf::Absent { until } | Leaf::Large { until, .. } => {
+                Leaf::Absent { until } | Leaf::Out { until } | Leaf::Large { until, .. } => {
                     let until = until.min(self.default_until(vad, at)).min(range.end());
                     (self.is_charged(process, vad, at, PteState::Zero), until)
                 }
@@ -202,20 +207,19 @@ impl<R: PhysicalMemory> Mm<R> {
         match pte {
             PteState::Valid(valid) => {
                 stale.add_page(vpn);
+                self.leave_working_set(id, vpn, valid.pfn);
                 self.unmap_frame(valid);
-                let process = self.process_mut(id);
-                process.view_protections.remove(&vpn);
-                process.working_set.locks.remove(&vpn);
             }
             PteState::Transition { pfn, .. } => {
-                self.pfn.leave_list(pfn);
-                self.pfn.enter(pfn, ListName::Free);
+                self.process_mut(id).working_set.stored.remove(&vpn);
+                self.give_up_waiting(pfn);
             }
-            PteState::Zero
-            | PteState::DemandZero { .. }
-            | PteState::Decommitted
-            | PteState::Prototype(_)
-            | PteState::PageFile { .. } => {}
+            PteState::PageFile { file, slot, .. } => {
+                self.process_mut(id).working_set.stored.remove(&vpn);
+                self.free_slot(Slot { file, page: slot });
+            }
+            PteState::Zero | PteState::DemandZero { .. } | PteState::Decommitted | PteState::Prototype(_) => {
+            }
         }
     }
 
@@ -225,7 +229,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let pfn = valid.pfn;
         if !self.is_shared(pfn) {
             if self.pfn.unshare(pfn) == LastShare::Yes {
-                self.pfn.enter(pfn, ListName::Free);
+                self.give_up_unmapped(pfn);
             }
             return;
         }
@@ -236,7 +240,7 @@ impl<R: PhysicalMemory> Mm<R> {
             let entry = self.pfn.get(pfn);
             let protection = self.format.stored_protection(entry.original_pte);
             self.set_prototype(entry.pte, self.format.transition(pfn, protection));
-            self.pfn.retire(pfn);
+            self.retire(pfn);
         }
     }
 

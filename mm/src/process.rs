@@ -7,9 +7,9 @@ use crate::state::Mm;
 use crate::system::{copy_kernel_half, directory, new_root};
 use crate::vad::{Vad, VadId, VadKind, VadMarks, VadTree};
 use crate::working_set::WorkingSet;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, Pfn, PhysAddr, VirtAddr, Vpn};
-use vadose_facts::ntdef::{BaseProtection, Edition, LargeAddressAware, NtStatus, Protection, PteProtection};
+use vadose_facts::ntdef::{BaseProtection, Edition, LargeAddressAware, NtStatus, Protection};
 use vadose_facts::x86::{Access, PagingMode, PhysicalMemory, Stale};
 
 /// One process.
@@ -22,17 +22,16 @@ pub(crate) struct Process {
     /// Pages charged for private memory and for pages that may become private.
     pub(crate) commit_pages: u64,
     pub(crate) peak_commit_pages: u64,
-    /// Frames of page tables, the top one included.
+    /// Page tables that are charged, the top ones included.
     pub(crate) table_pages: u64,
+    /// Tables that left the working set.
+    pub(crate) tables_out: u64,
     /// Valid user pages.
     pub(crate) resident_pages: u64,
     pub(crate) peak_resident_pages: u64,
     /// Pages of all VADs.
     pub(crate) virtual_pages: u64,
     pub(crate) peak_virtual_pages: u64,
-    /// Protections of valid view pages that were changed since they were mapped: the protection of a working-set list
-    /// entry (SPEC I40).
-    pub(crate) view_protections: BTreeMap<Vpn, PteProtection>,
     pub(crate) faults: FaultCounts,
     /// Frames that the program owns (SPEC J38).
     pub(crate) physical: BTreeSet<Pfn>,
@@ -124,6 +123,7 @@ impl<R: PhysicalMemory> Mm<R> {
         self.free_all_physical(id);
         let process = self.processes.remove(id).expect("the process was found");
         assert!(process.commit_pages == 0 && process.resident_pages == 0, "a process ends with nothing left");
+        assert!(process.tables_out == 0, "its tables were brought back before");
         assert!(process.table_pages == root_frames(self.edition.paging), "only the top tables are left");
         self.free_root(process.root);
         self.commit.give_back(process.table_pages);
@@ -209,9 +209,6 @@ impl<R: PhysicalMemory> Mm<R> {
         let process = self.process_mut(id);
         let vad = process.vads.remove(vad);
         process.virtual_pages -= vad.range.pages();
-        if vad.holds_tables() {
-            self.let_tables_go(id, vad.range);
-        }
         vad
     }
 
@@ -241,11 +238,11 @@ impl Process {
             commit_pages: 0,
             peak_commit_pages: 0,
             table_pages,
+            tables_out: 0,
             resident_pages: 0,
             peak_resident_pages: 0,
             virtual_pages: 0,
             peak_virtual_pages: 0,
-            view_protections: BTreeMap::new(),
             faults: FaultCounts::default(),
             physical: BTreeSet::new(),
             working_set: WorkingSet::default(),
@@ -276,7 +273,7 @@ impl Process {
 }
 
 /// Frames that every address space has from the start: the top table, and with PAE four page directories.
-const fn root_frames(mode: PagingMode) -> u64 {
+pub(crate) const fn root_frames(mode: PagingMode) -> u64 {
     match mode {
         PagingMode::Pae => 5,
         PagingMode::Legacy | PagingMode::Long4 | PagingMode::Long5 => 1,

@@ -1,6 +1,7 @@
 //! What callers ask of the memory manager and what they get back.
 
 use crate::id::{FileId, TransferId};
+use crate::paging::PagingTransfer;
 use bitflags::bitflags;
 use vadose_facts::addr::{PageRange, Pfn, VirtAddr};
 use vadose_facts::ntdef::{
@@ -310,6 +311,10 @@ pub enum FaultOutcome {
     Resume(Resume),
     /// Do this transfer, report it by `complete_transfer`, and raise the fault again.
     Wait(Transfer),
+    /// Do this transfer with a page file, report it by `complete_paging`, and raise the fault again.
+    Page(PagingTransfer),
+    /// No frame is available: do the steps of `work` until it is idle, and raise the fault again.
+    Short,
     /// Deliver an exception to the guest.
     Raise(Raise),
 }
@@ -360,6 +365,8 @@ pub enum FaultKind {
     CopyOnWrite,
     /// A page left the working set and came back from its frame.
     Transition,
+    /// A page came back from a page file.
+    PageFileRead,
     /// A stack's guard page was touched and the stack grew.
     StackGrowth,
     /// The first store to a clean writable page.
@@ -370,12 +377,13 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::DemandZero,
         Self::ImagePageShared,
         Self::ImagePageRead,
         Self::CopyOnWrite,
         Self::Transition,
+        Self::PageFileRead,
         Self::StackGrowth,
         Self::FirstStore,
         Self::Spurious,
@@ -408,6 +416,15 @@ pub struct Transfer {
     pub offset: u64,
     /// How many bytes, at most a page; after a read the rest of the frame is zero already.
     pub bytes: u32,
+}
+
+impl BasicInformation {
+    /// The same pages and those of `next`, if `next` begins where they end and is like them.
+    pub fn joined(self, next: Self) -> Option<Self> {
+        let end = self.base.raw() + self.size;
+        let same = Self { base: next.base, size: next.size, ..self } == next;
+        (same && next.base.raw() == end).then_some(Self { size: self.size + next.size, ..self })
+    }
 }
 
 /// What kind of thing a region of an address space is.

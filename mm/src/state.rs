@@ -2,13 +2,15 @@
 
 use crate::commit::{Charges, Commit};
 use crate::fault::FailedRead;
-use crate::id::{AreaKind, Arena, ProcessId, ProcessKind, SectionKind, TransferKind};
+use crate::id::{AreaKind, Arena, PagingKind, ProcessId, ProcessKind, SectionKind, TransferKind};
+use crate::paging::{FailedPage, PageFileError, PageFiles, PendingPaging, Wanted, Water};
 use crate::pfn::{FIRST_SYSTEM_FRAME, FrameCounts, PfnDatabase, PfnEntry};
 use crate::process::{Life, Process};
 use crate::pte::{PteFormat, Rights};
 use crate::section::{ControlArea, PendingTransfer, Pool, Section};
 use crate::system::System;
-use vadose_facts::addr::{PAGE_BYTES, Pfn, VirtAddr, pages_for};
+use std::cell::Cell;
+use vadose_facts::addr::{PAGE_BYTES, Pfn, VirtAddr};
 use vadose_facts::ntdef::{AllocationPreference, Edition, NtStatus, SelfMap};
 use vadose_facts::x86::{AddressSpace, PhysicalMemory};
 
@@ -34,6 +36,22 @@ pub struct Mm<R> {
     pub(crate) transfers: Arena<PendingTransfer, TransferKind>,
     pub(crate) failed_reads: Vec<FailedRead>,
     pub(crate) preference: AllocationPreference,
+    pub(crate) page_files: PageFiles,
+    pub(crate) paging: Arena<PendingPaging, PagingKind>,
+    pub(crate) failed_pages: Vec<FailedPage>,
+    pub(crate) water: Water,
+    /// Whether steps are done until enough frames are available.
+    pub(crate) working: bool,
+    /// Whether the last step found nothing that can be done.
+    pub(crate) exhausted: bool,
+    /// Whether something changed since that may let a step do more.
+    pub(crate) news: bool,
+    /// What a call lacked, for whoever can get it.
+    pub(crate) wanted: Cell<Option<Wanted>>,
+    /// Frames that somebody waits for, beyond what is usual.
+    pub(crate) asked_frames: u64,
+    /// Writes of one page each, after a cluster failed.
+    pub(crate) write_alone: u32,
 }
 
 /// What to boot.
@@ -41,7 +59,8 @@ pub struct Mm<R> {
 pub struct MmConfig {
     /// Which Windows.
     pub edition: &'static Edition,
-    /// Bytes of page files: they count towards the commit limit (SPEC J11).
+    /// Bytes of the first page file, 0 for none; [`Mm::add_page_file`] adds others. They count towards the commit limit
+    /// (SPEC J11).
     pub page_file_bytes: u64,
     /// The most that can be committed, in bytes, however much RAM and page files could hold; `None` for as much as they
     /// hold (SPEC J11).
@@ -61,6 +80,9 @@ pub enum StartError {
         /// What is needed.
         minimum_bytes: u64,
     },
+    /// A page file that cannot be.
+    #[error(transparent)]
+    PageFile(#[from] PageFileError),
     /// More frames than the edition's page tables or the frame database can name.
     #[error("guest RAM of {} MiB is too large: at most {} MiB can be addressed", .bytes >> 20, .maximum_bytes >> 20)]
     TooMuchRam {
@@ -84,24 +106,24 @@ impl<R: PhysicalMemory> Mm<R> {
     pub fn new(config: MmConfig, ram: R) -> Result<Self, StartError> {
         let edition = config.edition;
         check_size(edition, ram.frames() * PAGE_BYTES)?;
-        let mut pfn = PfnDatabase::new(ram.frames());
+        let frames = ram.frames();
+        let mut pfn = PfnDatabase::new(frames);
         let format = PteFormat {
             layout: edition.pte_format,
             tracking: edition.write_tracking,
             pool: edition.system.pool,
         };
         let system = System::boot(&ram, &mut pfn, edition, self_map_address(edition, config.seed));
-        let holds_pages = pfn.counts().available() + pages_for(config.page_file_bytes);
-        let limit_pages =
-            config.commit_limit_bytes.map_or(holds_pages, |bytes| holds_pages.min(bytes / PAGE_BYTES));
-        Ok(Self {
+        let ceiling = config.commit_limit_bytes.map_or(u64::MAX, |bytes| bytes / PAGE_BYTES);
+        let commit = Commit::new(pfn.counts().available()).below(ceiling);
+        let mut mm = Self {
             ram,
             edition,
             format,
             rights: Rights { no_execute: edition.no_execute, tracking: edition.write_tracking },
             boot_pages: pfn.counts().active,
             pfn,
-            commit: Commit::new(limit_pages),
+            commit,
             system,
             pool: Pool::new(edition.system.pool, edition.system.pool_bytes.min(format.subsection_reach())),
             processes: Arena::default(),
@@ -110,7 +132,21 @@ impl<R: PhysicalMemory> Mm<R> {
             transfers: Arena::default(),
             failed_reads: Vec::new(),
             preference: AllocationPreference::BottomUp,
-        })
+            page_files: PageFiles::default(),
+            paging: Arena::default(),
+            failed_pages: Vec::new(),
+            water: Water::of(frames),
+            working: false,
+            exhausted: false,
+            news: false,
+            wanted: Cell::new(None),
+            asked_frames: 0,
+            write_alone: 0,
+        };
+        if config.page_file_bytes > 0 {
+            mm.add_page_file(config.page_file_bytes, config.page_file_bytes)?;
+        }
+        Ok(mm)
     }
 
     /// Guest RAM.

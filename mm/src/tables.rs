@@ -1,16 +1,70 @@
 //! A process's page tables: finding the entry of a page, making the tables above it, and letting empty ones go.
 
 use crate::id::ProcessId;
-use crate::pfn::{LastShare, ListName, PfnFlags, Taken};
+use crate::paging::Wanted;
+use crate::pfn::{LastShare, ListName, PageLocation, PfnFlags, Taken};
 use crate::pte::{PteState, ValidPte};
+use crate::section::IN_TRANSFER;
 use crate::state::Mm;
 use crate::system::{frame_base, read_entry, write_entry};
 use vadose_facts::addr::{PAGE_SHIFT, PageRange, Pfn, PhysAddr, Vpn};
-use vadose_facts::ntdef::NtStatus;
+use vadose_facts::ntdef::{NtStatus, PteProtection};
 use vadose_facts::x86::{EntryBits, EntryRights, LargePage, Level, PhysicalMemory, Stale};
 
+/// What the entry of a table says while it is not valid: `PAGE_READWRITE`.
+pub(crate) const TABLE_PROTECTION: PteProtection = PteProtection::from_bits(4);
+
 /// Bits of a user table's entry in its parent: present, writable, user, accessed, dirty.
-const USER_TABLE: u64 = 0x67;
+pub(crate) const USER_TABLE: u64 = 0x67;
+
+/// What an entry of a directory says of the table below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Child {
+    /// There is none.
+    None,
+    /// It is there.
+    Table(PhysAddr),
+    /// The entry maps a large page.
+    Large,
+    /// It is charged, and all of its entries are zero: it gets a frame when an entry is written (SPEC J12).
+    Promised,
+    /// It left the process's working set; its content is in this frame still.
+    Waiting(Pfn),
+    /// Its content is in a page file, or on its way from there.
+    Out,
+}
+
+/// Tables that a range lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// Tables that are not charged.
+    pub(crate) charges: u64,
+    /// Tables above the last level that have no frame.
+    pub(crate) upper_frames: u64,
+    /// Last-level tables that have no frame.
+    pub(crate) leaf_frames: u64,
+}
+
+impl Missing {
+    pub(crate) const fn frames(self) -> u64 {
+        self.upper_frames.saturating_add(self.leaf_frames)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.charges = self.charges.saturating_add(other.charges);
+        self.upper_frames = self.upper_frames.saturating_add(other.upper_frames);
+        self.leaf_frames = self.leaf_frames.saturating_add(other.leaf_frames);
+    }
+}
+
+/// Whether a call writes entries of its range, or only makes sure that they can be written later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Entries are written.
+    Entries,
+    /// The charge will do.
+    Promise,
+}
 
 /// Where the entry of a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +74,11 @@ pub(crate) enum Leaf {
     /// Nowhere: there is no table for any page up to this one.
     Absent {
         /// First page that may have a table again.
+        until: Vpn,
+    },
+    /// In a table that is in a page file.
+    Out {
+        /// First page after it.
         until: Vpn,
     },
     /// A large page: one level up.
@@ -49,6 +108,41 @@ impl<R: PhysicalMemory> Mm<R> {
         write_entry(&self.ram, self.edition.paging, at, value);
     }
 
+    /// What a directory's entry says.
+    #[inline]
+    pub(crate) fn child_in(&self, entry: u64, level: Level) -> Child {
+        if entry & 1 != 0 {
+            return if is_large(entry, level) { Child::Large } else { Child::Table(frame_base(entry)) };
+        }
+        if entry == 0 {
+            return Child::None;
+        }
+        match self.format.decode(entry) {
+            PteState::DemandZero { .. } => Child::Promised,
+            PteState::Transition { pfn, .. } => {
+                if self.pfn.get(pfn).flags.contains(PfnFlags::READ_IN_PROGRESS) {
+                    Child::Out
+                } else {
+                    Child::Waiting(pfn)
+                }
+            }
+            PteState::PageFile { .. } => Child::Out,
+            PteState::Zero | PteState::Valid(_) | PteState::Decommitted | PteState::Prototype(_) => {
+                unreachable!("a directory has no such entry: {entry:#x}")
+            }
+        }
+    }
+
+    /// The table below an entry, for reading: wherever in RAM it is.
+    #[inline]
+    fn readable(&self, entry: u64, level: Level) -> Option<PhysAddr> {
+        match self.child_in(entry, level) {
+            Child::Table(table) => Some(table),
+            Child::Waiting(pfn) => Some(pfn.base()),
+            Child::None | Child::Large | Child::Promised | Child::Out => None,
+        }
+    }
+
     /// Finds the entry of a page.
     pub(crate) fn leaf(&self, root: PhysAddr, vpn: Vpn) -> Leaf {
         let mode = self.edition.paging;
@@ -58,14 +152,16 @@ impl<R: PhysicalMemory> Mm<R> {
             if level.shift == 12 {
                 return Leaf::At(at);
             }
-            let entry = self.read(at);
-            if entry & 1 == 0 {
-                return Leaf::Absent { until: after(vpn, *level) };
-            }
-            if is_large(entry, *level) {
-                return Leaf::Large { at, until: after(vpn, *level) };
-            }
-            table = frame_base(entry);
+            table = match self.child_in(self.read(at), *level) {
+                Child::Table(table) => table,
+                Child::Waiting(pfn) => pfn.base(),
+                Child::None | Child::Promised => return Leaf::Absent { until: after(vpn, *level) },
+                Child::Out => {
+                    self.want_table(root, vpn);
+                    return Leaf::Out { until: after(vpn, *level) };
+                }
+                Child::Large => return Leaf::Large { at, until: after(vpn, *level) },
+            };
         }
         unreachable!("the last level ends at bit 12")
     }
@@ -93,8 +189,8 @@ impl<R: PhysicalMemory> Mm<R> {
             let entry = self.read(at);
             if below.is_empty() {
                 each(Vpn::new(slot), at, entry);
-            } else if entry & 1 != 0 && !is_large(entry, *level) {
-                self.each_below(frame_base(entry), below, part_in(range, slot, shift), each);
+            } else if let Some(table) = self.readable(entry, *level) {
+                self.each_below(table, below, part_in(range, slot, shift), each);
             }
         }
     }
@@ -104,7 +200,7 @@ impl<R: PhysicalMemory> Mm<R> {
         match self.leaf(root, vpn) {
             Leaf::At(at) => self.format.decode(self.read(at)),
             Leaf::Large { at, .. } => PteState::Valid(self.large_part(at, vpn)),
-            Leaf::Absent { .. } => PteState::Zero,
+            Leaf::Absent { .. } | Leaf::Out { .. } => PteState::Zero,
         }
     }
 
@@ -125,7 +221,9 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn entry_at(&self, id: ProcessId, vpn: Vpn) -> PhysAddr {
         match self.leaf(self.process(id).root, vpn) {
             Leaf::At(at) => at,
-            Leaf::Absent { .. } | Leaf::Large { .. } => panic!("a committed page has its tables: {vpn:?}"),
+            Leaf::Absent { .. } | Leaf::Out { .. } | Leaf::Large { .. } => {
+                panic!("a committed page has its tables: {vpn:?}")
+            }
         }
     }
 
@@ -157,26 +255,32 @@ impl<R: PhysicalMemory> Mm<R> {
             if level.shift == shift {
                 return at;
             }
-            let mut entry = self.read(at);
-            if entry & 1 == 0 {
-                entry = self.add_table(id, at, *level);
-            }
-            table = frame_base(entry);
+            table = match self.child_in(self.read(at), *level) {
+                Child::Table(table) => table,
+                Child::None => {
+                    self.charge_table(id, *level);
+                    self.add_table(id, vpn, at)
+                }
+                Child::Promised => self.add_table(id, vpn, at),
+                Child::Waiting(_) | Child::Out => panic!("tables are brought back before they are written"),
+                Child::Large => panic!("a large page has no table"),
+            };
         }
         unreachable!("the mode has a level of that shift")
     }
 
-    fn add_table(&mut self, id: ProcessId, at: PhysAddr, level: Level) -> u64 {
+    fn charge_table(&mut self, id: ProcessId, level: Level) {
         assert!(level.rights == EntryRights::Checked, "PAE page directories exist from the start");
         self.commit.charge(1).expect("room for the table was made sure of");
-        let pfn = self.take_table(at);
-        let entry = pfn.base().raw() | USER_TABLE;
-        self.write(at, entry);
-        let parent = self.pfn.get_mut(at.pfn());
-        parent.used_entries += 1;
-        parent.share_count += 1;
         self.process_mut(id).table_pages += 1;
-        entry
+    }
+
+    /// Gives a charged table a frame.
+    fn add_table(&mut self, id: ProcessId, vpn: Vpn, at: PhysAddr) -> PhysAddr {
+        let pfn = self.take_table(at);
+        self.set_entry(at, pfn.base().raw() | USER_TABLE);
+        self.enter_tables(id, vpn, pfn);
+        pfn.base()
     }
 
     /// Makes sure that a number of pages, and the tables that a range lacks, can be charged and given frames. Nothing
@@ -185,33 +289,82 @@ impl<R: PhysicalMemory> Mm<R> {
     /// # Errors
     ///
     /// `STATUS_COMMITMENT_LIMIT`, or `STATUS_NO_MEMORY` if the tables find no frames.
-    pub(crate) fn room_for(&self, root: PhysAddr, range: PageRange, pages: u64) -> Result<(), NtStatus> {
-        let tables = self.missing_tables(root, range);
+    pub(crate) fn room_for(
+        &self,
+        root: PhysAddr,
+        range: PageRange,
+        pages: u64,
+        need: Need,
+    ) -> Result<(), NtStatus> {
+        let missing = self.missing_tables(root, range);
         let mut trial = self.commit;
-        trial.charge(tables.saturating_add(pages))?;
-        self.need_frames(tables)
+        trial.charge(missing.charges.saturating_add(pages))?;
+        self.need_frames(match need {
+            Need::Entries => missing.frames(),
+            Need::Promise => missing.upper_frames,
+        })
     }
 
-    /// Makes the tables of a range, and keeps each last-level one until [`let_tables_go`](Self::let_tables_go), even
-    /// while it is empty. A region whose pages are committed without an entry of their own holds its tables, so that a
-    /// touch never lacks one: their charge is part of the promise (SPEC J12).
+    /// The same, once the tables that the range has are there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`room_for`](Self::room_for), and `STATUS_NO_MEMORY` while a table is in a page file.
+    pub(crate) fn make_room(
+        &mut self,
+        id: ProcessId,
+        range: PageRange,
+        pages: u64,
+        need: Need,
+    ) -> Result<(), NtStatus> {
+        self.need_tables(id, range)?;
+        self.room_for(self.process(id).root, range, pages, need)
+    }
+
+    /// Makes sure that entries of a range whose tables are charged can be written.
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_NO_MEMORY` if the tables find no frames.
+    pub(crate) fn need_entries(&self, id: ProcessId, range: PageRange) -> Result<(), NtStatus> {
+        self.need_frames(self.missing_tables(self.process(id).root, range).frames())
+    }
+
+    /// Charges the tables of a range. A region whose pages are committed without an entry of their own holds its tables,
+    /// so that a touch never lacks one: their charge is part of the promise (SPEC J12). They go when no region holds
+    /// them and the range is tidied.
     ///
     /// # Panics
     ///
     /// If there is no charge or frame for a table: callers ask [`room_for`](Self::room_for) first.
     pub(crate) fn hold_tables(&mut self, id: ProcessId, range: PageRange) {
+        let levels = self.edition.paging.levels();
+        let above = levels[levels.len() - 2];
         for vpn in self.table_starts(range) {
-            let table = self.make_leaf(id, vpn).pfn();
-            self.pfn.get_mut(table).used_entries += 1;
+            let at = self.make_entry(id, vpn, above.shift);
+            if self.read(at) == 0 {
+                self.charge_table(id, above);
+                self.set_entry(at, self.format.demand_zero(TABLE_PROTECTION));
+            }
         }
     }
 
-    /// Ends [`hold_tables`](Self::hold_tables). Tables that are empty now go when the range is tidied.
-    pub(crate) fn let_tables_go(&mut self, id: ProcessId, range: PageRange) {
-        for vpn in self.table_starts(range) {
-            let table = self.entry_at(id, vpn).pfn();
-            self.pfn.get_mut(table).used_entries -= 1;
+    /// Whether a region holds the table that has a page's entry.
+    fn is_held(&self, id: ProcessId, vpn: Vpn) -> bool {
+        let vads = &self.process(id).vads;
+        let pages = self.edition.paging.entries_per_page();
+        let first = vpn.raw() & !(pages - 1);
+        let last = Vpn::new(first + pages - 1);
+        let mut at = Vpn::new(first);
+        while at <= last {
+            let Some(vad) = vads.overlapping(PageRange::inclusive(at, last)) else { return false };
+            let vad = vads.get(vad);
+            if vad.holds_tables() {
+                return true;
+            }
+            at = vad.range.end();
         }
+        false
     }
 
     /// The first page of the range in each last-level table.
@@ -232,7 +385,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let levels = self.edition.paging.levels();
         let mut way = Way { tables: [root; MOST_LEVELS], count: 1 };
         for level in &levels[..levels.len() - 1] {
-            let Some(child) = self.child(way.tables[way.count - 1], *level, vpn) else { break };
+            let at = self.slot_of(way.tables[way.count - 1], *level, vpn);
+            let Some(child) = self.readable(self.read(at), *level) else { break };
             way.tables[way.count] = child;
             way.count += 1;
         }
@@ -245,44 +399,78 @@ impl<R: PhysicalMemory> Mm<R> {
         there && self.pfn.get(way.tables[way.count - 1].pfn()).used_entries > 0
     }
 
-    /// How many tables must be made before every page of the range has an entry. Costs what the tables that exist are,
-    /// not what the range is.
-    pub(crate) fn missing_tables(&self, root: PhysAddr, range: PageRange) -> u64 {
+    /// Which tables must be charged, and given frames, before every page of the range has an entry. Costs what the tables
+    /// that exist are, not what the range is.
+    pub(crate) fn missing_tables(&self, root: PhysAddr, range: PageRange) -> Missing {
         if self.is_in_one_table(range) {
-            let levels = self.edition.paging.levels().len();
-            return (levels - self.way(root, range.start()).count) as u64;
+            return self.missing_on_way(root, range.start());
         }
         self.missing_below(Some(root), self.edition.paging.levels(), range)
+    }
+
+    fn missing_on_way(&self, root: PhysAddr, vpn: Vpn) -> Missing {
+        let levels = self.edition.paging.levels();
+        let way = self.way(root, vpn);
+        let below = (levels.len() - way.count) as u64;
+        if below == 0 {
+            return Missing::default();
+        }
+        let level = levels[way.count - 1];
+        let entry = self.read(self.slot_of(way.tables[way.count - 1], level, vpn));
+        let charged = match self.child_in(entry, level) {
+            Child::Promised => 1,
+            Child::None => 0,
+            // A table that is there in another way is not missing.
+            Child::Out | Child::Large | Child::Table(_) | Child::Waiting(_) => return Missing::default(),
+        };
+        Missing { charges: below - charged, upper_frames: below - 1, leaf_frames: 1 }
     }
 
     /// How many tables must be made before every large page of the range has a directory entry.
     pub(crate) fn missing_directories(&self, root: PhysAddr, range: PageRange) -> u64 {
         let levels = self.edition.paging.levels();
-        self.missing_below(Some(root), &levels[..levels.len() - 1], range)
+        self.missing_below(Some(root), &levels[..levels.len() - 1], range).charges
     }
 
-    fn missing_below(&self, table: Option<PhysAddr>, levels: &[Level], range: PageRange) -> u64 {
-        let [level, below @ ..] = levels else { return 0 };
+    fn missing_below(&self, table: Option<PhysAddr>, levels: &[Level], range: PageRange) -> Missing {
+        let [level, below @ ..] = levels else { return Missing::default() };
+        let mut missing = Missing::default();
         if below.is_empty() {
-            return 0;
+            return missing;
         }
+        let leaf = u64::from(below.len() == 1);
         let shift = page_shift(*level);
         let (first, last) = (range.start().raw() >> shift, range.last().raw() >> shift);
         let Some(table) = table else {
-            return last - first + 1 + self.missing_below(None, below, range);
+            let count = last - first + 1;
+            missing.add(Missing {
+                charges: count,
+                upper_frames: count * (1 - leaf),
+                leaf_frames: count * leaf,
+            });
+            missing.add(self.missing_below(None, below, range));
+            return missing;
         };
-        (first..=last)
-            .map(|slot| {
-                let part = part_in(range, slot, shift);
-                let child = self.child(table, *level, part.start());
-                u64::from(child.is_none()) + self.missing_below(child, below, part)
-            })
-            .sum()
+        for slot in first..=last {
+            let part = part_in(range, slot, shift);
+            let entry = self.read(self.slot_of(table, *level, part.start()));
+            let frame = Missing { charges: 0, upper_frames: 1 - leaf, leaf_frames: leaf };
+            match self.child_in(entry, *level) {
+                Child::Table(child) => missing.add(self.missing_below(Some(child), below, part)),
+                Child::Waiting(pfn) => missing.add(self.missing_below(Some(pfn.base()), below, part)),
+                Child::Promised => missing.add(frame),
+                Child::None => {
+                    missing.add(Missing { charges: 1, ..frame });
+                    missing.add(self.missing_below(None, below, part));
+                }
+                Child::Large | Child::Out => {}
+            }
+        }
+        missing
     }
 
-    fn child(&self, table: PhysAddr, level: Level, vpn: Vpn) -> Option<PhysAddr> {
-        let entry = self.read(table.offset(level.index(vpn.base()) * self.edition.paging.entry_bytes()));
-        (entry & 1 != 0 && !is_large(entry, level)).then(|| frame_base(entry))
+    pub(crate) fn slot_of(&self, table: PhysAddr, level: Level, vpn: Vpn) -> PhysAddr {
+        table.offset(level.index(vpn.base()) * self.edition.paging.entry_bytes())
     }
 
     /// Writes a user entry and keeps the counts of its table and of the process (SPEC I24).
@@ -302,6 +490,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let old = self.read(at);
         self.write(at, raw);
         let table = self.pfn.get_mut(at.pfn());
+        debug_assert!(table.location == PageLocation::Active, "only a table that is there is written");
+        table.flags.insert(PfnFlags::MODIFIED);
         match (old != 0, raw != 0) {
             (false, true) => table.used_entries += 1,
             (true, false) => table.used_entries -= 1,
@@ -327,13 +517,42 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Frees the tables on the way to a page that have become empty, the lowest first.
     pub(crate) fn tidy_way(&mut self, id: ProcessId, way: &Way, vpn: Vpn) {
-        for (depth, level) in self.edition.paging.levels()[..way.count - 1].iter().enumerate().rev() {
-            let table = way.tables[depth + 1].pfn();
-            if self.pfn.get(table).used_entries > 0 || level.rights == EntryRights::None {
+        let levels = self.edition.paging.levels();
+        let directories = &levels[..levels.len() - 1];
+        for (depth, level) in directories.iter().enumerate().take(way.count).rev() {
+            let at = self.slot_of(way.tables[depth], *level, vpn);
+            if !self.tidy_entry(id, vpn, at, *level, depth + 1 == directories.len()) {
                 return;
             }
-            self.drop_table(id, way.tables[depth], *level, vpn, table);
         }
+    }
+
+    /// Lets go of the table below a directory's entry, if it is empty; one that a region holds keeps its charge. Whether
+    /// the entry is zero now.
+    fn tidy_entry(&mut self, id: ProcessId, vpn: Vpn, at: PhysAddr, level: Level, above_leaf: bool) -> bool {
+        let entry = self.read(at);
+        let child = self.child_in(entry, level);
+        let held = || above_leaf && self.is_held(id, vpn);
+        match child {
+            Child::None => return true,
+            Child::Large | Child::Waiting(_) | Child::Out => return false,
+            Child::Table(_) if level.rights == EntryRights::None => return false,
+            Child::Table(table) if self.pfn.get(table.pfn()).used_entries > 0 => return false,
+            Child::Promised if held() => return false,
+            Child::Table(_) if held() => {
+                self.set_entry(at, self.format.demand_zero(TABLE_PROTECTION));
+            }
+            Child::Table(_) | Child::Promised => {
+                self.set_entry(at, 0);
+                self.process_mut(id).table_pages -= 1;
+                self.commit.give_back(1);
+            }
+        }
+        if let Child::Table(table) = child {
+            self.leave_tables(id, table.pfn());
+            self.free_table(table.pfn(), ListName::Zeroed);
+        }
+        self.read(at) == 0
     }
 
     fn tidy_below(&mut self, id: ProcessId, table: PhysAddr, levels: &'static [Level], range: PageRange) {
@@ -344,28 +563,23 @@ impl<R: PhysicalMemory> Mm<R> {
         let shift = page_shift(*level);
         for slot in range.start().raw() >> shift..=range.last().raw() >> shift {
             let part = part_in(range, slot, shift);
-            let Some(child) = self.child(table, *level, part.start()) else { continue };
-            self.tidy_below(id, child, below, part);
-            if self.pfn.get(child.pfn()).used_entries == 0 && level.rights == EntryRights::Checked {
-                self.drop_table(id, table, *level, part.start(), child.pfn());
+            let at = self.slot_of(table, *level, part.start());
+            if let Child::Table(child) = self.child_in(self.read(at), *level) {
+                self.tidy_below(id, child, below, part);
             }
+            self.tidy_entry(id, part.start(), at, *level, below.len() == 1);
         }
-    }
-
-    fn drop_table(&mut self, id: ProcessId, parent: PhysAddr, level: Level, vpn: Vpn, table: Pfn) {
-        self.write(parent.offset(level.index(vpn.base()) * self.edition.paging.entry_bytes()), 0);
-        let entry = self.pfn.get_mut(parent.pfn());
-        entry.used_entries -= 1;
-        entry.share_count -= 1;
-        self.free_table(table, ListName::Zeroed);
-        self.process_mut(id).table_pages -= 1;
-        self.commit.give_back(1);
     }
 
     /// Frees a table's frame: an empty table is a frame of zeros.
     pub(crate) fn free_table(&mut self, table: Pfn, list: ListName) {
         assert!(self.pfn.get(table).flags.contains(PfnFlags::PAGE_TABLE), "a page table's frame");
         assert!(self.pfn.unshare(table) == LastShare::Yes, "an empty table has one user, its parent");
+        if self.pfn.get(table).flags.intersects(IN_TRANSFER) {
+            self.give_up_unmapped(table);
+            return;
+        }
+        self.forget_copy(table);
         self.pfn.enter(table, list);
     }
 
@@ -379,7 +593,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let mut stale = Stale::none();
         let pfn = self.take_zeroed(&mut stale).expect("the caller made sure of a frame");
         let old = if stale.frames().is_empty() { PfnFlags::empty() } else { PfnFlags::REWRITTEN };
-        self.pfn.activate(pfn, parent, 0, PfnFlags::PAGE_TABLE | old);
+        let original = self.format.demand_zero(TABLE_PROTECTION);
+        self.pfn.activate(pfn, parent, original, PfnFlags::PAGE_TABLE | PfnFlags::MODIFIED | old);
         pfn
     }
 
@@ -389,7 +604,11 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// `STATUS_NO_MEMORY`.
     pub(crate) fn need_frames(&self, count: u64) -> Result<(), NtStatus> {
-        if self.pfn.counts().available() < count { Err(NtStatus::NO_MEMORY) } else { Ok(()) }
+        if self.pfn.counts().available() < count {
+            self.wanted.set(Some(Wanted::Frames(count)));
+            return Err(NtStatus::NO_MEMORY);
+        }
+        Ok(())
     }
 
     /// Takes a frame and fills it with zeros.
@@ -436,9 +655,13 @@ impl<R: PhysicalMemory> Mm<R> {
             self.write(entry.pte, entry.original_pte);
             return;
         }
-        // A private page on standby was given up: its entry keeps the protection, and says that the content is gone.
+        // The entry keeps the protection, and says where the content is: in a page file, or gone if it was given up.
         let protection = self.format.stored_protection(self.read(entry.pte));
-        self.write(entry.pte, self.format.lost(protection));
+        let raw = match self.slot_in(entry.original_pte) {
+            Some(_) => self.format.with_protection(entry.original_pte, protection),
+            None => self.format.lost(protection),
+        };
+        self.write(entry.pte, raw);
         self.pfn.get_mut(entry.pte_frame()).share_count -= 1;
     }
 
@@ -465,7 +688,7 @@ const fn page_shift(level: Level) -> u32 {
 }
 
 /// The part of a range that lies in one slot of `1 << shift` pages.
-fn part_in(range: PageRange, slot: u64, shift: u32) -> PageRange {
+pub(crate) fn part_in(range: PageRange, slot: u64, shift: u32) -> PageRange {
     let start = (slot << shift).max(range.start().raw());
     let end = (((slot + 1) << shift) - 1).min(range.last().raw());
     PageRange::inclusive(Vpn::new(start), Vpn::new(end))

@@ -354,6 +354,20 @@ impl Kernel<'_> {
 
     /// Takes a fault to its end: transfers are made, stale translations noted, the TEB's stack limit moved.
     pub fn settle(&mut self, request: FaultRequest) -> Settled {
+        let settled = self.settle_fault(request);
+        self.write_file_pages();
+        settled
+    }
+
+    /// Writes the pages of files that background work wants out of memory.
+    pub fn write_file_pages(&mut self) {
+        while let Some(transfer) = self.mm.next_file_write() {
+            self.transfer(transfer);
+            self.mm.balance();
+        }
+    }
+
+    fn settle_fault(&mut self, request: FaultRequest) -> Settled {
         for _ in 0..MAX_FAULTS_ON_A_BYTE {
             match self.mm.fault(self.nt.process().id, request) {
                 FaultOutcome::Resume(resume) => {
@@ -362,6 +376,7 @@ impl Kernel<'_> {
                     return Settled::Resolved;
                 }
                 FaultOutcome::Wait(transfer) => self.transfer(transfer),
+                FaultOutcome::Page(_) | FaultOutcome::Short => unreachable!("page files are at hand"),
                 FaultOutcome::Raise(raise) => {
                     self.nt.stale.absorb(raise.stale);
                     self.note_stack_limit(raise.stack_limit);
@@ -402,14 +417,13 @@ impl Kernel<'_> {
         Some(ThreadStack { reserve_base, top, guarantee_bytes })
     }
 
-    /// Reads a pointer of a resident page without a fault; `None` if the page is not there.
-    fn peek_word(&self, base: VirtAddr, offset: u32) -> Option<u64> {
+    /// Reads a pointer, from a page that may have left the working set; `None` if it cannot be read.
+    fn peek_word(&mut self, base: VirtAddr, offset: u32) -> Option<u64> {
         let va = base.checked_add(u64::from(offset))?;
-        let space = self.mm.translation(self.nt.process().id);
-        let found = walk(self.mm.ram(), space, va, Access::Read, Privilege::User).ok()?;
+        let phys = self.translate(va, Access::Read, Owner::Kernel).ok()?;
         match self.nt.edition.bitness {
-            Bitness::Bits32 => Some(u64::from(self.mm.ram().read_u32(found.phys))),
-            Bitness::Bits64 => Some(self.mm.ram().read_u64(found.phys)),
+            Bitness::Bits32 => Some(u64::from(self.mm.ram().read_u32(phys))),
+            Bitness::Bits64 => Some(self.mm.ram().read_u64(phys)),
         }
     }
 

@@ -12,6 +12,7 @@ mod host;
 mod kernel;
 mod loader;
 mod memory;
+mod paged;
 mod path;
 mod service;
 mod win32;
@@ -29,6 +30,7 @@ pub use host::{Console, DirectoryEntry, FileAccess, FileInfo, FileKind, Host, Ho
 pub use kernel::{Kernel, Nt, NtConfig};
 pub use loader::{Lenience, LoadError, Loaded, MissingDll, StartOptions};
 pub use memory::Memory;
+pub use paged::{NoPageFiles, PageDevice, PagedMm};
 pub use path::GuestPath;
 pub use service::{
     Answer, Arg, Body, Call, CodeBody, Convention, Dll, Export, Failure, Handler, Number, Service,

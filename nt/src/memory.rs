@@ -1,5 +1,6 @@
 //! The memory manager as services see it: one object-safe door, so that service tables are plain function pointers.
 
+use crate::paged::{PageDevice, PagedMm};
 use vadose_facts::addr::{Pfn, VirtAddr};
 use vadose_facts::ntdef::{Edition, FreeType, LargeAddressAware, NtStatus};
 use vadose_facts::pe::PeImage;
@@ -7,12 +8,12 @@ use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, Allocated, BasicInformation, Counters, DynamicCode, ExtendedRequest, FaultOutcome,
     FaultRequest, FileId, Flushed, Freed, FreedPages, ImageInformation, LimitFlags, LockKinds, LockMemory,
-    LockOutcome, MappedView, Mm, OfferPriority, PageAttributes, PhysicalPages, ProcessCounters, ProcessId,
+    LockOutcome, MappedView, OfferPriority, PageAttributes, PhysicalPages, ProcessCounters, ProcessId,
     Protected, Reclaimed, Region, RegionInformation, ResidentPage, SectionId, SectionInformation,
     SectionRequest, Transfer, TransferId, Unlocked, Unmapped, ViewRequest, WatchReset, WrittenPages,
 };
 
-/// What services and the loader ask of the memory manager. Each method is [`Mm`]'s of the same name.
+/// What services and the loader ask of the memory manager. Each method is [`Mm`](vadose_mm::Mm)'s of the same name.
 pub trait Memory {
     /// Guest RAM.
     fn ram(&self) -> &dyn PhysicalMemory;
@@ -147,7 +148,7 @@ pub trait Memory {
     /// A dead process.
     fn prohibit_dynamic_code(&mut self, process: ProcessId) -> Result<(), NtStatus>;
     /// What is known of one page (SPEC D30 to D33).
-    fn page_attributes(&self, process: ProcessId, address: VirtAddr) -> PageAttributes;
+    fn page_attributes(&mut self, process: ProcessId, address: VirtAddr) -> PageAttributes;
     /// The resident pages (SPEC D34).
     fn working_set_pages(&self, process: ProcessId) -> Vec<ResidentPage>;
     /// Tells which pages of a watched region were stored to (SPEC J31 to J34).
@@ -219,7 +220,7 @@ pub trait Memory {
     /// # Errors
     ///
     /// The address is above the user limit (SPEC D2).
-    fn query(&self, process: ProcessId, address: VirtAddr) -> Result<BasicInformation, NtStatus>;
+    fn query(&mut self, process: ProcessId, address: VirtAddr) -> Result<BasicInformation, NtStatus>;
     /// Makes an image section over a file.
     ///
     /// # Errors
@@ -277,7 +278,7 @@ pub trait Memory {
     ///
     /// Free space.
     fn region_information(
-        &self,
+        &mut self,
         process: ProcessId,
         address: VirtAddr,
     ) -> Result<RegionInformation, NtStatus>;
@@ -308,41 +309,47 @@ pub trait Memory {
     /// Reports that a transfer is done.
     fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> Stale;
     /// The address space as a list.
-    fn regions(&self, process: ProcessId) -> Vec<Region>;
+    fn regions(&mut self, process: ProcessId) -> Vec<Region>;
     /// Frames and commit charge of the system.
     fn counters(&self) -> Counters;
     /// One process's counters.
     fn process_counters(&self, process: ProcessId) -> ProcessCounters;
+    /// A page of a file that background work wants written, so that its frame can be used.
+    fn next_file_write(&mut self) -> Option<Transfer>;
+    /// What background work made stale.
+    fn take_paging_stale(&mut self) -> Stale;
+    /// Does background work until frames are available, or nothing more can be done.
+    fn balance(&mut self);
 }
 
-impl<R: PhysicalMemory> Memory for Mm<R> {
+impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     fn ram(&self) -> &dyn PhysicalMemory {
-        self.ram()
+        (**self).ram()
     }
     fn edition(&self) -> &'static Edition {
-        self.edition()
+        (**self).edition()
     }
     fn shared_user_data(&self) -> Pfn {
-        self.shared_user_data()
+        (**self).shared_user_data()
     }
     fn create_process(&mut self, limits: LargeAddressAware) -> Result<ProcessId, NtStatus> {
-        self.create_process(limits)
+        self.verb(|mm| mm.create_process(limits))
     }
     fn translation(&self, process: ProcessId) -> AddressSpace {
-        self.translation(process)
+        (**self).translation(process)
     }
     fn user_limit(&self, process: ProcessId) -> VirtAddr {
-        self.user_limit(process)
+        (**self).user_limit(process)
     }
     fn allocate(&mut self, process: ProcessId, request: AllocateRequest) -> Result<Allocated, NtStatus> {
-        self.allocate(process, request)
+        self.verb(|mm| mm.allocate(process, request))
     }
     fn allocate_extended(
         &mut self,
         process: ProcessId,
         request: ExtendedRequest,
     ) -> Result<Allocated, NtStatus> {
-        self.allocate_extended(process, request)
+        self.verb(|mm| mm.allocate_extended(process, request))
     }
     fn free(
         &mut self,
@@ -351,7 +358,7 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         size: u64,
         kind: FreeType,
     ) -> Result<Freed, NtStatus> {
-        self.free(process, base, size, kind)
+        self.verb(|mm| mm.free(process, base, size, kind))
     }
     fn allocate_physical(
         &mut self,
@@ -359,10 +366,10 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         count: u64,
         lock_memory: LockMemory,
     ) -> Result<PhysicalPages, NtStatus> {
-        self.allocate_physical(process, count, lock_memory)
+        self.verb(|mm| mm.allocate_physical(process, count, lock_memory))
     }
     fn free_physical(&mut self, process: ProcessId, frames: &[u64]) -> Result<FreedPages, NtStatus> {
-        self.free_physical(process, frames)
+        self.verb(|mm| mm.free_physical(process, frames))
     }
     fn map_physical(
         &mut self,
@@ -371,7 +378,7 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         count: u64,
         frames: Option<&[u64]>,
     ) -> Result<Stale, NtStatus> {
-        self.map_physical(process, base, count, frames)
+        self.verb(|mm| mm.map_physical(process, base, count, frames))
     }
     fn map_physical_scatter(
         &mut self,
@@ -379,7 +386,7 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         pages: &[VirtAddr],
         frames: Option<&[u64]>,
     ) -> Result<Stale, NtStatus> {
-        self.map_physical_scatter(process, pages, frames)
+        self.verb(|mm| mm.map_physical_scatter(process, pages, frames))
     }
     fn protect(
         &mut self,
@@ -388,7 +395,7 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         size: u64,
         protection: u32,
     ) -> Result<Protected, NtStatus> {
-        self.protect(process, base, size, protection)
+        self.verb(|mm| mm.protect(process, base, size, protection))
     }
     fn lock(
         &mut self,
@@ -397,7 +404,7 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         size: u64,
         kinds: LockKinds,
     ) -> Result<LockOutcome, NtStatus> {
-        self.lock(process, base, size, kinds)
+        self.verb(|mm| mm.lock(process, base, size, kinds))
     }
     fn unlock(
         &mut self,
@@ -406,10 +413,10 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         size: u64,
         kinds: LockKinds,
     ) -> Result<Unlocked, NtStatus> {
-        self.unlock(process, base, size, kinds)
+        self.verb(|mm| mm.unlock(process, base, size, kinds))
     }
     fn empty_working_set(&mut self, process: ProcessId) -> Result<Stale, NtStatus> {
-        self.empty_working_set(process)
+        self.verb(|mm| mm.empty_working_set(process))
     }
     fn set_working_set_limits(
         &mut self,
@@ -418,7 +425,7 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         maximum_pages: u64,
         flags: LimitFlags,
     ) -> Result<(), NtStatus> {
-        self.set_working_set_limits(process, minimum_pages, maximum_pages, flags)
+        self.verb(|mm| mm.set_working_set_limits(process, minimum_pages, maximum_pages, flags))
     }
     fn offer(
         &mut self,
@@ -427,28 +434,28 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         size: u64,
         priority: OfferPriority,
     ) -> Result<Stale, NtStatus> {
-        self.offer(process, base, size, priority)
+        self.verb(|mm| mm.offer(process, base, size, priority))
     }
     fn reclaim(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Reclaimed, NtStatus> {
-        self.reclaim(process, base, size)
+        self.verb(|mm| mm.reclaim(process, base, size))
     }
     fn discard(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Stale, NtStatus> {
-        self.discard(process, base, size)
+        self.verb(|mm| mm.discard(process, base, size))
     }
     fn prefetch(&mut self, process: ProcessId, address: VirtAddr) -> Option<Transfer> {
-        self.prefetch(process, address)
+        (**self).prefetch(process, address)
     }
     fn dynamic_code(&self, process: ProcessId) -> DynamicCode {
-        self.dynamic_code(process)
+        (**self).dynamic_code(process)
     }
     fn prohibit_dynamic_code(&mut self, process: ProcessId) -> Result<(), NtStatus> {
-        self.prohibit_dynamic_code(process)
+        self.verb(|mm| mm.prohibit_dynamic_code(process))
     }
-    fn page_attributes(&self, process: ProcessId, address: VirtAddr) -> PageAttributes {
-        self.page_attributes(process, address)
+    fn page_attributes(&mut self, process: ProcessId, address: VirtAddr) -> PageAttributes {
+        self.look(|mm| mm.page_attributes(process, address))
     }
     fn working_set_pages(&self, process: ProcessId) -> Vec<ResidentPage> {
-        self.working_set_pages(process)
+        (**self).working_set_pages(process)
     }
     fn written_pages(
         &mut self,
@@ -458,7 +465,7 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         limit: u64,
         reset: WatchReset,
     ) -> Result<WrittenPages, NtStatus> {
-        self.written_pages(process, base, size, limit, reset)
+        self.verb(|mm| mm.written_pages(process, base, size, limit, reset))
     }
     fn reset_written_pages(
         &mut self,
@@ -466,19 +473,19 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         base: VirtAddr,
         size: u64,
     ) -> Result<Stale, NtStatus> {
-        self.reset_written_pages(process, base, size)
+        self.verb(|mm| mm.reset_written_pages(process, base, size))
     }
-    fn query(&self, process: ProcessId, address: VirtAddr) -> Result<BasicInformation, NtStatus> {
-        self.query(process, address)
+    fn query(&mut self, process: ProcessId, address: VirtAddr) -> Result<BasicInformation, NtStatus> {
+        self.query_run(process, address)
     }
     fn create_image_section(&mut self, file: FileId, image: &PeImage) -> Result<SectionId, NtStatus> {
-        self.create_image_section(file, image)
+        self.verb(|mm| mm.create_image_section(file, image))
     }
     fn create_section(&mut self, request: SectionRequest) -> Result<SectionId, NtStatus> {
-        self.create_section(request)
+        self.verb(|mm| mm.create_section(request))
     }
     fn section_information(&self, section: SectionId) -> Result<SectionInformation, NtStatus> {
-        self.section_information(section)
+        (**self).section_information(section)
     }
     fn map_view(
         &mut self,
@@ -486,64 +493,73 @@ impl<R: PhysicalMemory> Memory for Mm<R> {
         section: SectionId,
         request: ViewRequest,
     ) -> Result<MappedView, NtStatus> {
-        self.map_view(process, section, request)
+        self.verb(|mm| mm.map_view(process, section, request))
     }
     fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Unmapped, NtStatus> {
-        self.unmap_view(process, address)
+        self.verb(|mm| mm.unmap_view(process, address))
     }
     fn flush_view(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Flushed, NtStatus> {
-        self.flush_view(process, base, size)
+        self.verb(|mm| mm.flush_view(process, base, size))
     }
     fn flush_file(&mut self, file: FileId) -> Flushed {
-        self.flush_file(file)
+        (**self).flush_file(file)
     }
     fn file_written(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Stale {
-        self.file_written(file, offset, bytes)
+        (**self).file_written(file, offset, bytes)
     }
     fn file_resized(&mut self, file: FileId, bytes: u64) {
-        self.file_resized(file, bytes);
+        (**self).file_resized(file, bytes);
     }
     fn mapped_bytes(&self, file: FileId) -> Option<u64> {
-        self.mapped_bytes(file)
+        (**self).mapped_bytes(file)
     }
     fn is_file_mapped(&self, file: FileId) -> bool {
-        self.is_file_mapped(file)
+        (**self).is_file_mapped(file)
     }
     fn region_information(
-        &self,
+        &mut self,
         process: ProcessId,
         address: VirtAddr,
     ) -> Result<RegionInformation, NtStatus> {
-        self.region_information(process, address)
+        self.look(|mm| mm.region_information(process, address))
     }
     fn mapped_file(&self, process: ProcessId, address: VirtAddr) -> Result<FileId, NtStatus> {
-        self.mapped_file(process, address)
+        (**self).mapped_file(process, address)
     }
     fn shared_commit_bytes(&self, process: ProcessId) -> u64 {
-        self.shared_commit_bytes(process)
+        (**self).shared_commit_bytes(process)
     }
     fn image_information(&self, process: ProcessId, address: VirtAddr) -> Result<ImageInformation, NtStatus> {
-        self.image_information(process, address)
+        (**self).image_information(process, address)
     }
     fn same_file(&self, process: ProcessId, first: VirtAddr, second: VirtAddr) -> Result<(), NtStatus> {
-        self.same_file(process, first, second)
+        (**self).same_file(process, first, second)
     }
     fn close_section(&mut self, section: SectionId) {
-        self.close_section(section);
+        (**self).close_section(section);
     }
     fn fault(&mut self, process: ProcessId, request: FaultRequest) -> FaultOutcome {
-        self.fault(process, request)
+        self.paged_fault(process, request)
     }
     fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> Stale {
-        self.complete_transfer(id, result)
+        (**self).complete_transfer(id, result)
     }
-    fn regions(&self, process: ProcessId) -> Vec<Region> {
-        self.regions(process)
+    fn regions(&mut self, process: ProcessId) -> Vec<Region> {
+        self.all_regions(process)
     }
     fn counters(&self) -> Counters {
-        self.counters()
+        (**self).counters()
     }
     fn process_counters(&self, process: ProcessId) -> ProcessCounters {
-        self.process_counters(process)
+        (**self).process_counters(process)
+    }
+    fn next_file_write(&mut self) -> Option<Transfer> {
+        self.next_file_write()
+    }
+    fn take_paging_stale(&mut self) -> Stale {
+        self.take_paging_stale()
+    }
+    fn balance(&mut self) {
+        self.balance();
     }
 }

@@ -154,7 +154,7 @@ pub(crate) struct MachineArguments {
     #[arg(long, value_name = "SIZE", default_value = DEFAULT_RAM, allow_negative_numbers = true, value_parser = parse_some_size)]
     pub(crate) ram: u64,
     /// A page file: its size, what it may grow to, and the folder of the host it is in; up to 16 of them, 0 for none.
-    /// Until paging out comes their sizes only raise the commit limit, which is RAM and page files together
+    /// What can be committed is RAM and page files together
     #[arg(long, value_name = "SIZE[-MAXIMUM][:FOLDER]", default_value = DEFAULT_PAGE_FILE, allow_negative_numbers = true, value_parser = page_file_parser())]
     pub(crate) pagefile: Vec<PageFileOrder>,
     /// The most that can be committed, even if RAM and page files could hold more

@@ -49,6 +49,7 @@ impl From<MachineError> for Failure {
             MachineError::Start { .. }
             | MachineError::Ram(_)
             | MachineError::HostMemory { .. }
+            | MachineError::PageFile(_)
             | MachineError::Folder { .. }
             | MachineError::Cpu(_) => VADOSE_FAILED,
         };

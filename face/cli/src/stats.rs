@@ -43,11 +43,30 @@ fn memory(memory: &MemoryReport) -> String {
         ("working set", at_end_and_most(memory.working_set, memory.working_set_peak)),
         ("page tables", readable(memory.page_tables)),
     ];
+    let paged = [
+        (
+            "page files",
+            format!(
+                "{} of {} used at the end, {} at the most",
+                readable(memory.paging.used),
+                readable(memory.paging.size),
+                readable(memory.paging.used_peak)
+            ),
+        ),
+        ("paged out", moved(memory.paging.pages_written, memory.paging.writes, "writes")),
+        ("paged in", moved(memory.paging.pages_read, memory.paging.reads, "reads")),
+    ];
+    let has_page_files = memory.paging.size > 0;
+    let rows = rows.into_iter().chain(paged.into_iter().filter(|_| has_page_files));
     let mut text = "Memory\n".to_owned();
     for (what, how_much) in rows {
         text.push_str(&format!("  {what:<13}  {how_much}\n"));
     }
     text
+}
+
+fn moved(pages: u64, transfers: u64, what: &str) -> String {
+    format!("{} pages in {} {what}", grouped(pages), grouped(transfers))
 }
 
 fn at_end_and_most(end: u64, most: u64) -> String {

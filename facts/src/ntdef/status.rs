@@ -112,6 +112,10 @@ statuses! {
     INVALID_CID = 0xc000_000b;
     /// A wrong parameter.
     INVALID_PARAMETER = 0xc000_000d;
+    /// The disk has no room.
+    DISK_FULL = 0xc000_007f;
+    /// The device failed.
+    IO_DEVICE_ERROR = 0xc000_0185;
     /// No such device.
     NO_SUCH_DEVICE = 0xc000_000e;
     /// No such file.

@@ -1,6 +1,7 @@
 //! What a fault asks for: a pure reading of entry, VAD and section, in the order of SPEC I30.
 
 use crate::id::{AreaId, ProcessId};
+use crate::paging::Slot;
 use crate::pte::{PrototypeLink, PrototypeState, PteState, ValidPte};
 use crate::request::FaultRequest;
 use crate::state::Mm;
@@ -29,6 +30,8 @@ pub(super) enum Plan {
     DemandZero { protection: Protection },
     /// A private page that is still in its frame.
     Transition { pfn: Pfn, protection: Protection },
+    /// A private page that is in a page file.
+    PageFile { slot: Slot },
     /// A page of a section.
     Shared { page: SharedPage, protection: Protection },
 }
@@ -113,10 +116,11 @@ impl<R: PhysicalMemory> Mm<R> {
         match pte {
             PteState::Transition { pfn, .. } => Plan::Transition { pfn, protection },
             PteState::DemandZero { .. } => Plan::DemandZero { protection },
+            PteState::PageFile { file, slot, .. } => Plan::PageFile { slot: Slot { file, page: slot } },
             PteState::Zero | PteState::Prototype(PrototypeLink::ThroughVad { .. }) => {
                 self.decide_by_vad(vad, vpn, protection, access)
             }
-            PteState::Prototype(PrototypeLink::At { .. }) | PteState::PageFile { .. } => {
+            PteState::Prototype(PrototypeLink::At { .. }) => {
                 unreachable!("no entry of this form is ever written into a process's table")
             }
             PteState::Valid(_) | PteState::Decommitted => unreachable!("committed and not valid"),

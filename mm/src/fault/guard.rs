@@ -29,7 +29,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let process = self.process(id);
         let vad = *process.vads.get(process.vads.find(vpn).expect("a guarded page has a VAD"));
         let plain = self.scoped(&vad, protection.without_guard());
-        let at = self.entry_at(id, vpn);
+        let at = self.make_leaf(id, vpn);
         self.protect_page(id, &vad, vpn, at, plain, &mut Stale::none());
     }
 

@@ -7,11 +7,18 @@ mod prefetch;
 mod shared;
 
 use crate::id::ProcessId;
+use crate::paging::TableWait;
 use crate::request::{ExceptionParameters, FaultOutcome, FaultRequest, Raise};
 use crate::state::Mm;
+use decide::Plan;
 use vadose_facts::addr::{PageRange, Vpn};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::{Access, NoExecute, PhysicalMemory, Stale};
+
+/// Tables that the pages which a stack grows by may need.
+const MOST_STACK_TABLES: u64 = 4;
+/// Pages below a guard page that a stack may grow by: the guaranteed pages, and one more guard.
+const MOST_STACK_PAGES: u64 = 64;
 
 /// A read that failed, for the thread that asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +36,76 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// If the process is gone.
     pub fn fault(&mut self, process: ProcessId, request: FaultRequest) -> FaultOutcome {
+        if let Err(wait) = self.bring_tables(process, &request) {
+            return self.wait_for_table(process, &request, wait);
+        }
         let plan = self.decide(process, &request);
-        let outcome = self.apply(process, &request, plan);
+        if self.is_short(process, &request, &plan) {
+            return FaultOutcome::Short;
+        }
+        let mut outcome = self.apply(process, &request, plan);
+        if let FaultOutcome::Resume(resume) = &mut outcome {
+            self.keep_hard_maximum(process, &mut resume.stale);
+        }
         let counts = &mut self.process_mut(process).faults;
         match &outcome {
             FaultOutcome::Resume(resume) => counts.count(resume.kind),
             FaultOutcome::Raise(_) => counts.raised += 1,
-            FaultOutcome::Wait(_) => {}
+            FaultOutcome::Wait(_) | FaultOutcome::Page(_) | FaultOutcome::Short => {}
         }
         outcome
+    }
+
+    /// The tables of the page, and of the pages below it that a stack may grow by.
+    fn bring_tables(&mut self, id: ProcessId, request: &FaultRequest) -> Result<(), TableWait> {
+        let vpn = request.address.vpn();
+        if self.process(id).tables_out == 0 || request.address > self.process(id).max_user {
+            return Ok(());
+        }
+        self.bring_way(id, vpn)?;
+        match request.stack {
+            Some(stack) if stack.holds(request.address) => {
+                let below = Vpn::new(vpn.raw().saturating_sub(MOST_STACK_PAGES));
+                self.bring_way(id, below.max(stack.reserve_base.vpn()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn wait_for_table(&mut self, id: ProcessId, request: &FaultRequest, wait: TableWait) -> FaultOutcome {
+        match wait {
+            TableWait::Page(transfer) => FaultOutcome::Page(transfer),
+            TableWait::Short if !std::mem::take(&mut self.exhausted) => FaultOutcome::Short,
+            TableWait::Short => self.failed_table(id, request, NtStatus::NO_MEMORY),
+            TableWait::Failed(cause) => self.failed_table(id, request, cause),
+        }
+    }
+
+    fn failed_table(&mut self, id: ProcessId, request: &FaultRequest, cause: NtStatus) -> FaultOutcome {
+        self.process_mut(id).faults.raised += 1;
+        self.in_page_error(request, cause)
+    }
+
+    /// Whether a plan needs a frame, none is available, and background work may yet make one so.
+    fn is_short(&mut self, id: ProcessId, request: &FaultRequest, plan: &Plan) -> bool {
+        let page = PageRange::inclusive(request.address.vpn(), request.address.vpn());
+        let tables = || self.missing_tables(self.process(id).root, page).frames();
+        let frames = match plan {
+            Plan::DemandZero { .. } | Plan::Shared { .. } => 1 + tables(),
+            Plan::CopyOnWrite { .. } | Plan::PageFile { .. } => 1,
+            // Its own table, and those of the pages that a stack grows by.
+            Plan::Guard { .. } => MOST_STACK_TABLES + tables(),
+            Plan::Spurious
+            | Plan::Violation
+            | Plan::Failed { .. }
+            | Plan::FirstStore { .. }
+            | Plan::Transition { .. } => 0,
+        };
+        if self.pfn.counts().available() >= frames {
+            return false;
+        }
+        self.working = true;
+        !std::mem::take(&mut self.exhausted)
     }
 
     /// The first parameter of an exception record: without no-execute a fetch reports as a read (SPEC E1, E2).
@@ -56,6 +124,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Failures of pages that are raised now, or that are no longer there.
     pub(crate) fn forget_failures(&mut self, process: ProcessId, range: PageRange) {
         self.failed_reads.retain(|read| read.process != process || !range.contains(read.vpn));
+        self.failed_pages.retain(|page| page.process != process || !range.contains(page.vpn));
     }
 
     fn violation(&self, request: &FaultRequest) -> FaultOutcome {

@@ -22,7 +22,10 @@ impl<R: PhysicalMemory> Mm<R> {
         match self.format.decode_prototype(prototype) {
             PrototypeState::Subsection { .. } => match self.start_read(process, &request, page) {
                 FaultOutcome::Wait(transfer) => Some(transfer),
-                FaultOutcome::Resume(_) | FaultOutcome::Raise(_) => None,
+                FaultOutcome::Resume(_)
+                | FaultOutcome::Raise(_)
+                | FaultOutcome::Page(_)
+                | FaultOutcome::Short => None,
             },
             PrototypeState::Absent
             | PrototypeState::Active { .. }

@@ -3,6 +3,7 @@
 use super::answer::resume;
 use super::decide::SharedPage;
 use crate::id::ProcessId;
+use crate::paging::{PagedOut, Slot};
 use crate::pfn::PfnFlags;
 use crate::pte::PrototypeState;
 use crate::request::{FaultKind, FaultOutcome, FaultRequest};
@@ -35,7 +36,26 @@ impl<R: PhysicalMemory> Mm<R> {
                 self.zero_prototype(id, request, page, protection, own)
             }
             PrototypeState::Absent => self.violation(request),
-            PrototypeState::PageFile { .. } => unreachable!("no section page is written to a page file"),
+            PrototypeState::PageFile { file, slot, .. } => {
+                self.paged_prototype(id, request, page, Slot { file, page: slot })
+            }
+        }
+    }
+
+    /// A page of a section comes back from a page file (SPEC I32, I35).
+    fn paged_prototype(
+        &mut self,
+        id: ProcessId,
+        request: &FaultRequest,
+        page: SharedPage,
+        slot: Slot,
+    ) -> FaultOutcome {
+        let area = self.area(page.area);
+        let entries = area.pages_in_part(page.number);
+        let paged = PagedOut { at: area.prototype(page.number), slot, entries, owner: PfnFlags::PROTOTYPE };
+        match self.read_page(id, request.address.vpn(), paged) {
+            Ok(outcome) => outcome,
+            Err(cause) => self.in_page_error(request, cause),
         }
     }
 
@@ -50,22 +70,33 @@ impl<R: PhysicalMemory> Mm<R> {
     ) -> FaultOutcome {
         let flags = self.pfn.get(pfn).flags;
         if flags.contains(PfnFlags::READ_IN_PROGRESS) {
-            return FaultOutcome::Wait(self.transfer_of(pfn));
+            return self.wait_for_read(pfn);
         }
-        let kind = if flags.contains(PfnFlags::JUST_READ) {
-            FaultKind::ImagePageRead
-        } else {
-            FaultKind::ImagePageShared
+        let paged = self.slot_in(self.pfn.get(pfn).original_pte).is_some();
+        let kind = match (flags.contains(PfnFlags::JUST_READ), paged) {
+            (true, true) => FaultKind::PageFileRead,
+            (true, false) => FaultKind::ImagePageRead,
+            (false, _) => FaultKind::ImagePageShared,
         };
         if !flags.contains(PfnFlags::WRITE_IN_PROGRESS) {
             self.pfn.leave_list(pfn);
         }
         self.pfn.reactivate(pfn);
+        self.news = true;
         let entry = self.pfn.get_mut(pfn);
         entry.flags.remove(PfnFlags::JUST_READ);
         let prototype = entry.pte;
         self.set_prototype(prototype, self.format.active_prototype(pfn));
         self.map_shared(id, request, page, pfn, protection, kind, Stale::none())
+    }
+
+    /// The read that brings a page in, from its file or from a page file.
+    fn wait_for_read(&self, pfn: Pfn) -> FaultOutcome {
+        if self.slot_in(self.pfn.get(pfn).original_pte).is_some() {
+            FaultOutcome::Page(self.paging_of(pfn))
+        } else {
+            FaultOutcome::Wait(self.transfer_of(pfn))
+        }
     }
 
     /// A page of zeros that is only read, or that all processes share.
@@ -100,11 +131,11 @@ impl<R: PhysicalMemory> Mm<R> {
         stale: Stale,
     ) -> FaultOutcome {
         let vpn = request.address.vpn();
-        let at = self.entry_at(id, vpn);
+        let at = self.make_leaf(id, vpn);
+        self.make_valid(id, vpn, at, pfn, protection, request.access);
         if protection != page.unchanged {
-            self.process_mut(id).view_protections.insert(vpn, protection.to_pte());
+            self.note_protection(id, vpn, protection.to_pte());
         }
-        self.make_valid(id, at, pfn, protection, request.access);
         resume(kind, stale)
     }
 

@@ -195,6 +195,12 @@ impl PfnDatabase {
         Some(pfn)
     }
 
+    /// The frame that waits longest on a list.
+    #[inline]
+    pub(crate) fn first_of(&mut self, name: ListName) -> Option<Pfn> {
+        self.list(name).first()
+    }
+
     /// Takes a frame off the list that it is on; it is in transfer then.
     #[inline]
     pub(crate) fn leave_list(&mut self, pfn: Pfn) {

@@ -45,9 +45,8 @@ bitflags! {
         const PAGE_TABLE = 1 << 6;
         /// The bytes were replaced since the processor last learned of it: told when the frame is next taken.
         const REWRITTEN = 1 << 7;
-        /// A private page out of the working set that was stored to since its write watch was reset: its next valid
-        /// entry is dirty (SPEC J36).
-        const STORED = 1 << 8;
+        /// Its owner is gone while a transfer moves it: the transfer's end frees it.
+        const DELETED = 1 << 8;
         /// A program's own physical page: active as long as it is owned, `pte` is the entry that shows it, 0 for none
         /// (SPEC J38).
         const PHYSICAL = 1 << 9;
@@ -59,7 +58,7 @@ bitflags! {
 /// No frame: the end of a list.
 pub(crate) const NO_FRAME: u32 = u32::MAX;
 
-/// One frame's entry (SPEC I20, I21), 48 bytes.
+/// One frame's entry (SPEC I20, I21), 40 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PfnEntry {
     /// Next frame of the list it is on.
@@ -78,6 +77,8 @@ pub struct PfnEntry {
     pub flags: PfnFlags,
     /// Standby list it goes to, 0 reused first (SPEC I26).
     pub priority: u8,
+    /// While a private page is active: its entry of the working-set list (SPEC I21 `WsIndex`).
+    pub(crate) ws_index: u32,
     /// Physical address of the entry that owns the page: a process's PTE or a prototype (SPEC I25).
     pub pte: PhysAddr,
     /// What that entry becomes when the frame is taken away (SPEC I25).
@@ -98,6 +99,7 @@ impl PfnEntry {
         location: PageLocation::Zeroed,
         flags: PfnFlags::empty(),
         priority: NORMAL_PRIORITY,
+        ws_index: NO_FRAME,
         pte: PhysAddr::new(0),
         original_pte: 0,
     };
@@ -108,4 +110,4 @@ impl PfnEntry {
     }
 }
 
-const _: () = assert!(size_of::<PfnEntry>() <= 48, "the frame database stays within 64 bytes a frame");
+const _: () = assert!(size_of::<PfnEntry>() <= 40, "the frame database stays within 64 bytes a frame");

@@ -126,6 +126,18 @@ impl PteFormat {
         u64::from(file) << number_shift | u64::from(slot) << slot_shift | shifted(protection) | self.swizzle()
     }
 
+    /// The page file and the page in it that an invalid entry names, whoever's entry it is (SPEC I7, I10 to I12).
+    #[inline]
+    pub fn page_file_place(self, raw: u64) -> Option<(u8, u32)> {
+        if raw & (EntryBits::PRESENT.bits() | PROTOTYPE | TRANSITION) != 0 {
+            return None;
+        }
+        match self.page_file_slot(raw) {
+            0 => None,
+            slot => Some((self.page_file_number(raw), slot)),
+        }
+    }
+
     /// A shared page that is found through the VAD (SPEC I16).
     #[inline]
     pub fn prototype_through_vad(self, protection: PteProtection) -> u64 {

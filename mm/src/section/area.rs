@@ -3,7 +3,8 @@
 
 use super::pool::PoolRun;
 use crate::id::{AreaId, FileId, SectionId};
-use crate::pfn::{ListName, PfnFlags};
+use crate::paging::Slot;
+use crate::pfn::PfnFlags;
 use crate::pte::PrototypeState;
 use crate::state::Mm;
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
@@ -124,6 +125,21 @@ impl ControlArea {
         })
     }
 
+    /// The page whose prototype entry is at a place in RAM.
+    pub(crate) fn page_of_prototype(&self, at: PhysAddr) -> Option<u32> {
+        self.parts.iter().find_map(|part| {
+            let index = part.run.offset_of(at)? / self.entry_bytes;
+            let index = u32::try_from(index).ok().filter(|index| *index < part.pages)?;
+            Some(part.first_page + index)
+        })
+    }
+
+    /// How many pages from one on have their prototype entries in a row.
+    pub(crate) fn pages_in_part(&self, page: u32) -> u64 {
+        let part = self.part_of(page);
+        u64::from(part.first_page + part.pages - page)
+    }
+
     fn part_of(&self, page: u32) -> &Part {
         let after = self.parts.partition_point(|part| part.first_page <= page);
         let part = after.checked_sub(1).and_then(|index| self.parts.get(index));
@@ -241,15 +257,12 @@ impl<R: PhysicalMemory> Mm<R> {
         let area = self.areas.remove(id).expect("the area was found");
         for page in 0..area.pages() {
             match self.prototype_state(&area, page) {
-                PrototypeState::Transition { pfn, .. } => {
-                    self.pfn.leave_list(pfn);
-                    self.pfn.enter(pfn, ListName::Free);
-                }
+                PrototypeState::Transition { pfn, .. } => self.give_up_waiting(pfn),
                 PrototypeState::Active { .. } => panic!("an area without views has no mapped page"),
+                PrototypeState::PageFile { file, slot, .. } => self.free_slot(Slot { file, page: slot }),
                 PrototypeState::Absent
                 | PrototypeState::Subsection { .. }
-                | PrototypeState::DemandZero { .. }
-                | PrototypeState::PageFile { .. } => {}
+                | PrototypeState::DemandZero { .. } => {}
             }
         }
         self.commit.give_back(area.promised_pages());

@@ -55,6 +55,12 @@ impl PoolRun {
         frame.base().offset(offset % PAGE_BYTES)
     }
 
+    /// Bytes from the start of the run to a place in RAM; `None` if it is not in the run.
+    pub(crate) fn offset_of(&self, at: PhysAddr) -> Option<u64> {
+        let page = self.frames.iter().position(|frame| *frame == at.pfn())?;
+        Some(page as u64 * PAGE_BYTES + at.frame_offset())
+    }
+
     pub(crate) fn pages(&self) -> u64 {
         self.frames.len() as u64
     }
@@ -71,7 +77,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let start = self.pool.find(pages).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         let base = VirtAddr::new(self.pool.base.raw() + start * PAGE_BYTES);
         let range = PageRange::new(base.vpn(), pages).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
-        let tables = self.missing_tables(self.system.root, range);
+        let tables = self.missing_tables(self.system.root, range).charges;
         self.need_frames(pages + tables).map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
         self.commit.charge((pages + tables).saturating_add(promised))?;
         self.pool.table_pages += tables;

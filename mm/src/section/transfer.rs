@@ -69,7 +69,7 @@ impl<R: PhysicalMemory> Mm<R> {
         match result {
             Ok(()) => {
                 self.pfn.get_mut(frame).flags.insert(PfnFlags::JUST_READ);
-                self.pfn.retire(frame);
+                self.retire(frame);
             }
             Err(cause) => {
                 let entry = self.pfn.get(frame);
@@ -88,7 +88,7 @@ impl<R: PhysicalMemory> Mm<R> {
             entry.flags.insert(PfnFlags::MODIFIED);
         }
         if entry.location == PageLocation::Transition {
-            self.pfn.retire(frame);
+            self.retire(frame);
         }
     }
 
@@ -125,7 +125,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Starts to write a page that was stored to and that no transfer moves yet. A page past the end of its file is
     /// clean from now on: it has no place to go (SPEC F51).
-    pub(super) fn start_write(&mut self, area: AreaId, page: u32) -> Option<Transfer> {
+    pub(crate) fn start_write(&mut self, area: AreaId, page: u32) -> Option<Transfer> {
         let (pfn, listed) = match self.prototype_state(self.area(area), page) {
             PrototypeState::Active { pfn } => (pfn, false),
             PrototypeState::Transition { pfn, .. } => (pfn, true),
@@ -145,7 +145,7 @@ impl<R: PhysicalMemory> Mm<R> {
         entry.flags.remove(PfnFlags::MODIFIED);
         if self.area(area).file_place(page).is_none() {
             if listed {
-                self.pfn.retire(pfn);
+                self.retire(pfn);
             }
             return None;
         }

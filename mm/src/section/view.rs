@@ -4,6 +4,7 @@ use super::area::{Backing, ControlArea, Section};
 use crate::id::{ProcessId, SectionId};
 use crate::request::{MappedView, Unmapped, ViewRequest};
 use crate::state::Mm;
+use crate::tables::Need;
 use crate::vad::{Change, Placement, Vad, VadKind, VadMarks, View};
 use crate::verb::bad_parameter;
 use vadose_facts::addr::{
@@ -111,7 +112,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let mut vad = Vad { range, kind, protection, commit_pages: 0, marks };
         vad.commit_pages = self.charged_in(self.process(process), &vad, range);
         let new_pages = self.reserved_in(object.area, plan.kind, u64::from(plan.new_pages));
-        self.room_for(self.process(process).root, range, vad.commit_pages + new_pages.len() as u64)?;
+        self.make_room(process, range, vad.commit_pages + new_pages.len() as u64, Need::Promise)?;
         self.commit.charge(new_pages.len() as u64).expect("room for the pages was made sure of");
         for page in new_pages {
             self.commit_prototype(object.area, page);
@@ -274,6 +275,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let owner = self.live(process)?;
         let id = owner.vads.find(address.vpn()).ok_or(NtStatus::NOT_MAPPED_VIEW)?;
         owner.vads.get(id).kind.view().ok_or(NtStatus::NOT_MAPPED_VIEW)?;
+        let range = owner.vads.get(id).range;
+        self.need_tables_of_the_gone(process, range)?;
         let mut unmapped = Unmapped { stale: Stale::none(), writes: Vec::new() };
         self.delete_vad(process, id, &mut unmapped);
         Ok(unmapped)

@@ -4,6 +4,7 @@ use crate::extended::{AllocateForm, ExtendedRequest};
 use crate::id::ProcessId;
 use crate::request::{AllocateRequest, Allocated};
 use crate::state::Mm;
+use crate::tables::Need;
 use crate::vad::{PageDefault, Vad, VadKind, VadMarks};
 use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, VirtAddr};
 use vadose_facts::ntdef::{
@@ -194,7 +195,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Makes a region of a range that nothing holds, with its charge and tables.
     pub(super) fn take_range(&mut self, process: ProcessId, vad: Vad) -> Result<Allocated, NtStatus> {
         if vad.holds_tables() {
-            self.room_for(self.process(process).root, vad.range, vad.commit_pages)?;
+            self.make_room(process, vad.range, vad.commit_pages, Need::Promise)?;
         }
         self.charge(process, vad.commit_pages).expect("room for the pages was made sure of");
         self.insert_vad(process, vad);

@@ -159,6 +159,12 @@ impl<R: PhysicalMemory> Mm<R> {
         if twice || !named.iter().all(usable) {
             return Err(NtStatus::INVALID_PARAMETER);
         }
+        for mapping in mappings.iter().filter(|mapping| mapping.frame.is_some()) {
+            let page = PageRange::inclusive(mapping.vpn, mapping.vpn);
+            self.need_tables(process, page)?;
+            self.need_entries(process, page)?;
+            self.make_leaf(process, mapping.vpn);
+        }
         let mut stale = Stale::none();
         for mapping in mappings {
             self.map_one(process, *mapping, &mut stale);
@@ -167,7 +173,7 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     fn map_one(&mut self, process: ProcessId, mapping: Mapping, stale: &mut Stale) {
-        let at = self.entry_at(process, mapping.vpn);
+        let Some(at) = self.entry_of(self.process(process).root, mapping.vpn) else { return };
         self.empty_window_page(at, mapping.vpn, stale);
         if let Some(frame) = mapping.frame {
             let read_write = Protection::plain(BaseProtection::ReadWrite);

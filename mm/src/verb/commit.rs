@@ -2,6 +2,7 @@
 
 use crate::id::ProcessId;
 use crate::state::Mm;
+use crate::tables::Need;
 use crate::vad::{Vad, VadId};
 use vadose_facts::addr::PageRange;
 use vadose_facts::ntdef::{BaseProtection, MemoryState, NoCacheScope, NtStatus, PageModifier, Protection};
@@ -21,11 +22,12 @@ impl<R: PhysicalMemory> Mm<R> {
         protection: Protection,
         stale: &mut Stale,
     ) -> Result<(), NtStatus> {
+        self.need_tables(id, range)?;
         let process = self.process(id);
         let whole = *process.vads.get(vad);
         let protection = self.scoped(&whole, protection);
         let new_pages = range.pages() - self.charged_in(process, &whole, range);
-        self.room_for(process.root, range, new_pages)?;
+        self.room_for(process.root, range, new_pages, Need::Entries)?;
         self.charge(id, new_pages).expect("room for the pages was made sure of");
         for vpn in range.iter() {
             let at = self.make_leaf(id, vpn);

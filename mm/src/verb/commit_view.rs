@@ -36,6 +36,8 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             ViewCommitCheck::Compatible | ViewCommitCheck::Absent => {}
         }
+        self.need_tables(process, range)?;
+        self.need_entries(process, range)?;
         let protection = self.scoped(&vad, protection);
         let area = self.area(view.area);
         let pages = range.iter().map(|vpn| Self::view_page(&vad, vpn));
@@ -51,7 +53,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         let mut stale = Stale::none();
         for vpn in range.iter() {
-            let at = self.entry_at(process, vpn);
+            let at = self.make_leaf(process, vpn);
             self.protect_page(process, &vad, vpn, at, protection, &mut stale);
         }
         Ok(Allocated { base: range.base(), size: range.bytes(), stale })

@@ -87,7 +87,10 @@ impl<R: PhysicalMemory> Mm<R> {
                 range
             }
             Verb::Decommit | Verb::Release | Verb::Preserve => {
-                let range = what_to_free(owner.vads.get(id), verb, base, size)?;
+                let vad = *owner.vads.get(id);
+                let range = what_to_free(&vad, verb, base, size)?;
+                self.need_tables_to_free(process, &vad, range, verb)?;
+                self.need_marks(process, &vad, range, verb)?;
                 self.give_up(process, id, range, verb, &mut stale)?;
                 range
             }
@@ -97,6 +100,35 @@ impl<R: PhysicalMemory> Mm<R> {
             (Verb::Decommit | Verb::Release | Verb::Preserve | Verb::Coalesce, _, _) => range.bytes(),
         };
         Ok(Freed { base: range.base(), size, stale })
+    }
+
+    /// A whole region that goes needs its tables one after the other; a part of one leaves a rest, whose charge is counted.
+    fn need_tables_to_free(
+        &mut self,
+        process: ProcessId,
+        vad: &Vad,
+        range: PageRange,
+        verb: Verb,
+    ) -> Result<(), NtStatus> {
+        match verb {
+            Verb::Decommit => self.need_tables(process, range),
+            Verb::Release | Verb::Preserve | Verb::Coalesce if range == vad.range => {
+                self.need_tables_of_the_gone(process, range)
+            }
+            Verb::Release | Verb::Preserve | Verb::Coalesce => self.need_tables(process, vad.range),
+        }
+    }
+
+    /// A decommit of a part writes entries, whose tables may have no frame yet.
+    fn need_marks(
+        &self,
+        process: ProcessId,
+        vad: &Vad,
+        range: PageRange,
+        verb: Verb,
+    ) -> Result<(), NtStatus> {
+        let marks = vad.kind == VadKind::Private { default: PageDefault::Committed } && range != vad.range;
+        if verb == Verb::Decommit && marks { self.need_entries(process, range) } else { Ok(()) }
     }
 
     fn give_up(
@@ -144,7 +176,6 @@ impl<R: PhysicalMemory> Mm<R> {
             PageDefault::Reserved => self.clear_range(id, range, stale),
             PageDefault::Committed if range == whole.range => {
                 self.process_mut(id).vads.set_kind(vad, VadKind::Private { default: PageDefault::Reserved });
-                self.let_tables_go(id, range);
                 self.clear_range(id, range, stale);
             }
             PageDefault::Committed => self.mark_decommitted(id, range, stale),
@@ -156,7 +187,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// In a region that is committed by default, every decommitted page must say so (SPEC I18, I31).
     fn mark_decommitted(&mut self, id: ProcessId, range: PageRange, stale: &mut Stale) {
         for vpn in range.iter() {
-            let at = self.entry_at(id, vpn);
+            let at = self.make_leaf(id, vpn);
             let pte = self.format.decode(self.read(at));
             self.drop_content(id, vpn, pte, stale);
             self.set_leaf(id, at, self.format.decommitted());

@@ -32,6 +32,7 @@ impl<R: PhysicalMemory> Mm<R> {
         request.lock_memory.require()?;
         let unit = large_page_bytes(self.edition.paging);
         let range = self.large_range(process, request, unit)?;
+        self.need_tables(process, range)?;
         let root = self.process(process).root;
         let tables = self.missing_directories(root, range);
         let mut trial = self.commit;
@@ -150,7 +151,7 @@ impl<R: PhysicalMemory> Mm<R> {
         starts
             .map(|vpn| match self.leaf(process.root, vpn) {
                 Leaf::Large { at, .. } => (vpn, Some(at)),
-                Leaf::At(_) | Leaf::Absent { .. } => (vpn, None),
+                Leaf::At(_) | Leaf::Absent { .. } | Leaf::Out { .. } => (vpn, None),
             })
             .collect()
     }

@@ -67,6 +67,7 @@ impl<R: PhysicalMemory> Mm<R> {
         priority: OfferPriority,
     ) -> Result<Stale, NtStatus> {
         let range = self.own_pages(process, base, size)?;
+        self.need_tables(process, range)?;
         let mut stale = Stale::none();
         self.drop_locks(process, range, LockKinds::all());
         for (vpn, at) in self.entries_in(self.process(process), range) {
@@ -89,9 +90,7 @@ impl<R: PhysicalMemory> Mm<R> {
                 self.trim_page(id, vpn, at, valid, READ_WRITE.to_pte(), stale);
             }
             PteState::Transition { pfn, .. } => {
-                self.pfn.leave_list(pfn);
-                self.pfn.get_mut(pfn).priority = priority.frame_priority();
-                self.pfn.retire(pfn);
+                self.change_waiting(pfn, |entry| entry.priority = priority.frame_priority());
             }
             PteState::Zero
             | PteState::DemandZero { .. }
@@ -105,7 +104,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    fn is_watched(&self, id: ProcessId, vpn: Vpn) -> bool {
+    pub(crate) fn is_watched(&self, id: ProcessId, vpn: Vpn) -> bool {
         let vads = &self.process(id).vads;
         vads.find(vpn).is_some_and(|vad| vads.get(vad).marks.contains(VadMarks::WRITE_WATCH))
     }
@@ -117,6 +116,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// As [`offer`](Self::offer).
     pub fn reclaim(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Reclaimed, NtStatus> {
         let range = self.own_pages(process, base, size)?;
+        self.need_tables(process, range)?;
         let mut reclaimed = Reclaimed::Intact;
         for (_, at) in self.entries_in(self.process(process), range) {
             if self.keep_page(process, at) == Kept::Lost {
@@ -133,6 +133,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// As [`offer`](Self::offer).
     pub fn discard(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Stale, NtStatus> {
         let range = self.own_pages(process, base, size)?;
+        self.need_tables(process, range)?;
         let mut stale = Stale::none();
         for (vpn, at) in self.entries_in(self.process(process), range) {
             let pte = self.format.decode(self.read(at));

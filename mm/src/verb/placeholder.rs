@@ -5,6 +5,7 @@ use super::allocate::private_vad;
 use crate::id::ProcessId;
 use crate::request::{AllocateRequest, Allocated};
 use crate::state::Mm;
+use crate::tables::Need;
 use crate::vad::{Vad, VadId, VadKind, VadMarks};
 use vadose_facts::addr::PageRange;
 use vadose_facts::ntdef::{BaseProtection, NtStatus, Protection};
@@ -25,7 +26,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         let new = private_vad(range, request.kind, protection);
         if new.holds_tables() {
-            self.room_for(self.process(process).root, range, new.commit_pages)?;
+            self.make_room(process, range, new.commit_pages, Need::Promise)?;
         }
         self.remove_vad(process, id);
         Ok(self.take_range(process, new).expect("room for the region was made sure of"))

@@ -56,13 +56,16 @@ impl<R: PhysicalMemory> Mm<R> {
         check_kind(&vad, new)?;
         check_copies(&vad, copies)?;
         let new = self.scoped(&vad, new);
+        self.need_tables(process, range)?;
+        let owner = self.process(process);
         let old = self.first_protection(process, &vad, range)?;
         self.check_code(owner, &vad, range, new)?;
+        self.need_entries(process, range)?;
         self.charge_copies(process, id, &vad, range, (new, copies))?;
         let mut stale = Stale::none();
         let locked = self.process(process).working_set.locks.len();
         for vpn in range.iter() {
-            let at = self.entry_at(process, vpn);
+            let at = self.make_leaf(process, vpn);
             if copies == PrivateCopies::Dropped {
                 self.drop_copy(process, vpn, at, &mut stale);
             }
@@ -268,7 +271,7 @@ impl<R: PhysicalMemory> Mm<R> {
             (_, true) => self.trim_page(id, vpn, at, valid, new.to_pte(), stale),
             (shared, false) => {
                 if shared {
-                    self.process_mut(id).view_protections.insert(vpn, new.to_pte());
+                    self.note_protection(id, vpn, new.to_pte());
                     if valid.is_dirty() {
                         self.pfn.get_mut(valid.pfn).flags.insert(PfnFlags::MODIFIED);
                     }
@@ -289,7 +292,7 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(crate) fn entry_of(&self, root: PhysAddr, vpn: Vpn) -> Option<PhysAddr> {
         match self.leaf(root, vpn) {
             Leaf::At(at) | Leaf::Large { at, .. } => Some(at),
-            Leaf::Absent { .. } => None,
+            Leaf::Absent { .. } | Leaf::Out { .. } => None,
         }
     }
 }

@@ -8,7 +8,9 @@ use vadose_facts::ntdef::{BaseProtection, Bitness, Edition, MemoryState, MemoryT
 use vadose_facts::x86::PhysicalMemory;
 
 impl<R: PhysicalMemory> Mm<R> {
-    /// Describes the pages from an address on that are alike.
+    /// Describes the pages from an address on that are alike. The answer ends before a page table that is in a page file:
+    /// [`take_wanted`](Self::take_wanted) names it then, and with it there the rest can be asked for and
+    /// [joined](BasicInformation::joined). Nothing is known yet if it is the first page's.
     ///
     /// # Errors
     ///

@@ -2,12 +2,14 @@
 
 use super::allocate::bad_parameter;
 use crate::id::ProcessId;
+use crate::paging::Slot;
 use crate::pfn::PfnFlags;
 use crate::pte::{PteState, ValidPte};
 use crate::request::{AllocateRequest, Allocated};
+use crate::section::IN_TRANSFER;
 use crate::state::Mm;
 use crate::vad::{VadKind, VadMarks};
-use vadose_facts::addr::{PAGE_BYTES, PageRange, PhysAddr, VirtAddr, Vpn};
+use vadose_facts::addr::{PAGE_BYTES, PageRange, Pfn, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::ntdef::{AllocationType, NtStatus};
 use vadose_facts::x86::{EntryBits, PhysicalMemory, Stale};
 
@@ -56,6 +58,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         let base = request.base.ok_or(bad_parameter(self.edition, 2))?;
         let Some(whole) = whole_pages(base, request.size) else { return Ok(done) };
+        self.need_tables(process, whole)?;
         if request.kind.contains(AllocationType::RESET_UNDO) {
             self.undo_reset(process, whole)?;
         } else {
@@ -82,20 +85,30 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(super) fn clean_page(&mut self, id: ProcessId, vpn: Vpn, at: PhysAddr, stale: &mut Stale) {
         match self.format.decode(self.read(at)) {
             PteState::Valid(valid) => {
-                self.pfn.get_mut(valid.pfn).flags.remove(PfnFlags::MODIFIED);
+                self.forget_content(valid.pfn);
                 self.clean_entry(id, at, valid);
                 stale.add_page(vpn);
             }
             PteState::Transition { pfn, .. } => {
-                self.pfn.leave_list(pfn);
-                self.pfn.get_mut(pfn).flags.remove(PfnFlags::MODIFIED | PfnFlags::STORED);
-                self.pfn.retire(pfn);
+                self.process_mut(id).working_set.stored.remove(&vpn);
+                self.forget_content(pfn);
+                self.change_waiting(pfn, |_| {});
             }
-            PteState::Zero
-            | PteState::DemandZero { .. }
-            | PteState::Decommitted
-            | PteState::PageFile { .. }
-            | PteState::Prototype(_) => {}
+            PteState::PageFile { file, slot, protection } => {
+                self.process_mut(id).working_set.stored.remove(&vpn);
+                self.free_slot(Slot { file, page: slot });
+                self.set_leaf(id, at, self.format.lost(protection));
+            }
+            PteState::Zero | PteState::DemandZero { .. } | PteState::Decommitted | PteState::Prototype(_) => {
+            }
+        }
+    }
+
+    /// What a frame holds need not be kept, nor what a page file has of it. What a transfer writes just now is as good.
+    fn forget_content(&mut self, pfn: Pfn) {
+        self.pfn.get_mut(pfn).flags.remove(PfnFlags::MODIFIED);
+        if !self.pfn.get(pfn).flags.intersects(IN_TRANSFER) {
+            self.forget_copy(pfn);
         }
     }
 
@@ -112,13 +125,18 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(super) fn keep_page(&mut self, id: ProcessId, at: PhysAddr) -> Kept {
         let raw = self.read(at);
         match self.format.decode(raw) {
-            PteState::Valid(valid) => self.pfn.get_mut(valid.pfn).flags.insert(PfnFlags::MODIFIED),
+            PteState::Valid(valid) => {
+                if self.slot_in(self.pfn.get(valid.pfn).original_pte).is_none() {
+                    self.pfn.get_mut(valid.pfn).flags.insert(PfnFlags::MODIFIED);
+                }
+            }
             PteState::Transition { pfn, .. } => {
-                self.pfn.leave_list(pfn);
-                let entry = self.pfn.get_mut(pfn);
-                entry.flags.insert(PfnFlags::MODIFIED);
-                entry.priority = crate::pfn::NORMAL_PRIORITY;
-                self.pfn.retire(pfn);
+                // What a page file has is as good as ever.
+                let kept = self.slot_in(self.pfn.get(pfn).original_pte).is_some();
+                self.change_waiting(pfn, |entry| {
+                    entry.flags.set(PfnFlags::MODIFIED, !kept || entry.flags.contains(PfnFlags::MODIFIED));
+                    entry.priority = crate::pfn::NORMAL_PRIORITY;
+                });
             }
             PteState::DemandZero { protection } if self.format.is_lost(raw) => {
                 self.set_leaf(id, at, self.format.demand_zero(protection));

@@ -1,9 +1,8 @@
 //! Write watch: which pages of a region were stored to since the last reset (SPEC J31 to J36). The Dirty bits of valid
-//! entries say so, and a mark on the frame while a page is out of the working set: nothing else is kept.
+//! entries say so, and the process's list of stored pages while a page is out of the working set.
 
 use crate::id::ProcessId;
 use crate::pfn::PfnFlags;
-use crate::pte::PteState;
 use crate::state::Mm;
 use crate::tables::Leaf;
 use crate::vad::VadMarks;
@@ -67,6 +66,7 @@ impl<R: PhysicalMemory> Mm<R> {
             return Err(NtStatus::invalid_parameter(5));
         }
         let range = self.watched_range(process, base, size)?;
+        self.need_tables(process, range)?;
         let mut written = WrittenPages { pages: Vec::new(), stale: Stale::none() };
         self.collect_written(process, range, limit, reset, &mut written);
         Ok(written)
@@ -111,7 +111,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let mut at = range.start();
         while at < range.end() && (written.pages.len() as u64) < limit {
             let first = match self.leaf(root, at) {
-                Leaf::Absent { until } | Leaf::Large { until, .. } => {
+                Leaf::Absent { until } | Leaf::Out { until } | Leaf::Large { until, .. } => {
                     at = until;
                     continue;
                 }
@@ -122,15 +122,33 @@ impl<R: PhysicalMemory> Mm<R> {
             let bytes = usize::try_from(pages * mode.entry_bytes()).expect("at most a page");
             self.ram.read_bytes(first, &mut table[..bytes]);
             match mode.entry_bytes() {
-                4 => self.collect_entries(at, first, entries::<4>(&table[..bytes]), limit, reset, written),
-                _ => self.collect_entries(at, first, entries::<8>(&table[..bytes]), limit, reset, written),
+                4 => self.collect_entries(
+                    process,
+                    at,
+                    first,
+                    entries::<4>(&table[..bytes]),
+                    limit,
+                    reset,
+                    written,
+                ),
+                _ => self.collect_entries(
+                    process,
+                    at,
+                    first,
+                    entries::<8>(&table[..bytes]),
+                    limit,
+                    reset,
+                    written,
+                ),
             }
             at = Vpn::new(at.raw() + pages);
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one loop of written_pages")]
     fn collect_entries(
         &mut self,
+        process: ProcessId,
         first: Vpn,
         table: PhysAddr,
         entries: impl Iterator<Item = u64>,
@@ -140,45 +158,37 @@ impl<R: PhysicalMemory> Mm<R> {
     ) {
         let entry_bytes = self.edition.paging.entry_bytes();
         for (index, raw) in (0..).zip(entries) {
-            if !self.was_stored_to(raw) {
+            let vpn = Vpn::new(first.raw() + index);
+            if !self.was_stored_to(process, vpn, raw) {
                 continue;
             }
             if written.pages.len() as u64 == limit {
                 return;
             }
-            let vpn = Vpn::new(first.raw() + index);
             written.pages.push(vpn.base());
             if reset == WatchReset::Reset {
-                self.forget_store(table.offset(index * entry_bytes), vpn, raw, &mut written.stale);
+                self.forget_store(process, table.offset(index * entry_bytes), vpn, raw, &mut written.stale);
             }
         }
     }
 
     #[inline]
-    fn was_stored_to(&self, raw: u64) -> bool {
+    fn was_stored_to(&self, process: ProcessId, vpn: Vpn, raw: u64) -> bool {
         const STORED: u64 = EntryBits::PRESENT.union(EntryBits::DIRTY).bits();
         if raw & EntryBits::PRESENT.bits() != 0 {
             return raw & STORED == STORED;
         }
-        match self.format.decode(raw) {
-            PteState::Transition { pfn, .. } => self.pfn.get(pfn).flags.contains(PfnFlags::STORED),
-            PteState::Zero
-            | PteState::Valid(_)
-            | PteState::DemandZero { .. }
-            | PteState::Decommitted
-            | PteState::PageFile { .. }
-            | PteState::Prototype(_) => false,
-        }
+        let stored = &self.process(process).working_set.stored;
+        !stored.is_empty() && stored.contains(&vpn)
     }
 
     /// The next store must be noticed again. The content differs from its store all the same, which the frame keeps.
-    fn forget_store(&mut self, at: PhysAddr, vpn: Vpn, raw: u64, stale: &mut Stale) {
-        let frame = self.pfn.get_mut(self.format.frame(raw));
-        frame.flags.insert(PfnFlags::MODIFIED);
+    fn forget_store(&mut self, process: ProcessId, at: PhysAddr, vpn: Vpn, raw: u64, stale: &mut Stale) {
         if raw & EntryBits::PRESENT.bits() == 0 {
-            frame.flags.remove(PfnFlags::STORED);
+            self.process_mut(process).working_set.stored.remove(&vpn);
             return;
         }
+        self.pfn.get_mut(self.format.frame(raw)).flags.insert(PfnFlags::MODIFIED);
         let cleared = match self.format.tracking {
             WriteTracking::Hardware => EntryBits::DIRTY,
             WriteTracking::Software => EntryBits::DIRTY | EntryBits::WRITABLE,

@@ -2,16 +2,21 @@
 
 mod attributes;
 mod limits;
+mod list;
+mod members;
 mod trim;
 
 pub use attributes::{
     AbsentPage, ContentList, ContentPlace, PageAttributes, PageLock, PageOwner, ResidentPage,
 };
 pub use limits::{LimitFlags, LimitKind, WorkingSetLimits};
+pub(crate) use list::{NO_ENTRY, WorkingSetList};
+pub(crate) use trim::Trim;
 
 use bitflags::bitflags;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vadose_facts::addr::Vpn;
+use vadose_facts::ntdef::PteProtection;
 
 bitflags! {
     /// Why a page is locked: the `MapType` argument of a lock call (SPEC J9).
@@ -32,4 +37,30 @@ bitflags! {
 pub(crate) struct WorkingSet {
     pub(crate) limits: WorkingSetLimits,
     pub(crate) locks: BTreeMap<Vpn, LockKinds>,
+    /// Pages that can leave.
+    pub(crate) list: WorkingSetList,
+    /// Page tables that are valid, but for the top ones.
+    pub(crate) tables: WorkingSetList,
+    /// The entries of pages of sections. A private page's is named by its frame.
+    pub(crate) shared: BTreeMap<Vpn, SharedEntry>,
+    /// Pages of watched regions that were stored to since the last reset and are out of the working set now: what the
+    /// Dirty bits of their entries said (SPEC J36).
+    pub(crate) stored: BTreeSet<Vpn>,
+}
+
+impl WorkingSet {
+    /// Pages that can leave before the minimum is reached; with a soft minimum none of it is sure (SPEC J1, J3).
+    pub(crate) fn above_minimum(&self) -> i64 {
+        let count = i64::try_from(self.list.count()).expect("fewer pages than 2^63");
+        count - i64::try_from(self.limits.minimum_pages).expect("a small number")
+    }
+}
+
+/// A section's page in a working set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedEntry {
+    /// Its place in the list.
+    pub(crate) index: u32,
+    /// Its protection, if that was changed since it was mapped (SPEC I40).
+    pub(crate) protection: Option<PteProtection>,
 }

@@ -11,6 +11,7 @@ mod given_up;
 mod images;
 mod large_pages;
 mod model;
+mod paging;
 mod placeholders;
 mod places;
 mod private_memory;

@@ -9,7 +9,7 @@ use vadose_facts::ntdef::{
 };
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam};
-use vadose_mm::{AllocateRequest, FaultOutcome, FaultRequest, FileId, Mm, MmConfig};
+use vadose_mm::{AllocateRequest, FaultOutcome, FaultRequest, FileId, MAX_PAGE_FILES, Mm, MmConfig};
 
 const PAGE: u64 = 0x1000;
 
@@ -106,11 +106,15 @@ fn huge_ranges_cost_what_is_in_them() {
     const HUGE: u64 = 100 << 40;
     let config = MmConfig {
         edition: edition("win10-x64").expect("known"),
-        page_file_bytes: 1 << 50,
+        page_file_bytes: 0,
         commit_limit_bytes: None,
         seed: 1,
     };
     let mut mm = Mm::new(config, HeapRam::new(8192)).expect("RAM enough");
+    for _ in 0..MAX_PAGE_FILES {
+        let most = u64::from(u32::MAX - 1) << 12;
+        mm.add_page_file(most, most).expect("a size that entries can name");
+    }
     let process = mm.create_process(LargeAddressAware::Yes).expect("room");
     let start = Instant::now();
     let made = mm.allocate(process, request(Some(BASE), HUGE, AllocationType::RESERVE)).expect("space");

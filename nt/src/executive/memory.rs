@@ -108,7 +108,7 @@ impl Kernel<'_> {
     /// # Errors
     ///
     /// The address is above the user limit (SPEC D2).
-    pub fn query(&self, address: VirtAddr) -> Result<BasicInformation, NtStatus> {
+    pub fn query(&mut self, address: VirtAddr) -> Result<BasicInformation, NtStatus> {
         self.mm.query(self.nt.process().id, address)
     }
 

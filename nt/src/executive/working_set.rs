@@ -93,7 +93,8 @@ fn answer_entries(call: &mut Call<'_>, at: UserPtr, count: u64) -> Result<(), cr
     for entry in 0..count {
         let at = at.offset(entry * 2 * width);
         let address = VirtAddr::new(call.read_word(at)?);
-        let attributes = call.mm.page_attributes(call.nt.process().id, address);
+        let process = call.nt.process().id;
+        let attributes = call.mm.page_attributes(process, address);
         let word = attribute_word(attributes, call.nt.edition);
         call.write_word(at.offset(width), word)?;
     }

@@ -56,7 +56,7 @@ fn write(call: &mut Call<'_>) -> Answer {
 }
 
 /// What the first page says decides. Pages that are not there fail as the change of their protection does: 487.
-fn way(call: &Call<'_>, address: VirtAddr) -> Result<Way, NtStatus> {
+fn way(call: &mut Call<'_>, address: VirtAddr) -> Result<Way, NtStatus> {
     let info = call.query(address).map_err(|_| NtStatus::ACCESS_VIOLATION)?;
     match (info.state, info.protection.map(Protection::base)) {
         (MemoryState::Free, _) => Err(NtStatus::CONFLICTING_ADDRESSES),

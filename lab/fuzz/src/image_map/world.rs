@@ -7,7 +7,7 @@ use vadose_facts::ntdef::{Edition, LargeAddressAware, NtStatus, Protection};
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam, Miss, NoExecute, PhysicalMemory as _, Privilege, walk};
 use vadose_mm::{
-    FaultOutcome, FaultRequest, FileId, MINIMUM_RAM_BYTES, Mm, MmConfig, ProcessId, Raise, SectionId,
+    FaultOutcome, FaultRequest, FileId, MINIMUM_RAM_BYTES, Mm, MmConfig, ProcessId, Raise, SectionId, Work,
     Transfer, Unmapped, ViewRequest,
 };
 
@@ -280,6 +280,14 @@ impl<'a> World<'a> {
             match self.mm.fault(id, FaultRequest { address: at, access, stack: None }) {
                 FaultOutcome::Resume(resume) => resume.stale.nothing_cached(),
                 FaultOutcome::Raise(raise) => return Touched::Raised(raise),
+                FaultOutcome::Page(_) => panic!("there is no page file"),
+                FaultOutcome::Short => {
+                    if self.under_way.is_empty() {
+                        self.work();
+                    } else {
+                        return Touched::Waiting;
+                    }
+                }
                 FaultOutcome::Wait(transfer) => {
                     if !self.under_way.contains(&transfer) {
                         self.under_way.push(transfer);
@@ -293,6 +301,18 @@ impl<'a> World<'a> {
             }
         }
         panic!("an access that never ends at {at:?}");
+    }
+
+    /// Makes frames available where that needs no transfer: what is mapped is never stored to its file.
+    fn work(&mut self) {
+        loop {
+            match self.mm.work() {
+                Work::Idle => return,
+                Work::Moved => {}
+                Work::Trimmed(stale) => stale.nothing_cached(),
+                Work::Write(_) | Work::WriteFile(_) => panic!("images are written to no file"),
+            }
+        }
     }
 
     fn end_oldest(&mut self, ending: Ending) {

@@ -12,7 +12,7 @@ use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, LockMemory, Mm, MmConfig,
-    ProcessId, SectionId, ThreadStack, ViewRequest, WatchReset,
+    ProcessId, SectionId, ThreadStack, ViewRequest, WatchReset, Work,
 };
 
 /// RAM that the test and the memory manager share.
@@ -509,6 +509,25 @@ impl World {
             FaultOutcome::Wait(transfer) => {
                 self.transfer(transfer);
                 None
+            }
+            FaultOutcome::Page(_) => panic!("there is no page file"),
+            FaultOutcome::Short => {
+                self.work();
+                None
+            }
+        }
+    }
+
+    fn work(&mut self) {
+        loop {
+            match self.mm.work() {
+                Work::Idle => return,
+                Work::Moved => {}
+                Work::Trimmed(stale) => {
+                    self.done(stale);
+                }
+                Work::Write(_) => panic!("there is no page file"),
+                Work::WriteFile(transfer) => self.transfer(transfer),
             }
         }
     }

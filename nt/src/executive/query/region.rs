@@ -23,7 +23,8 @@ pub(super) fn answer_region(call: &mut Call<'_>, query: &Query) -> Answer {
     let fields = FIRST_FIELDS + ((query.length - least) / width).min(later_fields(edition));
     let bytes = width + 8 + fields * width;
     query.check_pointers(call, bytes)?;
-    let info = call.mm.region_information(call.nt.process().id, query.address)?;
+    let process = call.nt.process().id;
+    let info = call.mm.region_information(process, query.address)?;
     let all = region_bytes(&info, edition);
     query.finish(call, &all[..bytes as usize])
 }

@@ -9,7 +9,8 @@ use vadose_facts::x86::{AddressSpace, HeapRam, Stale};
 use vadose_mm::{Mm, MmConfig};
 use vadose_nt::{
     Console, DirectoryEntry, FileAccess, FileInfo, FileKind, GuestPath, Host, HostFile, Kernel, Lenience,
-    LoadError, Loaded, Moment, Nt, NtConfig, Privilege, RegionUse, StartOptions, UserPtr, Wish,
+    LoadError, Loaded, Moment, NoPageFiles, Nt, NtConfig, PagedMm, Privilege, RegionUse, StartOptions,
+    UserPtr, Wish,
 };
 
 /// Frames of RAM.
@@ -142,7 +143,7 @@ impl Host for PaperHost {
 
 /// A booted system with a program in place.
 pub(crate) struct World {
-    pub(crate) mm: Mm<HeapRam>,
+    pub(crate) mm: PagedMm<HeapRam, NoPageFiles>,
     pub(crate) nt: Nt,
     pub(crate) host: PaperHost,
     pub(crate) cpu: PaperCpu,
@@ -170,6 +171,7 @@ impl World {
             let key = path(name).as_str().to_uppercase();
             host.files.insert(key, Arc::new(bytes.clone()));
         }
+        let mm = PagedMm::new(mm, NoPageFiles);
         Self { mm, nt: Nt::new(NtConfig { edition, seed: 1 }), host, cpu: PaperCpu::default() }
     }
 

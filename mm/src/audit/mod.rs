@@ -2,11 +2,10 @@
 
 use crate::id::{AreaId, ProcessId};
 use crate::pfn::{ListName, PageLocation, PfnFlags};
-use crate::process::Process;
+use crate::process::{Life, Process};
 use crate::pte::{PrototypeState, PteState};
 use crate::section::{Backing, ControlArea, IN_TRANSFER};
 use crate::state::Mm;
-use crate::tables::Leaf;
 use crate::vad::{VadKind, VadMarks};
 use crate::verb::{UNMAPPED, large_page_bytes};
 use std::collections::BTreeMap;
@@ -27,6 +26,9 @@ macro_rules! agree {
         }
     };
 }
+
+mod paging;
+mod tables;
 
 /// Mappings of each frame, counted from the tables.
 type Shares = BTreeMap<Pfn, u32>;
@@ -50,6 +52,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         agree!(self.commit.charged_pages(), charged, "commit charge kept and counted");
         self.audit_sections(&shares)?;
+        self.audit_slots()?;
         self.audit_frames(&shares)
     }
 
@@ -78,9 +81,12 @@ impl<R: PhysicalMemory> Mm<R> {
             let watched = vad.marks.contains(VadMarks::WRITE_WATCH);
             let private = matches!(vad.kind, VadKind::Private { .. });
             agree!(watched && !private, false, "only private memory is watched, at {:?}", vad.range);
-            let counted = self.charged_in(process, vad, vad.range);
-            agree!(vad.commit_pages, counted, "charge of {id:?} at {:?}", vad.range);
-            charged += counted;
+            // What a table in a page file says of its pages is not known here.
+            if !self.has_tables_out(process, vad.range) && process.life == Life::Running {
+                let counted = self.charged_in(process, vad, vad.range);
+                agree!(vad.commit_pages, counted, "charge of {id:?} at {:?}", vad.range);
+            }
+            charged += vad.commit_pages;
         }
         charged += process.physical.len() as u64;
         agree!(process.commit_pages, charged, "charge of {id:?}");
@@ -91,22 +97,8 @@ impl<R: PhysicalMemory> Mm<R> {
     fn audit_tables(&self, id: ProcessId, process: &Process, shares: &mut Shares) -> Result<(), AuditError> {
         let user = PageRange::inclusive(Vpn::new(0), process.max_user.vpn());
         let mut resident = 0;
-        let mut tables: BTreeMap<Pfn, (u16, u32)> = BTreeMap::new();
         let (mut strays, mut held) = (Vec::new(), Vec::new());
-        for (_, vad) in process.vads.iter().filter(|(_, vad)| vad.holds_tables()) {
-            for vpn in self.table_starts(vad.range) {
-                let Leaf::At(at) = self.leaf(process.root, vpn) else {
-                    return Err(AuditError(format!("{id:?} has no table at {vpn:?} in {:?}", vad.range)));
-                };
-                tables.entry(at.pfn()).or_default().0 += 1;
-            }
-        }
         self.each_table_entry(process, user, |vpn, at, pte| {
-            if pte == PteState::Zero && at.frame_offset() != 0 {
-                return;
-            }
-            let counts = tables.entry(at.pfn()).or_default();
-            counts.0 += u16::from(pte != PteState::Zero);
             if pte != PteState::Zero && process.vads.find(vpn).is_none() {
                 strays.push(vpn);
             }
@@ -114,12 +106,10 @@ impl<R: PhysicalMemory> Mm<R> {
                 PteState::Valid(valid) => {
                     held.push((vpn, at, valid.pfn));
                     resident += u64::from(!self.pfn.get(valid.pfn).flags.contains(PfnFlags::PHYSICAL));
-                    counts.1 += 1;
                     *shares.entry(valid.pfn).or_default() += 1;
                 }
                 PteState::Transition { pfn, .. } => {
                     held.push((vpn, at, pfn));
-                    counts.1 += 1;
                 }
                 PteState::Zero
                 | PteState::DemandZero { .. }
@@ -130,12 +120,7 @@ impl<R: PhysicalMemory> Mm<R> {
         });
         agree!(strays, Vec::new(), "entries of {id:?} outside of every VAD");
         agree!(process.resident_pages, resident, "resident pages of {id:?}");
-        for (table, (used, pinned)) in tables {
-            let entry = self.pfn.get(table);
-            agree!(entry.used_entries, used, "used entries of table {table:?} of {id:?}");
-            agree!(entry.share_count, pinned + 1, "shares of table {table:?} of {id:?}");
-            agree!(entry.flags.contains(PfnFlags::PAGE_TABLE), true, "{table:?} is a table");
-        }
+        self.audit_directories(id, process)?;
         self.audit_private_frames(id, process, &held)
     }
 
@@ -160,19 +145,7 @@ impl<R: PhysicalMemory> Mm<R> {
             agree!(valid, true, "a locked page is valid, {vpn:?} of {id:?}");
             agree!(lock.is_empty(), false, "a lock is of some kind, {vpn:?} of {id:?}");
         }
-        for vpn in process.view_protections.keys() {
-            let shared = match self.pte(process.root, *vpn) {
-                PteState::Valid(valid) => self.is_shared(valid.pfn),
-                PteState::Zero
-                | PteState::DemandZero { .. }
-                | PteState::Decommitted
-                | PteState::Transition { .. }
-                | PteState::PageFile { .. }
-                | PteState::Prototype(_) => false,
-            };
-            agree!(shared, true, "a protection is kept for a mapped page of a section, {vpn:?} of {id:?}");
-        }
-        Ok(())
+        self.audit_working_set(id, process)
     }
 
     /// Physical pages are their owner's and say where they are shown; large pages are whole, and say what maps them.
@@ -282,8 +255,6 @@ impl<R: PhysicalMemory> Mm<R> {
             let kernel = u32::from(entry.pte.raw() == 0);
             let counted = shares.get(&pfn).copied().unwrap_or(0) + kernel;
             agree!(entry.share_count, counted, "shares of {pfn:?}");
-            let kept = entry.flags.contains(PfnFlags::STORED);
-            agree!(kept, false, "a store to {pfn:?} is kept on its frame while the entry says it");
             let written = u16::from(entry.flags.contains(PfnFlags::WRITE_IN_PROGRESS));
             agree!(entry.reference_count, 1 + written, "references of {pfn:?}");
         }

@@ -1,0 +1,236 @@
+//! Programs that use more memory than there is RAM: pages leave for page files and come back as they were.
+
+use std::collections::BTreeMap;
+use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
+use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus, edition, editions};
+use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Privilege, walk};
+use vadose_mm::{
+    AllocateRequest, BasicInformation, FaultOutcome, FaultRequest, MINIMUM_RAM_BYTES, Mm, MmConfig,
+    PagingTransfer, ProcessId, TransferDirection, Wanted, Work,
+};
+
+/// A machine whose page files are a table of pages.
+struct World {
+    mm: Mm<HeapRam>,
+    process: ProcessId,
+    pages: BTreeMap<(u8, u32), Vec<u8>>,
+    reads: u64,
+    writes: u64,
+}
+
+impl World {
+    fn new(name: &str, ram_bytes: u64, page_file_bytes: u64) -> Self {
+        let edition = edition(name).expect("a known edition");
+        let config = MmConfig { edition, page_file_bytes, commit_limit_bytes: None, seed: 1 };
+        let mut mm = Mm::new(config, HeapRam::new(ram_bytes / PAGE_BYTES)).expect("enough RAM");
+        let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
+        Self { mm, process, pages: BTreeMap::new(), reads: 0, writes: 0 }
+    }
+
+    fn commit(&mut self, bytes: u64) -> Result<VirtAddr, NtStatus> {
+        let kind = AllocationType::RESERVE | AllocationType::COMMIT;
+        let request = AllocateRequest { base: None, size: bytes, zero_bits: 0, kind, protection: 0x04 };
+        let process = self.process;
+        Ok(self.call(|mm| mm.allocate(process, request))?.base)
+    }
+
+    fn page(&mut self, transfer: &PagingTransfer) {
+        for (page, frame) in (transfer.first_page..).zip(&transfer.frames) {
+            let mut bytes = vec![0; PAGE_BYTES as usize];
+            match transfer.direction {
+                TransferDirection::Read => {
+                    self.reads += 1;
+                    self.mm.ram().write_bytes(frame.base(), &self.pages[&(transfer.file, page)]);
+                }
+                TransferDirection::Write => {
+                    self.writes += 1;
+                    self.mm.ram().read_bytes(frame.base(), &mut bytes);
+                    self.pages.insert((transfer.file, page), bytes);
+                }
+            }
+        }
+        self.mm.complete_paging(transfer.id, Ok(())).nothing_cached();
+    }
+
+    fn work(&mut self) {
+        loop {
+            match self.mm.work() {
+                Work::Idle => return,
+                Work::Moved => {}
+                Work::Trimmed(stale) => stale.nothing_cached(),
+                Work::Write(transfer) => self.page(&transfer),
+                Work::WriteFile(_) => panic!("no file is mapped"),
+            }
+        }
+    }
+
+    fn get(&mut self, wanted: Wanted) {
+        match wanted {
+            Wanted::Frames(frames) => self.mm.ask_for_frames(frames),
+            Wanted::Table(table) => match self.mm.read_table(table) {
+                Ok(Some(transfer)) => self.page(&transfer),
+                Ok(None) => {}
+                Err(_) => self.mm.ask_for_frames(8),
+            },
+        }
+        self.work();
+    }
+
+    /// Makes a call, again as often as it lacks frames or tables.
+    fn call<T>(
+        &mut self,
+        mut call: impl FnMut(&mut Mm<HeapRam>) -> Result<T, NtStatus>,
+    ) -> Result<T, NtStatus> {
+        for _ in 0..10_000 {
+            let answer = call(&mut self.mm);
+            match self.mm.take_wanted() {
+                None => return answer,
+                Some(_) if answer.is_ok() => return answer,
+                Some(wanted) => self.get(wanted),
+            }
+        }
+        panic!("a call ends");
+    }
+
+    /// A query over more tables than RAM has frames, table by table.
+    fn query(&mut self, base: VirtAddr) -> BasicInformation {
+        let mut known: Option<BasicInformation> = None;
+        loop {
+            let at = known.map_or(base, |known| VirtAddr::new(known.base.raw() + known.size));
+            let info = self.mm.query(self.process, at).expect("a user address");
+            let wanted = self.mm.take_wanted();
+            let unknown = matches!(wanted, Some(Wanted::Table(table)) if table.page() == at.vpn());
+            if !unknown {
+                known = Some(known.map_or(info, |known| known.joined(info).expect("one region")));
+            }
+            match wanted {
+                None => return known.expect("nothing was unknown"),
+                Some(wanted) => self.get(wanted),
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        for _ in 0..100_000 {
+            match self.mm.prepare_deletion(self.process) {
+                Ok(Some(transfer)) => self.page(&transfer),
+                Ok(None) => {
+                    self.mm.delete_process(self.process).stale.nothing_cached();
+                    return self.mm.audit().expect("records agree");
+                }
+                Err(_) => self.mm.ask_for_frames(8),
+            }
+            self.work();
+        }
+        panic!("a process ends");
+    }
+
+    fn touch(&mut self, address: VirtAddr, access: Access) -> Result<vadose_facts::addr::PhysAddr, NtStatus> {
+        for _ in 0..100 {
+            let space = self.mm.translation(self.process);
+            if let Ok(found) = walk(self.mm.ram(), space, address, access, Privilege::User) {
+                return Ok(found.phys);
+            }
+            match self.mm.fault(self.process, FaultRequest { address, access, stack: None }) {
+                FaultOutcome::Resume(resume) => resume.stale.nothing_cached(),
+                FaultOutcome::Page(transfer) => self.page(&transfer),
+                FaultOutcome::Short => {}
+                FaultOutcome::Raise(raise) => {
+                    raise.stale.nothing_cached();
+                    return Err(raise.status);
+                }
+                FaultOutcome::Wait(_) => panic!("no file is mapped"),
+            }
+            self.work();
+        }
+        panic!("a touch ends");
+    }
+
+    fn store(&mut self, address: VirtAddr, value: u64) -> Result<(), NtStatus> {
+        let at = self.touch(address, Access::Write)?;
+        self.mm.ram().write_u64(at, value);
+        Ok(())
+    }
+
+    fn load(&mut self, address: VirtAddr) -> Result<u64, NtStatus> {
+        let at = self.touch(address, Access::Read)?;
+        Ok(self.mm.ram().read_u64(at))
+    }
+}
+
+fn page(base: VirtAddr, number: u64) -> VirtAddr {
+    VirtAddr::new(base.raw() + number * PAGE_BYTES + number % 500 * 8)
+}
+
+#[test]
+fn what_was_written_is_what_is_read_with_eight_times_more_data_than_ram() {
+    for edition in editions() {
+        let ram = MINIMUM_RAM_BYTES;
+        let mut world = World::new(edition.name, ram, 16 * ram);
+        let pages = 8 * ram / PAGE_BYTES;
+        let base = world.commit(pages * PAGE_BYTES).expect("page files have room");
+        for number in 0..pages {
+            world.store(page(base, number), number + 1).expect("a page");
+            if number % 512 == 0 {
+                world.mm.audit().expect("records agree");
+            }
+        }
+        for number in 0..pages {
+            assert_eq!(world.load(page(base, number)), Ok(number + 1), "page {number} on {}", edition.name);
+        }
+        world.mm.audit().expect("records agree");
+        assert!(world.writes >= pages - ram / PAGE_BYTES && world.reads > 0);
+        // Pages that were only read are dropped, not written again (SPEC I24).
+        assert!(world.writes <= pages + ram / PAGE_BYTES, "{} writes of {pages} pages", world.writes);
+        world.end();
+        assert_eq!(world.mm.page_files()[0].used_pages, 0, "nothing is left behind");
+    }
+}
+
+/// SPEC I24 J12: one page a table needs as many tables as pages. They leave RAM like the pages do.
+#[test]
+fn page_tables_are_paged_as_well() {
+    for edition in editions() {
+        let ram = MINIMUM_RAM_BYTES;
+        let span = edition.paging.levels()[edition.paging.levels().len() - 2].span_bytes();
+        let frames = ram / PAGE_BYTES;
+        let room = (edition.max_user_address.raw() - (16 << 20)) / span;
+        let tables = (2 * frames).min(room * 3 / 4);
+        let bytes = tables * span;
+        let mut world = World::new(edition.name, ram, bytes + (64 << 20));
+        let base = world.commit(bytes).expect("page files have room");
+        let at = |number: u64| VirtAddr::new(base.raw() + number * span + number % 500 * 8);
+        for number in 0..tables {
+            world.store(at(number), number + 1).expect("a page");
+            if number % 256 == 0 {
+                world.mm.audit().expect("records agree");
+            }
+        }
+        for number in (0..tables).rev() {
+            assert_eq!(world.load(at(number)), Ok(number + 1), "page {number} on {}", edition.name);
+        }
+        world.mm.audit().expect("records agree");
+        // A query whose run leads over tables that are in page files finds them.
+        let process = world.process;
+        assert_eq!(world.query(base).size, bytes, "on {}", edition.name);
+        let half = bytes / 2;
+        let old = world.call(|mm| mm.protect(process, base, span * 8, 0x02)).expect("committed").old;
+        assert_eq!(format!("{old}"), "READWRITE");
+        assert_eq!(world.load(at(3)), Ok(4));
+        assert_eq!(world.store(at(3), 0), Err(NtStatus::ACCESS_VIOLATION));
+        world
+            .call(|mm| mm.free(process, VirtAddr::new(base.raw() + half), span * 4, FreeType::DECOMMIT))
+            .expect("committed")
+            .stale
+            .nothing_cached();
+        world.mm.audit().expect("records agree");
+        if edition.name != "win7-x86" {
+            // All at once; on one edition the end of the process does it.
+            let freed = world.call(|mm| mm.free(process, base, 0, FreeType::RELEASE)).expect("a region");
+            freed.stale.nothing_cached();
+            world.mm.audit().expect("records agree");
+        }
+        world.end();
+        assert_eq!(world.mm.page_files()[0].used_pages, 0, "nothing is left behind");
+    }
+}
