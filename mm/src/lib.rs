@@ -33,9 +33,11 @@ pub mod commit;
 pub mod compression;
 pub mod extended;
 pub mod id;
+pub mod movements;
 pub mod pfn;
 pub mod pte;
 pub mod request;
+pub mod trace;
 pub mod vad;
 
 mod audit;
@@ -56,6 +58,7 @@ pub use commit::Charges;
 pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
 pub use id::{AreaId, FileId, PagingId, ProcessId, SectionId, TransferId};
 pub use look::{Counters, KernelPages, ProcessCounters, Region};
+pub use movements::Movements;
 pub use paging::{
     MAX_PAGE_FILES, PageFileError, PageFileUse, PagingTransfer, Slot, Wanted, WantedTable, Work,
 };
@@ -68,6 +71,7 @@ pub use request::{
     ThreadStack, Transfer, TransferDirection, Unlocked, Unmapped, ViewRequest,
 };
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};
+pub use trace::{TraceEvent, Tracing};
 pub use verb::{
     FreedPages, OfferPriority, PhysicalPages, WatchReset, WrittenPages, check_watch, large_page_bytes,
 };

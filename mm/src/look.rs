@@ -2,6 +2,7 @@
 
 use crate::commit::Commit;
 use crate::id::ProcessId;
+use crate::movements::Movements;
 use crate::pfn::FrameCounts;
 use crate::process::{FaultCounts, Process};
 use crate::pte::PteState;
@@ -54,6 +55,8 @@ pub struct Counters {
     pub commit: Commit,
     /// The kernel's own pages.
     pub kernel: KernelPages,
+    /// Pages that moved since the start.
+    pub movements: Movements,
 }
 
 /// Pages of the kernel's own structures.
@@ -202,7 +205,7 @@ impl<R: PhysicalMemory> Mm<R> {
             paged_pages: self.pool.pages_taken(),
             nonpaged_pages: self.boot_pages + self.pool.table_pages,
         };
-        Counters { frames: self.pfn.counts(), commit: self.commit, kernel }
+        Counters { frames: self.pfn.counts(), commit: self.commit, kernel, movements: self.movements }
     }
 
     /// Counts of one process.
@@ -227,7 +230,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    fn backing(&self, vad: &Vad) -> RegionBacking {
+    pub(crate) fn backing(&self, vad: &Vad) -> RegionBacking {
         let view = match vad.kind {
             VadKind::Private { .. } => return RegionBacking::Private,
             VadKind::SharedUserData => return RegionBacking::SharedUserData,

@@ -5,6 +5,7 @@ use crate::pfn::ListName;
 use crate::request::{FaultKind, Unmapped};
 use crate::state::Mm;
 use crate::system::{copy_kernel_half, directory, new_root};
+use crate::trace::TraceEvent;
 use crate::vad::{Vad, VadId, VadKind, VadMarks, VadTree};
 use crate::working_set::WorkingSet;
 use std::collections::BTreeSet;
@@ -218,6 +219,13 @@ impl<R: PhysicalMemory> Mm<R> {
         let process = self.process_mut(id);
         process.commit_pages += pages;
         process.peak_commit_pages = process.peak_commit_pages.max(process.commit_pages);
+        if pages > 0 {
+            self.note(|mm| TraceEvent::Charged {
+                process: id,
+                pages,
+                total_pages: mm.commit.charged_pages(),
+            });
+        }
         Ok(())
     }
 
@@ -226,6 +234,13 @@ impl<R: PhysicalMemory> Mm<R> {
         let process = self.process_mut(id);
         assert!(pages <= process.commit_pages, "no more is given back than was charged");
         process.commit_pages -= pages;
+        if pages > 0 {
+            self.note(|mm| TraceEvent::GivenBack {
+                process: id,
+                pages,
+                total_pages: mm.commit.charged_pages(),
+            });
+        }
     }
 }
 

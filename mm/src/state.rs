@@ -3,12 +3,14 @@
 use crate::commit::{Charges, Commit};
 use crate::fault::FailedRead;
 use crate::id::{AreaKind, Arena, PagingKind, ProcessId, ProcessKind, SectionKind, TransferKind};
+use crate::movements::Movements;
 use crate::paging::{FailedPage, PageFileError, PageFiles, PendingPaging, Wanted, Water};
 use crate::pfn::{FIRST_SYSTEM_FRAME, FrameCounts, PfnDatabase, PfnEntry};
 use crate::process::{Life, Process};
 use crate::pte::{PteFormat, Rights};
 use crate::section::{ControlArea, PendingTransfer, Pool, Section};
 use crate::system::System;
+use crate::trace::Recorder;
 use std::cell::Cell;
 use vadose_facts::addr::{PAGE_BYTES, Pfn, VirtAddr};
 use vadose_facts::ntdef::{AllocationPreference, Edition, NtStatus, SelfMap};
@@ -52,6 +54,8 @@ pub struct Mm<R> {
     pub(crate) asked_frames: u64,
     /// Writes of one page each, after a cluster failed.
     pub(crate) write_alone: u32,
+    pub(crate) trace: Recorder,
+    pub(crate) movements: Movements,
 }
 
 /// What to boot.
@@ -142,6 +146,8 @@ impl<R: PhysicalMemory> Mm<R> {
             wanted: Cell::new(None),
             asked_frames: 0,
             write_alone: 0,
+            trace: Recorder::default(),
+            movements: Movements::default(),
         };
         if config.page_file_bytes > 0 {
             mm.add_page_file(config.page_file_bytes, config.page_file_bytes)?;

@@ -581,6 +581,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         self.forget_copy(table);
         self.pfn.enter(table, list);
+        self.note_frame(table);
     }
 
     /// Takes a frame for a page table, zeroed and active. What the processor remembers of the frame's old bytes is
@@ -613,7 +614,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Takes a frame and fills it with zeros.
     pub(crate) fn take_zeroed(&mut self, stale: &mut Stale) -> Option<Pfn> {
-        match self.pfn.take()? {
+        match self.take_frame()? {
             Taken::Zeroed(pfn) => {
                 if self.pfn.get(pfn).flags.contains(PfnFlags::REWRITTEN) {
                     stale.add_frame(pfn);
@@ -636,7 +637,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Takes a frame whose bytes will all be replaced.
     pub(crate) fn take_any(&mut self, stale: &mut Stale) -> Option<Pfn> {
-        let pfn = match self.pfn.take()? {
+        let pfn = match self.take_frame()? {
             Taken::Zeroed(pfn) | Taken::Dirty(pfn) => pfn,
             Taken::Standby(pfn) => {
                 self.restore_owner(pfn);

@@ -63,6 +63,8 @@ impl<R: PhysicalMemory> Mm<R> {
             self.pfn.leave_list(pfn);
         }
         self.pfn.reactivate(pfn);
+        self.note_frame(pfn);
+        self.note_use(pfn);
         self.news = true;
         let entry = self.pfn.get_mut(pfn);
         entry.priority = NORMAL_PRIORITY;

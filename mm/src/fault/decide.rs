@@ -5,6 +5,7 @@ use crate::paging::Slot;
 use crate::pte::{PrototypeLink, PrototypeState, PteState, ValidPte};
 use crate::request::FaultRequest;
 use crate::state::Mm;
+use crate::trace::TracedPlan;
 use crate::vad::{Vad, VadKind};
 use vadose_facts::addr::{Pfn, Vpn};
 use vadose_facts::ntdef::{BaseProtection, MemoryState, NtStatus, Protection};
@@ -44,6 +45,24 @@ pub(super) struct SharedPage {
     pub(super) number: u32,
     /// What the view gives it unless its protection was changed.
     pub(super) unchanged: Protection,
+}
+
+impl Plan {
+    /// The same for a trace.
+    pub(super) const fn traced(self) -> TracedPlan {
+        match self {
+            Self::Spurious => TracedPlan::Spurious,
+            Self::Violation => TracedPlan::Violation,
+            Self::Failed { cause } => TracedPlan::Failed { cause },
+            Self::Guard { .. } => TracedPlan::Guard,
+            Self::FirstStore { .. } => TracedPlan::FirstStore,
+            Self::CopyOnWrite { source, .. } => TracedPlan::CopyOnWrite { source: source.pfn },
+            Self::DemandZero { protection } => TracedPlan::DemandZero { protection },
+            Self::Transition { pfn, .. } => TracedPlan::Transition { frame: pfn },
+            Self::PageFile { slot } => TracedPlan::PageFile { slot },
+            Self::Shared { page, .. } => TracedPlan::Section { page: page.number },
+        }
+    }
 }
 
 impl<R: PhysicalMemory> Mm<R> {

@@ -36,14 +36,22 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// If the process is gone.
     pub fn fault(&mut self, process: ProcessId, request: FaultRequest) -> FaultOutcome {
-        if let Err(wait) = self.bring_tables(process, &request) {
-            return self.wait_for_table(process, &request, wait);
+        self.note_fault(process, &request);
+        let outcome = self.answer(process, &request);
+        self.note_fault_end(process, &request, &outcome);
+        outcome
+    }
+
+    fn answer(&mut self, process: ProcessId, request: &FaultRequest) -> FaultOutcome {
+        if let Err(wait) = self.bring_tables(process, request) {
+            return self.wait_for_table(process, request, wait);
         }
-        let plan = self.decide(process, &request);
-        if self.is_short(process, &request, &plan) {
+        let plan = self.decide(process, request);
+        self.note_plan(process, request, plan.traced());
+        if self.is_short(process, request, &plan) {
             return FaultOutcome::Short;
         }
-        let mut outcome = self.apply(process, &request, plan);
+        let mut outcome = self.apply(process, request, plan);
         if let FaultOutcome::Resume(resume) = &mut outcome {
             self.keep_hard_maximum(process, &mut resume.stale);
         }

@@ -82,6 +82,8 @@ impl<R: PhysicalMemory> Mm<R> {
             self.pfn.leave_list(pfn);
         }
         self.pfn.reactivate(pfn);
+        self.note_frame(pfn);
+        self.note_use(pfn);
         self.news = true;
         let entry = self.pfn.get_mut(pfn);
         entry.flags.remove(PfnFlags::JUST_READ);
@@ -162,7 +164,9 @@ impl<R: PhysicalMemory> Mm<R> {
         self.set_prototype(at, self.format.transition(pfn, protection));
         let vpn = request.address.vpn();
         let purpose = Purpose::Read { process: id, vpn };
-        self.transfers.insert(PendingTransfer { area: page.area, page: page.number, frame: pfn, purpose });
+        let pending = PendingTransfer { area: page.area, page: page.number, frame: pfn, purpose };
+        let transfer = self.transfers.insert(pending);
+        self.note_transfer(transfer, pfn, Some((id, vpn)));
         FaultOutcome::Wait(self.transfer_of(pfn))
     }
 }

@@ -66,6 +66,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     pub(crate) fn free_slot(&mut self, slot: Slot) {
         self.page_files.free(slot);
+        self.note_slot_freed(slot);
         self.news = true;
     }
 
@@ -112,6 +113,7 @@ impl<R: PhysicalMemory> Mm<R> {
             self.free_slot(slot);
         }
         self.pfn.enter(pfn, ListName::Free);
+        self.note_frame(pfn);
         self.news = true;
     }
 
@@ -136,6 +138,7 @@ impl<R: PhysicalMemory> Mm<R> {
             self.forget_copy(pfn);
         }
         self.pfn.retire(pfn);
+        self.note_frame(pfn);
         self.news = true;
     }
 }

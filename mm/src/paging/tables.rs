@@ -9,6 +9,7 @@ use crate::pte::PteState;
 use crate::request::FaultOutcome;
 use crate::state::Mm;
 use crate::tables::{Child, TABLE_PROTECTION, USER_TABLE};
+use crate::trace::TraceEvent;
 use crate::working_set::NO_ENTRY;
 use std::ops::ControlFlow;
 use vadose_facts::addr::{PAGE_SHIFT, PageRange, Pfn, PhysAddr, Vpn};
@@ -124,6 +125,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         self.pfn.reactivate(pfn);
         self.news = true;
+        self.note(|_| TraceEvent::TableBack { process: id, vpn, frame: pfn });
         let used = self.used_entries(pfn);
         let entry = self.pfn.get_mut(pfn);
         entry.flags.remove(PfnFlags::JUST_READ);
@@ -247,15 +249,17 @@ impl<R: PhysicalMemory> Mm<R> {
             let has_place =
                 self.slot_in(frame.original_pte).is_some() || self.paging_room() > self.pfn.counts().modified;
             if frame.share_count == 1 && has_place {
-                self.trim_table(id, entry.pfn());
+                self.trim_table(id, entry.vpn, entry.pfn());
                 trimmed = true;
             }
         }
         trimmed
     }
 
-    fn trim_table(&mut self, id: ProcessId, table: Pfn) {
+    fn trim_table(&mut self, id: ProcessId, vpn: Vpn, table: Pfn) {
         let at = self.pfn.get(table).pte;
+        self.movements.tables_trimmed += 1;
+        self.note(|_| TraceEvent::TableTrimmed { process: id, vpn, frame: table });
         self.leave_tables(id, table);
         self.set_entry(at, self.format.transition(table, TABLE_PROTECTION));
         assert!(self.pfn.unshare(table) == LastShare::Yes, "nothing in the table needs it");

@@ -6,6 +6,7 @@ use crate::pfn::{PageLocation, PfnFlags};
 use crate::request::TransferDirection;
 use crate::section::IN_TRANSFER;
 use crate::state::Mm;
+use crate::trace::{TraceEvent, TracedTransfer};
 use vadose_facts::addr::{Pfn, Vpn};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::{PhysicalMemory, Stale};
@@ -50,6 +51,14 @@ pub(crate) enum PagingPurpose {
 }
 
 impl PendingPaging {
+    /// The page that a fault waits for.
+    pub(crate) const fn wanted(&self) -> Option<(ProcessId, Vpn)> {
+        match self.purpose {
+            PagingPurpose::Read { process, vpn } => Some((process, vpn)),
+            PagingPurpose::Write => None,
+        }
+    }
+
     fn slots(&self) -> impl Iterator<Item = (Slot, Pfn)> + '_ {
         (self.first.page..).zip(&self.frames).map(|(page, pfn)| (Slot { file: self.first.file, page }, *pfn))
     }
@@ -58,6 +67,7 @@ impl PendingPaging {
 impl<R: PhysicalMemory> Mm<R> {
     pub(super) fn start_paging(&mut self, pending: PendingPaging) -> PagingTransfer {
         let id = self.paging.insert(pending);
+        self.note_paging(id);
         self.describe_paging(id)
     }
 
@@ -86,6 +96,7 @@ impl<R: PhysicalMemory> Mm<R> {
     pub fn complete_paging(&mut self, id: PagingId, result: Result<(), NtStatus>) -> Stale {
         let mut stale = Stale::none();
         let Some(pending) = self.paging.remove(id) else { return stale };
+        self.note(|_| TraceEvent::TransferEnd { id: TracedTransfer::Paging(id), result });
         for (slot, pfn) in pending.slots() {
             let entry = self.pfn.get_mut(pfn);
             assert!(entry.flags.intersects(IN_TRANSFER), "a transfer's frame knows of it");
@@ -129,11 +140,15 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    /// The page that the fault waits for is known when it comes back.
+    /// The page that the fault waits for is known when it comes back, and those that came along with it when they are
+    /// used.
     fn mark_just_read(&mut self, pending: &PendingPaging) {
-        let entry = self.pfn.get_mut(pending.frames[0]);
-        if entry.location == PageLocation::Standby {
-            entry.flags.insert(PfnFlags::JUST_READ);
+        self.movements.read_along += pending.frames.len() as u64 - 1;
+        for (index, pfn) in pending.frames.iter().enumerate() {
+            let entry = self.pfn.get_mut(*pfn);
+            if entry.location == PageLocation::Standby {
+                entry.flags.insert(if index == 0 { PfnFlags::JUST_READ } else { PfnFlags::READ_ALONG });
+            }
         }
     }
 
@@ -161,9 +176,13 @@ impl<R: PhysicalMemory> Mm<R> {
         let protection = self.format.stored_protection(entry.original_pte);
         entry.original_pte = self.format.demand_zero(protection);
         match state {
-            SlotState::Good => self.page_files.free(slot),
+            SlotState::Good => {
+                self.page_files.free(slot);
+                self.note_slot_freed(slot);
+            }
             SlotState::Bad => {
                 self.page_files.spoil(slot);
+                self.note(|_| TraceEvent::SlotBad { slot });
                 self.commit.lose(1);
             }
         }

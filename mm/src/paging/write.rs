@@ -9,6 +9,7 @@ use crate::pfn::{ListName, PageLocation, PfnEntry, PfnFlags};
 use crate::pte::PrototypeState;
 use crate::section::{Backing, IN_TRANSFER};
 use crate::state::Mm;
+use crate::trace::TraceEvent;
 use vadose_facts::addr::Pfn;
 use vadose_facts::x86::PhysicalMemory;
 
@@ -61,6 +62,8 @@ impl<R: PhysicalMemory> Mm<R> {
         for page in run.first.page + frames.len() as u32..run.first.page + run.count {
             self.page_files.free(Slot { file: run.first.file, page });
         }
+        let (first, pages) = (run.first, frames.len() as u32);
+        self.note(|_| TraceEvent::SlotsTaken { first, pages });
         Some(self.start_paging(PendingPaging { first: run.first, frames, purpose: PagingPurpose::Write }))
     }
 

@@ -151,6 +151,12 @@ impl PfnDatabase {
         self.frames - self.entries.len() as u64
     }
 
+    /// The first of the frames that were never used: they are those from it on.
+    #[inline]
+    pub(crate) fn never_used(&self) -> Pfn {
+        Pfn::new(self.entries.len() as u64)
+    }
+
     /// Whether a frame was never used.
     pub(super) fn is_untouched(&self, pfn: Pfn) -> bool {
         pfn.index() >= self.entries.len()

@@ -52,6 +52,8 @@ bitflags! {
         const PHYSICAL = 1 << 9;
         /// Part of a large page: `pte` is the directory entry that maps it (SPEC J43).
         const LARGE = 1 << 10;
+        /// Read along with another page and not used since.
+        const READ_ALONG = 1 << 11;
     }
 }
 

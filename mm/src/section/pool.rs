@@ -133,6 +133,7 @@ impl<R: PhysicalMemory> Mm<R> {
             write_entry(&self.ram, mode, at, 0);
             assert!(self.pfn.unshare(frame) == LastShare::Yes, "a pool page has one user");
             self.pfn.enter(frame, ListName::Free);
+            self.note_frame(frame);
         }
         self.commit.give_back(pages);
     }

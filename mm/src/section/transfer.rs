@@ -6,6 +6,7 @@ use crate::pfn::{ListName, PageLocation, PfnFlags};
 use crate::pte::PrototypeState;
 use crate::request::{Transfer, TransferDirection};
 use crate::state::Mm;
+use crate::trace::{TraceEvent, TracedTransfer};
 use vadose_facts::addr::{Pfn, Vpn};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::{PhysicalMemory, Stale};
@@ -40,6 +41,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let Some(transfer) = self.transfers.remove(id) else {
             return Stale::none();
         };
+        self.note(|_| TraceEvent::TransferEnd { id: TracedTransfer::File(id), result });
         let entry = self.pfn.get_mut(transfer.frame);
         assert!(entry.flags.intersects(IN_TRANSFER), "a transfer's frame knows of it");
         entry.flags.remove(IN_TRANSFER);
@@ -75,6 +77,7 @@ impl<R: PhysicalMemory> Mm<R> {
                 let entry = self.pfn.get(frame);
                 self.set_prototype(entry.pte, entry.original_pte);
                 self.pfn.enter(frame, ListName::Free);
+                self.note_frame(frame);
                 if self.maps(process, vpn, transfer.area) {
                     self.remember_failure(process, vpn, cause);
                 }
@@ -152,7 +155,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let entry = self.pfn.get_mut(pfn);
         entry.flags.insert(PfnFlags::WRITE_IN_PROGRESS);
         entry.reference_count += 1;
-        self.transfers.insert(PendingTransfer { area, page, frame: pfn, purpose: Purpose::Write });
+        let id = self.transfers.insert(PendingTransfer { area, page, frame: pfn, purpose: Purpose::Write });
+        self.note_transfer(id, pfn, None);
         Some(self.transfer_of(pfn))
     }
 }

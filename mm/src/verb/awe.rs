@@ -217,6 +217,7 @@ impl<R: PhysicalMemory> Mm<R> {
         self.pfn.get_mut(frame).flags.remove(PfnFlags::PHYSICAL);
         assert!(self.pfn.unshare(frame) == LastShare::Yes, "a physical page has one user, its owner");
         self.pfn.enter(frame, ListName::Free);
+        self.note_frame(frame);
         self.give_back(process, 1);
     }
 

@@ -86,7 +86,10 @@ impl<R: PhysicalMemory> Mm<R> {
     fn take_block(&mut self, first: Pfn, frames: u64, stale: &mut Stale) {
         for number in first.raw()..first.raw() + frames {
             let pfn = Pfn::new(number);
-            match self.pfn.take_this(pfn) {
+            let never_used = self.pfn.never_used();
+            let taken = self.pfn.take_this(pfn);
+            self.note_taken(taken, never_used);
+            match taken {
                 Taken::Zeroed(pfn) => {
                     if self.pfn.get(pfn).flags.contains(PfnFlags::REWRITTEN) {
                         stale.add_frame(pfn);
@@ -139,6 +142,7 @@ impl<R: PhysicalMemory> Mm<R> {
                 let frame = Pfn::new(frame);
                 assert!(self.pfn.unshare(frame) == LastShare::Yes, "a large page has one mapping");
                 self.pfn.enter(frame, ListName::Free);
+                self.note_frame(frame);
             }
         }
         stale.add_all();

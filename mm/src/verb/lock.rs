@@ -5,6 +5,7 @@ use crate::process::Process;
 use crate::pte::PteState;
 use crate::request::{LockOutcome, Locked, Unlocked};
 use crate::state::Mm;
+use crate::trace::TrimReason;
 use crate::vad::VadKind;
 use crate::working_set::LockKinds;
 use vadose_facts::addr::{PageRange, VirtAddr, Vpn};
@@ -98,7 +99,7 @@ impl<R: PhysicalMemory> Mm<R> {
             self.drop_locks(process, range, kinds);
             NtStatus::SUCCESS
         } else {
-            self.trim_range(process, range, &mut stale);
+            self.trim_range(process, range, TrimReason::Unlocked, &mut stale);
             NtStatus::NOT_LOCKED
         };
         Ok(Unlocked { base: range.base(), size: range.bytes(), status, stale })

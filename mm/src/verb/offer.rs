@@ -6,6 +6,7 @@ use crate::id::ProcessId;
 use crate::pte::PteState;
 use crate::request::Reclaimed;
 use crate::state::Mm;
+use crate::trace::TrimReason;
 use crate::vad::{VadKind, VadMarks};
 use crate::working_set::LockKinds;
 use vadose_facts::addr::{PAGE_BYTES, PageRange, PhysAddr, VirtAddr, Vpn};
@@ -87,6 +88,7 @@ impl<R: PhysicalMemory> Mm<R> {
         match self.format.decode(self.read(at)) {
             PteState::Valid(valid) => {
                 self.pfn.get_mut(valid.pfn).priority = priority.frame_priority();
+                self.note_trim(id, vpn, valid, TrimReason::Offered);
                 self.trim_page(id, vpn, at, valid, READ_WRITE.to_pte(), stale);
             }
             PteState::Transition { pfn, .. } => {

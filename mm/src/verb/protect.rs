@@ -8,6 +8,7 @@ use crate::request::Protected;
 use crate::section::Backing;
 use crate::state::Mm;
 use crate::tables::Leaf;
+use crate::trace::TrimReason;
 use crate::vad::{Change, Vad, VadId, VadKind, View};
 use vadose_facts::addr::{PageRange, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::ntdef::{
@@ -268,7 +269,10 @@ impl<R: PhysicalMemory> Mm<R> {
         stale.add_page(vpn);
         let untouchable = new.is_guard() || new.base() == BaseProtection::NoAccess;
         match (self.is_shared(valid.pfn), untouchable) {
-            (_, true) => self.trim_page(id, vpn, at, valid, new.to_pte(), stale),
+            (_, true) => {
+                self.note_trim(id, vpn, valid, TrimReason::Protection);
+                self.trim_page(id, vpn, at, valid, new.to_pte(), stale);
+            }
             (shared, false) => {
                 if shared {
                     self.note_protection(id, vpn, new.to_pte());

@@ -4,6 +4,7 @@ use crate::id::ProcessId;
 use crate::pfn::{LastShare, PfnFlags};
 use crate::pte::{PteState, ValidPte};
 use crate::state::Mm;
+use crate::trace::TrimReason;
 use crate::vad::VadKind;
 use vadose_facts::addr::{PageRange, PhysAddr, Vpn};
 use vadose_facts::ntdef::{NtStatus, PteProtection};
@@ -47,14 +48,21 @@ impl<R: PhysicalMemory> Mm<R> {
         let ranges: Vec<PageRange> = owner.vads.iter().map(|(_, vad)| vad.range).collect();
         let mut stale = Stale::none();
         for range in ranges {
-            self.trim_range(process, range, &mut stale);
+            self.trim_range(process, range, TrimReason::Emptied, &mut stale);
         }
         Ok(stale)
     }
 
     /// Trims the unlocked valid pages of a range.
-    pub(crate) fn trim_range(&mut self, id: ProcessId, range: PageRange, stale: &mut Stale) {
+    pub(crate) fn trim_range(
+        &mut self,
+        id: ProcessId,
+        range: PageRange,
+        reason: TrimReason,
+        stale: &mut Stale,
+    ) {
         for page in self.trimmable_in(id, range) {
+            self.note_trim(id, page.vpn, page.valid, reason);
             self.trim_page(id, page.vpn, page.at, page.valid, page.protection, stale);
         }
     }
@@ -96,7 +104,7 @@ impl<R: PhysicalMemory> Mm<R> {
             if visit >= most && changed || trimmed == most_trimmed {
                 break;
             }
-            match self.look_at_oldest(id, stale) {
+            match self.look_at_oldest(id, TrimReason::NotUsed, stale) {
                 Look::Trimmed => {
                     trimmed += 1;
                     changed = true;
@@ -108,7 +116,7 @@ impl<R: PhysicalMemory> Mm<R> {
         if changed { Trim::Changed } else { Trim::Nothing }
     }
 
-    fn look_at_oldest(&mut self, id: ProcessId, stale: &mut Stale) -> Look {
+    fn look_at_oldest(&mut self, id: ProcessId, reason: TrimReason, stale: &mut Stale) -> Look {
         let working_set = &mut self.process_mut(id).working_set;
         let Some((index, entry)) = working_set.list.oldest() else { return Look::Stays };
         let locked = !working_set.locks.is_empty() && working_set.locks.contains_key(&entry.vpn);
@@ -129,6 +137,7 @@ impl<R: PhysicalMemory> Mm<R> {
         if !self.has_place(valid) {
             return Look::Stays;
         }
+        self.note_trim(id, entry.vpn, valid, reason);
         self.trim_entry(id, entry.vpn, at, valid, stale);
         Look::Trimmed
     }
@@ -164,7 +173,7 @@ impl<R: PhysicalMemory> Mm<R> {
             if self.process(id).working_set.list.count() <= limits.maximum_pages {
                 return;
             }
-            let _look = self.look_at_oldest(id, stale);
+            let _look = self.look_at_oldest(id, TrimReason::HardMaximum, stale);
         }
     }
 

@@ -123,7 +123,7 @@ const fn performance_bytes(version: WindowsVersion) -> usize {
 
 /// `SYSTEM_PERFORMANCE_INFORMATION`: what memory did since boot; what was read and written is not counted.
 fn performance_information(call: &Call<'_>) -> Vec<u8> {
-    let Counters { frames, commit, kernel } = call.mm.counters();
+    let Counters { frames, commit, kernel, .. } = call.mm.counters();
     let faults = call.mm.process_counters(call.nt.process().id).faults;
     let mut bytes = vec![0; performance_bytes(call.nt.edition.version)];
     for (at, value) in [
@@ -148,7 +148,7 @@ fn performance_information(call: &Call<'_>) -> Vec<u8> {
 
 /// What `GetPerformanceInfo` tells, in pages (SPEC J25).
 pub(crate) fn performance_pages(counters: Counters, physical_pages: u64) -> [u64; 10] {
-    let Counters { frames, commit, kernel } = counters;
+    let Counters { frames, commit, kernel, .. } = counters;
     [
         commit.charged_pages(),
         commit.limit_pages(),
