@@ -7,7 +7,7 @@ use std::time::Duration;
 use vadose_facts::ntdef::{AllocationPreference, edition};
 use vadose_machine::host::{FolderHost, Streams};
 use vadose_machine::report::{AddressSpaceMap, RunReport};
-use vadose_machine::{Machine, MachineError, MachineOptions, Privilege};
+use vadose_machine::{Compression, Machine, MachineError, MachineOptions, Privilege};
 use vadose_unicorn::{ProcessorPage, UnicornCpu};
 
 /// Guest RAM of a run: small, so that tests beside each other fit.
@@ -51,6 +51,7 @@ impl Run {
             edition: edition(edition_name).expect("an edition of the table"),
             ram_bytes: RAM_BYTES,
             page_files: Vec::new(),
+            compression: Compression::On,
             commit_limit_bytes: None,
             seed: 0,
             allocation: AllocationPreference::BottomUp,

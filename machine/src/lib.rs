@@ -15,4 +15,5 @@ mod watchdog;
 pub use error::MachineError;
 pub use machine::Machine;
 pub use options::MachineOptions;
+pub use vadose_mm::Compression;
 pub use vadose_nt::Privilege;

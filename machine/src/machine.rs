@@ -14,7 +14,7 @@ use vadose_cpu::ram::GuestRam;
 use vadose_cpu::{CpuException, CpuMode, Exit, FaultExit, ProtectionCause, Vcpu};
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Bitness, NtStatus};
-use vadose_mm::{ExceptionParameters, FaultRequest, Mm, MmConfig};
+use vadose_mm::{Compression, ExceptionParameters, FaultRequest, Mm, MmConfig};
 use vadose_nt::{
     Crash, Ending, Kernel, Lenience, LoadError, Memory as _, MissingDll, Nt, NtConfig, PagedMm, Settled,
     StartOptions, Turn,
@@ -66,6 +66,9 @@ impl Machine {
             seed: options.seed,
         };
         let mut mm = Mm::new(config, Arc::clone(&ram))?;
+        if options.compression == Compression::On && options.edition.has_memory_compression() {
+            mm.start_compression();
+        }
         for file in &options.page_files {
             let number = mm.add_page_file(file.initial_bytes(), file.maximum_bytes());
             number.map_err(vadose_mm::StartError::from)?;

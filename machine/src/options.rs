@@ -3,6 +3,7 @@
 use crate::page_file::PageFileSpec;
 use std::path::PathBuf;
 use vadose_facts::ntdef::{AllocationPreference, Edition};
+use vadose_mm::Compression;
 use vadose_nt::Privilege;
 
 /// A machine and its one program.
@@ -14,6 +15,8 @@ pub struct MachineOptions {
     pub ram_bytes: u64,
     /// Page files: their initial sizes count towards the commit limit.
     pub page_files: Vec<PageFileSpec>,
+    /// Whether modified pages are compressed before they go to a page file, where the edition does that (SPEC J17).
+    pub compression: Compression,
     /// The most that can be committed, in bytes, however much RAM and page files could hold; `None` for as much as they
     /// hold.
     pub commit_limit_bytes: Option<u64>,

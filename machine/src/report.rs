@@ -157,6 +157,23 @@ pub struct PagingReport {
     pub reads: u64,
     /// Transfers that failed.
     pub failed: u64,
+    /// The compressed store, where the edition has one and it is on.
+    pub compressed: Option<CompressedReport>,
+}
+
+/// What the compressed store holds, and what went through it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CompressedReport {
+    /// Pages in it at the end.
+    pub pages: u64,
+    /// Bytes of RAM that they take.
+    pub ram: u64,
+    /// Pages that it took.
+    pub stored: u64,
+    /// Pages that it refused, for they hardly shrink.
+    pub refused: u64,
+    /// Pages that came back from it.
+    pub loaded: u64,
 }
 
 /// An address space as a listing.

@@ -3,7 +3,8 @@
 use crate::map;
 use crate::paging::PageTraffic;
 use crate::report::{
-    Activity, CrashAccess, CrashReport, FaultCount, MemoryReport, PagingReport, RunEnding, WaitingThread,
+    Activity, CompressedReport, CrashAccess, CrashReport, FaultCount, MemoryReport, PagingReport, RunEnding,
+    WaitingThread,
 };
 use std::sync::Arc;
 use vadose_cpu::ram::GuestRam;
@@ -84,6 +85,7 @@ const fn words(kind: FaultKind) -> (&'static str, &'static str) {
         }
         FaultKind::Transition => ("transition", "pages taken back from a frame they had left"),
         FaultKind::PageFileRead => ("page-file-read", "pages that were read back from a page file"),
+        FaultKind::Decompressed => ("decompressed", "pages that were compressed in RAM"),
         FaultKind::StackGrowth => ("stack-growth", "touches of a stack's guard page, which moved down"),
         FaultKind::FirstStore => ("first-store", "first stores to a clean page, which became dirty"),
         FaultKind::Spurious => ("spurious", "accesses that were allowed when looked at again"),
@@ -135,5 +137,12 @@ fn paging(mm: &Mm<Arc<GuestRam>>, traffic: PageTraffic) -> PagingReport {
         pages_read: traffic.pages_read,
         reads: traffic.reads,
         failed: traffic.failed,
+        compressed: mm.compressed().map(|used| CompressedReport {
+            pages: used.pages,
+            ram: used.frames * PAGE_BYTES,
+            stored: used.stored_pages,
+            refused: used.refused_pages,
+            loaded: used.loaded_pages,
+        }),
     }
 }

@@ -60,7 +60,8 @@ pub use id::{AreaId, FileId, PagingId, ProcessId, SectionId, TransferId};
 pub use look::{Counters, KernelPages, ProcessCounters, Region};
 pub use movements::Movements;
 pub use paging::{
-    MAX_PAGE_FILES, PageFileError, PageFileUse, PagingTransfer, Slot, Wanted, WantedTable, Work,
+    Compression, MAX_PAGE_FILES, PageFileError, PageFileUse, PagingTransfer, Slot, StoreUse, Wanted,
+    WantedTable, Work,
 };
 pub use process::DynamicCode;
 pub use process::FaultCounts;

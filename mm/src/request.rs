@@ -367,6 +367,8 @@ pub enum FaultKind {
     Transition,
     /// A page came back from a page file.
     PageFileRead,
+    /// A page came back from the compressed store.
+    Decompressed,
     /// A stack's guard page was touched and the stack grew.
     StackGrowth,
     /// The first store to a clean writable page.
@@ -377,13 +379,14 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::DemandZero,
         Self::ImagePageShared,
         Self::ImagePageRead,
         Self::CopyOnWrite,
         Self::Transition,
         Self::PageFileRead,
+        Self::Decompressed,
         Self::StackGrowth,
         Self::FirstStore,
         Self::Spurious,

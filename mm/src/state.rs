@@ -4,7 +4,7 @@ use crate::commit::{Charges, Commit};
 use crate::fault::FailedRead;
 use crate::id::{AreaKind, Arena, PagingKind, ProcessId, ProcessKind, SectionKind, TransferKind};
 use crate::movements::Movements;
-use crate::paging::{FailedPage, PageFileError, PageFiles, PendingPaging, Wanted, Water};
+use crate::paging::{CompressedPages, FailedPage, PageFileError, PageFiles, PendingPaging, Wanted, Water};
 use crate::pfn::{FIRST_SYSTEM_FRAME, FrameCounts, PfnDatabase, PfnEntry};
 use crate::process::{Life, Process};
 use crate::pte::{PteFormat, Rights};
@@ -41,6 +41,8 @@ pub struct Mm<R> {
     pub(crate) page_files: PageFiles,
     pub(crate) paging: Arena<PendingPaging, PagingKind>,
     pub(crate) failed_pages: Vec<FailedPage>,
+    /// `None` where memory is not compressed.
+    pub(crate) compressed: Option<CompressedPages>,
     pub(crate) water: Water,
     /// Whether steps are done until enough frames are available.
     pub(crate) working: bool,
@@ -139,6 +141,7 @@ impl<R: PhysicalMemory> Mm<R> {
             page_files: PageFiles::default(),
             paging: Arena::default(),
             failed_pages: Vec::new(),
+            compressed: None,
             water: Water::of(frames),
             working: false,
             exhausted: false,

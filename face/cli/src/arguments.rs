@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use vadose_facts::ntdef::{AllocationPreference, Edition, edition, editions};
-use vadose_machine::Privilege;
+use vadose_machine::{Compression, Privilege};
 
 /// Guest RAM unless the command line says otherwise.
 const DEFAULT_RAM: &str = "1G";
@@ -157,6 +157,10 @@ pub(crate) struct MachineArguments {
     /// What can be committed is RAM and page files together
     #[arg(long, value_name = "SIZE[-MAXIMUM][:FOLDER]", default_value = DEFAULT_PAGE_FILE, allow_negative_numbers = true, value_parser = page_file_parser())]
     pub(crate) pagefile: Vec<PageFileOrder>,
+    /// Whether modified pages are compressed in RAM before they go to a page file: on as Windows 10 does, off as older
+    /// editions do, whatever is asked for
+    #[arg(long, value_name = "on|off", value_enum, default_value_t = OnOff::On, hide_possible_values = true)]
+    pub(crate) compression: OnOff,
     /// The most that can be committed, even if RAM and page files could hold more
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_size)]
     pub(crate) commit_limit: Option<u64>,
@@ -172,6 +176,25 @@ impl MachineArguments {
     /// Where memory goes that the program leaves the place of open.
     pub(crate) const fn preference(&self) -> AllocationPreference {
         if self.top_down { AllocationPreference::TopDown } else { AllocationPreference::BottomUp }
+    }
+}
+
+/// A switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnOff {
+    /// On
+    On,
+    /// Off
+    Off,
+}
+
+impl OnOff {
+    /// What it says of memory compression.
+    pub(crate) const fn compression(self) -> Compression {
+        match self {
+            Self::On => Compression::On,
+            Self::Off => Compression::Off,
+        }
     }
 }
 

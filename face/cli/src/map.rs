@@ -55,6 +55,7 @@ pub(crate) fn machine_options(
         edition,
         ram_bytes: machine.ram,
         page_files: page_files(&machine.pagefile)?,
+        compression: machine.compression.compression(),
         commit_limit_bytes: machine.commit_limit,
         seed: machine.seed,
         allocation: machine.preference(),

@@ -58,6 +58,18 @@ fn memory(memory: &MemoryReport) -> String {
     ];
     let has_page_files = memory.paging.size > 0;
     let rows = rows.into_iter().chain(paged.into_iter().filter(|_| has_page_files));
+    let compressed = memory.paging.compressed.filter(|used| used.stored + used.refused > 0).map(|used| {
+        let text = format!(
+            "{} pages stored, {} refused, {} came back; {} pages in {} at the end",
+            grouped(used.stored),
+            grouped(used.refused),
+            grouped(used.loaded),
+            grouped(used.pages),
+            readable(used.ram)
+        );
+        ("compressed", text)
+    });
+    let rows = rows.chain(compressed);
     let mut text = "Memory\n".to_owned();
     for (what, how_much) in rows {
         text.push_str(&format!("  {what:<13}  {how_much}\n"));

@@ -241,6 +241,11 @@ impl Edition {
         Ok((self.parse_protection(raw & !REVERT_TO_FILE_MAP)?, PrivateCopies::Dropped))
     }
 
+    /// Whether modified pages are compressed before they are written: Windows 10 began with it (SPEC J17).
+    pub const fn has_memory_compression(&self) -> bool {
+        self.version.major >= 10
+    }
+
     /// Highest user address of a process (SPEC H2).
     pub const fn max_user_address(&self, awareness: LargeAddressAware) -> VirtAddr {
         match awareness {

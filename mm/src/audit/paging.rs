@@ -53,7 +53,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let mut owners: BTreeMap<Slot, String> = BTreeMap::new();
         let mut directories = Vec::new();
         let mut own = |slot: Slot, owner: String| -> Result<(), AuditError> {
-            agree!(self.page_files.is_taken(slot), true, "{slot:?} of {owner} is taken");
+            agree!(self.is_slot_taken(slot), true, "{slot:?} of {owner} is taken");
             match owners.insert(slot, owner) {
                 None => Ok(()),
                 Some(other) => {
@@ -93,7 +93,8 @@ impl<R: PhysicalMemory> Mm<R> {
                 own(slot, format!("{pfn:?}"))?;
             }
         }
-        let used: u64 = self.page_files.uses().map(|uses| u64::from(uses.used_pages)).sum();
+        let in_files: u64 = self.page_files.uses().map(|uses| u64::from(uses.used_pages)).sum();
+        let used = in_files + self.audit_store()?;
         // The entries of a table in a page file own pages that nobody sees here.
         let owned = owners.len() as u64;
         agree!(owned <= used, true, "no more pages of page files are owned than used");

@@ -26,7 +26,10 @@ impl<R: PhysicalMemory> Mm<R> {
             Plan::CopyOnWrite { source, protection } => self.copy_on_write(id, request, source, protection),
             Plan::DemandZero { protection } => self.demand_zero(id, request, protection),
             Plan::Transition { pfn, protection } => self.soft_fault(id, request, pfn, protection),
-            Plan::PageFile { slot } => self.hard_fault(id, request, slot),
+            Plan::PageFile { slot, protection } if Self::is_stored(slot) => {
+                self.decompress(id, request, slot, protection)
+            }
+            Plan::PageFile { slot, .. } => self.hard_fault(id, request, slot),
             Plan::Shared { page, protection } => self.shared_page(id, request, page, protection),
         }
     }
@@ -65,6 +68,7 @@ impl<R: PhysicalMemory> Mm<R> {
         self.pfn.reactivate(pfn);
         self.note_frame(pfn);
         self.note_use(pfn);
+        self.forget_stored(pfn);
         self.news = true;
         let entry = self.pfn.get_mut(pfn);
         entry.priority = NORMAL_PRIORITY;
@@ -76,6 +80,28 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         let hard = flags.contains(PfnFlags::JUST_READ);
         resume(if hard { FaultKind::PageFileRead } else { FaultKind::Transition }, Stale::none())
+    }
+
+    /// A private page comes back from the compressed store: no read, and so no wait (SPEC J17).
+    fn decompress(
+        &mut self,
+        id: ProcessId,
+        request: &FaultRequest,
+        slot: Slot,
+        protection: Protection,
+    ) -> FaultOutcome {
+        let vpn = request.address.vpn();
+        let at = self.make_leaf(id, vpn);
+        let mut stale = Stale::none();
+        let Some(pfn) = self.load_stored(slot, &mut stale) else {
+            return self.out_of_frames(request);
+        };
+        self.pfn.activate(pfn, at, self.format.demand_zero(protection.to_pte()), PfnFlags::MODIFIED);
+        self.make_valid(id, vpn, at, pfn, protection, request.access);
+        if self.process_mut(id).working_set.stored.remove(&vpn) {
+            self.mark_dirty(id, at, protection);
+        }
+        resume(FaultKind::Decompressed, stale)
     }
 
     /// A private page comes back from a page file (SPEC I35).

@@ -31,8 +31,8 @@ pub(super) enum Plan {
     DemandZero { protection: Protection },
     /// A private page that is still in its frame.
     Transition { pfn: Pfn, protection: Protection },
-    /// A private page that is in a page file.
-    PageFile { slot: Slot },
+    /// A private page that is in a page file, or in the compressed store.
+    PageFile { slot: Slot, protection: Protection },
     /// A page of a section.
     Shared { page: SharedPage, protection: Protection },
 }
@@ -59,7 +59,7 @@ impl Plan {
             Self::CopyOnWrite { source, .. } => TracedPlan::CopyOnWrite { source: source.pfn },
             Self::DemandZero { protection } => TracedPlan::DemandZero { protection },
             Self::Transition { pfn, .. } => TracedPlan::Transition { frame: pfn },
-            Self::PageFile { slot } => TracedPlan::PageFile { slot },
+            Self::PageFile { slot, protection: _ } => TracedPlan::PageFile { slot },
             Self::Shared { page, .. } => TracedPlan::Section { page: page.number },
         }
     }
@@ -135,7 +135,9 @@ impl<R: PhysicalMemory> Mm<R> {
         match pte {
             PteState::Transition { pfn, .. } => Plan::Transition { pfn, protection },
             PteState::DemandZero { .. } => Plan::DemandZero { protection },
-            PteState::PageFile { file, slot, .. } => Plan::PageFile { slot: Slot { file, page: slot } },
+            PteState::PageFile { file, slot, .. } => {
+                Plan::PageFile { slot: Slot { file, page: slot }, protection }
+            }
             PteState::Zero | PteState::Prototype(PrototypeLink::ThroughVad { .. }) => {
                 self.decide_by_vad(vad, vpn, protection, access)
             }

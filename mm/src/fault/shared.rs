@@ -36,10 +36,36 @@ impl<R: PhysicalMemory> Mm<R> {
                 self.zero_prototype(id, request, page, protection, own)
             }
             PrototypeState::Absent => self.violation(request),
-            PrototypeState::PageFile { file, slot, .. } => {
-                self.paged_prototype(id, request, page, Slot { file, page: slot })
+            PrototypeState::PageFile { file, slot, protection: own } => {
+                let slot = Slot { file, page: slot };
+                if Self::is_stored(slot) {
+                    self.decompress_prototype(id, request, page, slot, (protection, own))
+                } else {
+                    self.paged_prototype(id, request, page, slot)
+                }
             }
         }
+    }
+
+    /// A page of a section comes back from the compressed store (SPEC J17). It has one protection in this view, and one
+    /// in its prototype entry.
+    fn decompress_prototype(
+        &mut self,
+        id: ProcessId,
+        request: &FaultRequest,
+        page: SharedPage,
+        slot: Slot,
+        (protection, own): (Protection, PteProtection),
+    ) -> FaultOutcome {
+        let mut stale = Stale::none();
+        let Some(pfn) = self.load_stored(slot, &mut stale) else {
+            return self.out_of_frames(request);
+        };
+        let at = self.area(page.area).prototype(page.number);
+        let flags = PfnFlags::PROTOTYPE | PfnFlags::MODIFIED;
+        self.pfn.activate(pfn, at, self.format.demand_zero(own), flags);
+        self.set_prototype(at, self.format.active_prototype(pfn));
+        self.map_shared(id, request, page, pfn, protection, FaultKind::Decompressed, stale)
     }
 
     /// A page of a section comes back from a page file (SPEC I32, I35).
@@ -84,6 +110,7 @@ impl<R: PhysicalMemory> Mm<R> {
         self.pfn.reactivate(pfn);
         self.note_frame(pfn);
         self.note_use(pfn);
+        self.forget_stored(pfn);
         self.news = true;
         let entry = self.pfn.get_mut(pfn);
         entry.flags.remove(PfnFlags::JUST_READ);
@@ -156,11 +183,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let at = self.area(page.area).prototype(page.number);
         let original = self.read(at);
         let protection = self.format.stored_protection(original);
-        let entry = self.pfn.get_mut(pfn);
-        entry.flags = PfnFlags::PROTOTYPE | PfnFlags::READ_IN_PROGRESS;
-        entry.reference_count = 1;
-        entry.pte = at;
-        entry.original_pte = original;
+        self.pfn.own(pfn, at, original, PfnFlags::PROTOTYPE | PfnFlags::READ_IN_PROGRESS, 1);
         self.set_prototype(at, self.format.transition(pfn, protection));
         let vpn = request.address.vpn();
         let purpose = Purpose::Read { process: id, vpn };

@@ -3,6 +3,7 @@
 
 mod page_files;
 mod read;
+mod store;
 mod tables;
 mod transfer;
 mod work;
@@ -11,6 +12,8 @@ mod write;
 pub(crate) use page_files::PageFiles;
 pub use page_files::{MAX_PAGE_FILES, PageFileError, PageFileUse};
 pub(crate) use read::{FailedPage, PagedOut};
+pub(crate) use store::CompressedPages;
+pub use store::{Compression, StoreUse};
 pub(crate) use tables::TableWait;
 pub use tables::{Wanted, WantedTable};
 pub use transfer::PagingTransfer;
@@ -49,6 +52,9 @@ impl<R: PhysicalMemory> Mm<R> {
     /// [`PageFileError`] for a size that cannot be, or one file too many.
     pub fn add_page_file(&mut self, initial_bytes: u64, maximum_bytes: u64) -> Result<u8, PageFileError> {
         let (initial, maximum) = (initial_bytes / PAGE_BYTES, maximum_bytes / PAGE_BYTES);
+        if self.compressed.is_some() && self.page_files.uses().count() + 1 == MAX_PAGE_FILES {
+            return Err(PageFileError::TooMany);
+        }
         let number = self.page_files.add(initial, maximum, self.edition.pte_format)?;
         self.commit.add_page_file(initial, maximum - initial);
         Ok(number)
@@ -59,13 +65,22 @@ impl<R: PhysicalMemory> Mm<R> {
         self.page_files.uses().collect()
     }
 
+    /// Whether a page of a page file, or of the compressed store, holds content.
+    pub(crate) fn is_slot_taken(&self, slot: Slot) -> bool {
+        if Self::is_stored(slot) { self.holds_stored(slot) } else { self.page_files.is_taken(slot) }
+    }
+
     /// What an entry or a frame says of the page file that holds the content.
     pub(crate) fn slot_in(&self, raw: u64) -> Option<Slot> {
         self.format.page_file_place(raw).map(|(file, page)| Slot { file, page })
     }
 
     pub(crate) fn free_slot(&mut self, slot: Slot) {
-        self.page_files.free(slot);
+        if Self::is_stored(slot) {
+            self.free_stored(slot);
+        } else {
+            self.page_files.free(slot);
+        }
         self.note_slot_freed(slot);
         self.news = true;
     }

@@ -4,7 +4,7 @@
 use super::Slot;
 use vadose_facts::ntdef::SoftwarePteFormat;
 
-/// Most page files of a machine (SPEC J14).
+/// Most page files of a machine (SPEC J14); one less where memory is compressed, for the store has a number among theirs.
 pub const MAX_PAGE_FILES: usize = 16;
 /// Words of a bitmap that are searched for a run as long as was asked for, before the best one seen is taken.
 const SEARCHED_WORDS: usize = 1024;

@@ -67,11 +67,7 @@ impl<R: PhysicalMemory> Mm<R> {
             let pfn = self.take_any(&mut stale).expect("no more are taken than are available");
             let original = self.read(at);
             let protection = self.format.stored_protection(original);
-            let entry = self.pfn.get_mut(pfn);
-            entry.flags = page.owner | PfnFlags::READ_IN_PROGRESS;
-            entry.reference_count = 1;
-            entry.pte = at;
-            entry.original_pte = original;
+            self.pfn.own(pfn, at, original, page.owner | PfnFlags::READ_IN_PROGRESS, 1);
             self.set_owner(at, page.owner, self.format.transition(pfn, protection));
             frames.push(pfn);
         }

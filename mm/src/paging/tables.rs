@@ -93,29 +93,59 @@ impl<R: PhysicalMemory> Mm<R> {
             table = match self.child_in(self.read(at), *level) {
                 Child::Table(table) => table,
                 Child::Waiting(pfn) => self.revalidate(id, vpn, at, pfn),
-                Child::Out => return Err(self.start_table_read(id, vpn, at)),
+                Child::Out => match self.start_table_read(id, vpn, at) {
+                    Some(wait) => return Err(wait),
+                    None => {
+                        let Child::Waiting(pfn) = self.child_in(self.read(at), *level) else {
+                            unreachable!("the table came out of the store")
+                        };
+                        self.revalidate(id, vpn, at, pfn)
+                    }
+                },
                 Child::None | Child::Promised | Child::Large => return Ok(()),
             };
         }
         Ok(())
     }
 
-    fn start_table_read(&mut self, id: ProcessId, vpn: Vpn, at: PhysAddr) -> TableWait {
+    /// `None` if the table is in a frame now.
+    fn start_table_read(&mut self, id: ProcessId, vpn: Vpn, at: PhysAddr) -> Option<TableWait> {
         let raw = self.read(at);
         if let PteState::Transition { pfn, .. } = self.format.decode(raw) {
-            return TableWait::Page(self.paging_of(pfn));
+            return Some(TableWait::Page(self.paging_of(pfn)));
         }
         let slot = self.slot_in(raw).expect("a table that is out is in a page file");
+        if Self::is_stored(slot) {
+            return self.load_table(at, slot);
+        }
         if self.pfn.counts().available() == 0 {
             self.working = true;
-            return TableWait::Short;
+            return Some(TableWait::Short);
         }
         let page = PagedOut { at, slot, entries: 1, owner: PfnFlags::PAGE_TABLE };
-        match self.read_page(id, vpn, page) {
+        Some(match self.read_page(id, vpn, page) {
             Ok(FaultOutcome::Page(transfer)) => TableWait::Page(transfer),
             Ok(other) => unreachable!("a read starts a transfer: {other:?}"),
             Err(cause) => TableWait::Failed(cause),
-        }
+        })
+    }
+
+    /// A table comes out of the compressed store: from then on it waits in a frame.
+    fn load_table(&mut self, at: PhysAddr, slot: Slot) -> Option<TableWait> {
+        let mut stale = Stale::none();
+        let Some(pfn) = self.load_stored(slot, &mut stale) else {
+            self.working = true;
+            return Some(TableWait::Short);
+        };
+        // What a processor remembers of the frame's old bytes is noted on it: nobody runs a table's bytes.
+        let old = if stale.frames().is_empty() { PfnFlags::empty() } else { PfnFlags::REWRITTEN };
+        stale.nothing_cached();
+        let original = self.format.demand_zero(TABLE_PROTECTION);
+        let flags = PfnFlags::PAGE_TABLE | PfnFlags::MODIFIED | old;
+        self.pfn.own(pfn, at, original, flags, 0);
+        self.set_entry(at, self.format.transition(pfn, TABLE_PROTECTION));
+        self.retire(pfn);
+        None
     }
 
     /// A table comes back from its frame.
@@ -124,6 +154,7 @@ impl<R: PhysicalMemory> Mm<R> {
             self.pfn.leave_list(pfn);
         }
         self.pfn.reactivate(pfn);
+        self.forget_stored(pfn);
         self.news = true;
         self.note(|_| TraceEvent::TableBack { process: id, vpn, frame: pfn });
         let used = self.used_entries(pfn);
@@ -247,7 +278,7 @@ impl<R: PhysicalMemory> Mm<R> {
             self.process_mut(id).working_set.tables.make_youngest(index);
             let frame = self.pfn.get(entry.pfn());
             let has_place =
-                self.slot_in(frame.original_pte).is_some() || self.paging_room() > self.pfn.counts().modified;
+                self.slot_in(frame.original_pte).is_some() || self.paging_room() > self.modified_pages();
             if frame.share_count == 1 && has_place {
                 self.trim_table(id, entry.vpn, entry.pfn());
                 trimmed = true;

@@ -53,21 +53,22 @@ impl<R: PhysicalMemory> Mm<R> {
         let counts = self.pfn.counts();
         let available = counts.available();
         self.working |= available < self.water.low;
-        let many_modified = counts.modified > self.pfn.frames() / MODIFIED_SHARE;
+        if available >= self.water.high.max(self.asked_frames) {
+            (self.working, self.asked_frames) = (false, 0);
+        }
+        let modified = counts.modified + counts.modified_no_write;
+        let many_modified = modified > self.pfn.frames() / MODIFIED_SHARE;
         if !self.working && !many_modified {
             return Work::Idle;
         }
-        if available >= self.water.high.max(self.asked_frames) && !many_modified {
-            (self.working, self.asked_frames) = (false, 0);
-            return Work::Idle;
-        }
-        let enough_modified =
-            counts.modified >= u64::from(WRITE_CLUSTER).min(self.water.high - self.water.low);
-        let step = if enough_modified || many_modified {
+        let step = if !self.working {
+            self.write_modified()
+        } else if many_modified || modified >= u64::from(WRITE_CLUSTER) {
             self.write_modified().or_else(|| self.trim_some())
         } else {
             self.trim_some().or_else(|| self.write_modified())
         };
+        let step = step.or_else(|| self.compact_store());
         step.unwrap_or_else(|| {
             let moving = !self.paging.is_empty() || !self.transfers.is_empty();
             self.exhausted = !self.news && !moving;
@@ -82,9 +83,15 @@ impl<R: PhysicalMemory> Mm<R> {
         self.working = true;
     }
 
-    /// Pages that page files can take still.
+    /// Pages that wait to be written, wherever they go.
+    pub(crate) fn modified_pages(&self) -> u64 {
+        let counts = self.pfn.counts();
+        counts.modified + counts.modified_no_write
+    }
+
+    /// Pages that page files and the compressed store can take still.
     pub(crate) fn paging_room(&self) -> u64 {
-        self.page_files.free_pages() + self.commit.growth_pages()
+        self.page_files.free_pages() + self.commit.growth_pages() + self.store_room()
     }
 
     /// Trims the working set that is furthest above its minimum; below it when all are there. `None` if no page can

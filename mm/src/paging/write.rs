@@ -29,7 +29,16 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Starts to write the pages that wait longest on the modified list; `None` if there are none, or if the page files
     /// have no room.
     pub(super) fn write_modified(&mut self) -> Option<Work> {
-        let first = self.pfn.first_of(ListName::Modified)?;
+        let refused = self.pfn.counts().modified_no_write >= u64::from(WRITE_CLUSTER);
+        if let Some(transfer) = refused.then(|| self.write_cluster()).flatten() {
+            return Some(Work::Write(transfer));
+        }
+        if let Some(work) = self.compress_modified() {
+            return Some(work);
+        }
+        let Some(first) = self.pfn.first_of(ListName::Modified) else {
+            return self.write_cluster().map(Work::Write);
+        };
         match self.destination(&self.pfn.get(first)) {
             Destination::File { area, page } => match self.start_write(area, page) {
                 Some(transfer) => Some(Work::WriteFile(transfer)),
@@ -41,6 +50,7 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     fn write_cluster(&mut self) -> Option<PagingTransfer> {
+        self.first_for_page_file()?;
         self.page_files.grow(self.commit.take_growth());
         if self.page_files.free_pages() == 0 {
             self.take_copies_back();
@@ -50,10 +60,7 @@ impl<R: PhysicalMemory> Mm<R> {
         self.write_alone = self.write_alone.saturating_sub(1);
         let mut frames = Vec::new();
         while frames.len() < run.count as usize {
-            let Some(pfn) = self.pfn.first_of(ListName::Modified) else { break };
-            if self.destination(&self.pfn.get(pfn)) != Destination::PageFile {
-                break;
-            }
+            let Some(pfn) = self.first_for_page_file() else { break };
             self.pfn.leave_list(pfn);
             let page = run.first.page + frames.len() as u32;
             self.assign(pfn, Slot { file: run.first.file, page });
@@ -65,6 +72,15 @@ impl<R: PhysicalMemory> Mm<R> {
         let (first, pages) = (run.first, frames.len() as u32);
         self.note(|_| TraceEvent::SlotsTaken { first, pages });
         Some(self.start_paging(PendingPaging { first: run.first, frames, purpose: PagingPurpose::Write }))
+    }
+
+    /// The page that goes to a page file next: one that the compressed store refused, or the first that was modified.
+    fn first_for_page_file(&mut self) -> Option<Pfn> {
+        let refused = self.pfn.first_of(ListName::ModifiedNoWrite);
+        refused.or_else(|| {
+            let first = self.pfn.first_of(ListName::Modified)?;
+            (self.destination(&self.pfn.get(first)) == Destination::PageFile).then_some(first)
+        })
     }
 
     fn assign(&mut self, pfn: Pfn, slot: Slot) {

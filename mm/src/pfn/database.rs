@@ -278,6 +278,21 @@ impl PfnDatabase {
         self.active += 1;
     }
 
+    /// Gives a frame in transfer an owner that does not map it yet: `pte` is its entry, `original` where its content lives
+    /// otherwise, and `references` whoever moves it.
+    pub(crate) fn own(&mut self, pfn: Pfn, pte: PhysAddr, original: u64, flags: PfnFlags, references: u16) {
+        let entry = self.get_mut(pfn);
+        assert!(entry.location == PageLocation::Transition, "a frame is taken before it is used");
+        *entry = PfnEntry {
+            reference_count: references,
+            location: PageLocation::Transition,
+            flags,
+            pte,
+            original_pte: original,
+            ..PfnEntry::UNTOUCHED
+        };
+    }
+
     /// Makes a frame in transfer active again with what its entry says already.
     #[inline]
     pub(crate) fn reactivate(&mut self, pfn: Pfn) {

@@ -54,6 +54,8 @@ bitflags! {
         const LARGE = 1 << 10;
         /// Read along with another page and not used since.
         const READ_ALONG = 1 << 11;
+        /// Holds compressed pages (SPEC J17).
+        const STORE = 1 << 12;
     }
 }
 

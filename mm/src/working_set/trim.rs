@@ -159,7 +159,7 @@ impl<R: PhysicalMemory> Mm<R> {
         // A page that has a place in a page file already can go there again.
         self.slot_in(entry.original_pte).is_some()
             || self.goes_to_its_file(&entry)
-            || self.paging_room() > self.pfn.counts().modified
+            || self.paging_room() > self.modified_pages()
     }
 
     /// A hard maximum holds whatever memory there is: the oldest pages make room for the one that came in (SPEC J3).

@@ -234,3 +234,78 @@ fn page_tables_are_paged_as_well() {
         assert_eq!(world.mm.page_files()[0].used_pages, 0, "nothing is left behind");
     }
 }
+
+/// Words that do not compress, by page.
+fn noise(number: u64, word: u64) -> u64 {
+    let seed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ word.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let mixed = (seed ^ seed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    (mixed ^ mixed >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// SPEC J17: pages that compress stay in RAM, compressed; others go to the page file; what is charged is the same.
+#[test]
+fn modified_pages_are_compressed_before_they_are_written() {
+    let ram = MINIMUM_RAM_BYTES;
+    let pages = 3 * ram / PAGE_BYTES;
+    let mut charged = Vec::new();
+    for compressed in [true, false] {
+        let mut world = World::new("win10-x64", ram, 4 * ram);
+        if compressed {
+            world.mm.start_compression();
+        }
+        let base = world.commit(pages * PAGE_BYTES).expect("page files have room");
+        for number in 0..pages {
+            let at = VirtAddr::new(base.raw() + number * PAGE_BYTES);
+            world.store(at, number + 1).expect("a page");
+            for word in 1..40 {
+                world.store(VirtAddr::new(at.raw() + word * 8), word * number).expect("a page");
+            }
+            if number % 256 == 0 {
+                world.mm.audit().expect("records agree");
+            }
+        }
+        charged.push(world.mm.counters().commit.charged_pages());
+        for number in 0..pages {
+            let at = VirtAddr::new(base.raw() + number * PAGE_BYTES);
+            assert_eq!(world.load(at), Ok(number + 1), "page {number}, compressed: {compressed}");
+            assert_eq!(world.load(VirtAddr::new(at.raw() + 39 * 8)), Ok(39 * number), "page {number}");
+        }
+        world.mm.audit().expect("records agree");
+        assert_eq!(world.writes == 0, compressed, "{} pages were written", world.writes);
+        let used = world.mm.compressed().map(|used| (used.loaded_pages > pages / 2, used.refused_pages));
+        assert_eq!(used, compressed.then_some((true, 0)));
+        world.end();
+        let left = world.mm.compressed().map(|used| (used.pages, used.frames));
+        assert_eq!(left, compressed.then_some((0, 0)), "nothing is left behind");
+    }
+    assert_eq!(charged[0], charged[1], "commit does not know of compression");
+}
+
+/// SPEC J17: what does not compress is written as ever, and page tables go the same ways.
+#[test]
+fn pages_that_do_not_compress_go_to_the_page_file() {
+    let ram = MINIMUM_RAM_BYTES;
+    let mut world = World::new("win10-x64", ram, 48 * ram);
+    world.mm.start_compression();
+    let pages = 2 * ram / PAGE_BYTES;
+    let spread = 16 * PAGE_BYTES;
+    let base = world.commit(pages * spread).expect("page files have room");
+    let at = |number: u64, word: u64| VirtAddr::new(base.raw() + number * spread + word * 8);
+    for number in 0..pages {
+        for word in 0..PAGE_BYTES / 8 {
+            let value = if number % 3 == 0 { number } else { noise(number, word) };
+            world.store(at(number, word), value).expect("a page");
+        }
+    }
+    world.mm.audit().expect("records agree");
+    for number in (0..pages).rev() {
+        for word in [0, 77, 511] {
+            let value = if number % 3 == 0 { number } else { noise(number, word) };
+            assert_eq!(world.load(at(number, word)), Ok(value), "word {word} of page {number}");
+        }
+    }
+    let used = world.mm.compressed().expect("compression was started");
+    assert!(used.refused_pages > pages / 3 && used.stored_pages > 0 && world.writes > pages / 3, "{used:?}");
+    world.end();
+    assert_eq!(world.mm.page_files()[0].used_pages, 0, "nothing is left behind");
+}

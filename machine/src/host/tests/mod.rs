@@ -78,6 +78,7 @@ fn options(root: &Path, program: &str) -> MachineOptions {
         edition: edition("win10-x64").expect("an edition"),
         ram_bytes: 64 << 20,
         page_files: Vec::new(),
+        compression: crate::Compression::On,
         commit_limit_bytes: None,
         seed: 1,
         allocation: AllocationPreference::BottomUp,
