@@ -10,6 +10,7 @@ pub mod page_file;
 mod paging;
 pub mod report;
 mod summary;
+pub mod trace;
 mod watchdog;
 
 pub use error::MachineError;

@@ -7,6 +7,7 @@ use crate::options::MachineOptions;
 use crate::paging::HostPages;
 use crate::report::{AddressSpaceMap, MapMissing, RunEnding, RunReport};
 use crate::summary;
+use crate::trace::{Cause, Levels, Names, Trace};
 use crate::watchdog::Watchdog;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,14 @@ use vadose_cpu::ram::GuestRam;
 use vadose_cpu::{CpuException, CpuMode, Exit, FaultExit, ProtectionCause, Vcpu};
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Bitness, NtStatus};
-use vadose_mm::{Compression, ExceptionParameters, FaultRequest, Mm, MmConfig};
+use vadose_mm::{Compression, ExceptionParameters, FaultRequest, Mm, MmConfig, Tracing};
 use vadose_nt::{
-    Crash, Ending, Kernel, Lenience, LoadError, Memory as _, MissingDll, Nt, NtConfig, PagedMm, Settled,
-    StartOptions, Turn,
+    Crash, Ending, Host as _, Kernel, Lenience, LoadError, Memory as _, MissingDll, Moment, Nt, NtConfig,
+    Number, PagedMm, Settled, StartOptions, Turn,
 };
+
+/// Units of virtual time in a microsecond.
+const UNITS_PER_MICROSECOND: u64 = Moment::PER_MILLISECOND / 1_000;
 
 /// A booted machine with its program in place and no instruction run.
 pub struct Machine {
@@ -27,6 +31,7 @@ pub struct Machine {
     host: FolderHost,
     missing: Vec<MissingDll>,
     fast_fails: u64,
+    trace: Option<Trace>,
 }
 
 /// The exception code and parameters that a processor exception becomes.
@@ -42,7 +47,20 @@ impl Machine {
     ///
     /// [`MachineError`]: RAM too small, a file that is no program, DLLs that are missing.
     pub fn load(options: &MachineOptions, host: FolderHost) -> Result<Self, MachineError> {
-        Self::boot(options, host, Lenience::Strict)
+        Self::boot(options, host, Lenience::Strict, None)
+    }
+
+    /// The same with a trace of all that happens from the start: [`end_trace`](Self::end_trace) ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_traced(
+        options: &MachineOptions,
+        host: FolderHost,
+        trace: Trace,
+    ) -> Result<Self, MachineError> {
+        Self::boot(options, host, Lenience::Strict, Some(trace))
     }
 
     /// The same for looking only: DLLs that are missing are listed in the [map](Self::map).
@@ -51,10 +69,15 @@ impl Machine {
     ///
     /// As [`load`](Self::load), but for missing DLLs.
     pub fn load_for_listing(options: &MachineOptions, host: FolderHost) -> Result<Self, MachineError> {
-        Self::boot(options, host, Lenience::ListMissing)
+        Self::boot(options, host, Lenience::ListMissing, None)
     }
 
-    fn boot(options: &MachineOptions, host: FolderHost, lenience: Lenience) -> Result<Self, MachineError> {
+    fn boot(
+        options: &MachineOptions,
+        host: FolderHost,
+        lenience: Lenience,
+        trace: Option<Trace>,
+    ) -> Result<Self, MachineError> {
         let bytes = options.ram_bytes;
         let ram = GuestRam::new(bytes / PAGE_BYTES)
             .map_err(|refusal| MachineError::HostMemory { bytes, reason: refusal.to_string() })?;
@@ -74,6 +97,7 @@ impl Machine {
             number.map_err(vadose_mm::StartError::from)?;
         }
         mm.set_allocation_preference(options.allocation);
+        mm.set_tracing(if trace.is_some() { Tracing::On } else { Tracing::Off });
         let pages = HostPages::create(&options.page_files, ram)?;
         let mm = PagedMm::new(mm, pages);
         let mut nt = Nt::new(NtConfig { edition: options.edition, seed: options.seed });
@@ -86,8 +110,9 @@ impl Machine {
             lenience,
             large_address_aware: None,
         };
-        let mut machine = Self { mm, nt, host, missing: Vec::new(), fast_fails: 0 };
+        let mut machine = Self { mm, nt, host, missing: Vec::new(), fast_fails: 0, trace };
         machine.missing = machine.kernel().start(&start).map_err(explain)?.missing_dlls;
+        machine.record(Cause::Loading);
         Ok(machine)
     }
 
@@ -156,7 +181,11 @@ impl Machine {
             let turn = self.kernel().schedule(cpu);
             self.drop_stale(cpu);
             match turn {
-                Turn::Run(slice) => self.run_slice(cpu, slice)?,
+                Turn::Run(slice) => {
+                    self.record(Cause::Other);
+                    let cause = self.run_slice(cpu, slice)?;
+                    self.record(cause);
+                }
                 Turn::Idle | Turn::Ended => {}
             }
             if watchdog.has_expired() {
@@ -172,14 +201,45 @@ impl Machine {
     }
 
     /// Runs the thread in the processor until something happens, and does what that asks for.
-    fn run_slice(&mut self, cpu: &mut dyn Vcpu, slice: Option<u64>) -> Result<(), MachineError> {
-        match cpu.run(slice)? {
+    fn run_slice(&mut self, cpu: &mut dyn Vcpu, slice: Option<u64>) -> Result<Cause, MachineError> {
+        let exit = cpu.run(slice)?;
+        let cause = if exit == Exit::Service { self.called(cpu) } else { Cause::Other };
+        match exit {
             Exit::Fault(fault) => self.fault(cpu, fault),
             Exit::Service => self.kernel().service(cpu),
             Exit::Exception(exception) => self.exception(cpu, exception),
             Exit::Interrupted => {}
         }
-        Ok(())
+        Ok(cause)
+    }
+
+    /// The function that the processor stopped at.
+    fn called(&self, cpu: &dyn Vcpu) -> Cause {
+        let service = self.nt.table().get(Number::new(cpu.gpr(0) as u32));
+        service.map_or(Cause::Other, |service| Cause::Call(service.export.name))
+    }
+
+    /// Writes what happened since the last time to the trace, if there is one.
+    fn record(&mut self, cause: Cause) {
+        let Some(trace) = &mut self.trace else { return };
+        let events = self.mm.take_trace();
+        if events.is_empty() {
+            return;
+        }
+        let since_boot = self.nt.time().units().saturating_sub(self.host.boot_time().units());
+        let names = Names::new(&self.nt, since_boot / UNITS_PER_MICROSECOND);
+        let process = self.mm.process_counters(self.nt.process().id);
+        trace.record(&events, cause, &names, &Levels { system: self.mm.counters(), process });
+    }
+
+    /// Ends the trace, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be written. It ends where that happened; the run does not.
+    pub fn end_trace(&mut self) -> std::io::Result<()> {
+        self.record(Cause::Other);
+        self.trace.take().map_or(Ok(()), Trace::finish)
     }
 
     fn report(&mut self, ending: RunEnding) -> RunReport {

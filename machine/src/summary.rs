@@ -75,7 +75,7 @@ fn crash_access(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> Opt
 }
 
 /// Names and meanings of the ways in which faults are resolved.
-const fn words(kind: FaultKind) -> (&'static str, &'static str) {
+pub(crate) const fn words(kind: FaultKind) -> (&'static str, &'static str) {
     match kind {
         FaultKind::DemandZero => ("demand-zero", "first touches of a page that got a frame of zeros"),
         FaultKind::ImagePageShared => ("image-shared", "pages of images and files that were in RAM already"),

@@ -139,6 +139,16 @@ impl Nt {
         self.threads.current_mut().expect("a program is loaded")
     }
 
+    /// Files behind sections.
+    pub fn files(&self) -> &SectionFiles {
+        &self.files
+    }
+
+    /// The virtual time when it was last looked at.
+    pub fn time(&self) -> Moment {
+        self.now
+    }
+
     /// Whether a program was loaded, or its loading has begun.
     pub fn has_process(&self) -> bool {
         self.process.is_some()

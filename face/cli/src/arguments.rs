@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use vadose_facts::ntdef::{AllocationPreference, Edition, edition, editions};
+use vadose_machine::trace::TraceFormat;
 use vadose_machine::{Compression, Privilege};
 
 /// Guest RAM unless the command line says otherwise.
@@ -51,7 +52,8 @@ Examples:
   vadose run --edition winxp-x86 --ram 64M old.exe /quiet
   vadose run --privilege lock-memory --top-down app.exe
   vadose run --writable out --timeout 60 tool.exe -o out\\result.txt
-  vadose run --format json --report run.json app.exe";
+  vadose run --format json --report run.json app.exe
+  vadose run --ram 8M --pagefile 64M --trace faults.jsonl app.exe";
 
 const MAP_HELP: &str = "\
 Sizes are in K: kibibytes, 1024 bytes. A region that is set in by two spaces belongs to the allocation above it.
@@ -112,6 +114,12 @@ pub(crate) struct RunArguments {
     /// Show what the program did: faults by kind, services, memory
     #[arg(long)]
     pub(crate) stats: bool,
+    /// Write every fault and page movement to this file as it happens, with the reasons: docs/trace.md explains it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trace: Option<PathBuf>,
+    /// How to write the trace: a JSON object a line, or for chrome://tracing and Perfetto
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = TraceStyle::Lines, requires = "trace")]
+    pub(crate) trace_format: TraceStyle,
     /// How to report the run: text on standard error, or one JSON object after the program's own output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -221,6 +229,25 @@ pub(crate) enum Format {
     Text,
     /// JSON for tools
     Json,
+}
+
+/// How a trace is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TraceStyle {
+    /// A JSON object a line
+    Lines,
+    /// One JSON array of trace events, for a browser's tracing page
+    Chrome,
+}
+
+impl TraceStyle {
+    /// The format as the machine knows it.
+    pub(crate) const fn format(self) -> TraceFormat {
+        match self {
+            Self::Lines => TraceFormat::Lines,
+            Self::Chrome => TraceFormat::Chrome,
+        }
+    }
 }
 
 fn page_file_parser() -> impl TypedValueParser<Value = PageFileOrder> {

@@ -16,6 +16,7 @@ mod report;
 mod run;
 mod stats;
 mod table;
+mod trace_file;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory as _, Parser as _};

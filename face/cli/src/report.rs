@@ -20,7 +20,7 @@ pub(crate) enum ReportFile {
 impl ReportFile {
     /// Makes sure that the file can be written, and leaves nothing behind.
     pub(crate) fn prepare(asked: &Path) -> Result<Self, Failure> {
-        let (asked, failed) = (asked.to_owned(), refuse(asked));
+        let (asked, failed) = (asked.to_owned(), refuse("report", asked));
         // What a link leads to is replaced, not the link.
         let target = asked.canonicalize().unwrap_or_else(|_| asked.clone());
         match target.metadata() {
@@ -41,16 +41,19 @@ impl ReportFile {
     /// Writes the report.
     pub(crate) fn write(self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
-            Self::Place { asked, target } => place(&target, bytes).map_err(refuse(&asked)),
+            Self::Place { asked, target } => place(&target, bytes).map_err(refuse("report", &asked)),
             Self::Stream { asked, mut file } => match file.write_all(bytes) {
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(refuse(&asked)(error)),
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    Err(refuse("report", &asked)(error))
+                }
                 Ok(()) | Err(_) => Ok(()),
             },
         }
     }
 }
 
-fn refuse(asked: &Path) -> impl Fn(io::Error) -> Failure + use<> {
+/// The failure to write what was asked for.
+pub(crate) fn refuse(what: &'static str, asked: &Path) -> impl Fn(io::Error) -> Failure + use<> {
     let asked = asked.to_owned();
     move |error| {
         // The error of a temporary file names that file, which nobody asked for.
@@ -60,7 +63,8 @@ fn refuse(asked: &Path) -> impl Fn(io::Error) -> Failure + use<> {
             io::ErrorKind::NotADirectory => "its folder is a file".to_owned(),
             _ => error.to_string(),
         };
-        Failure::new(VADOSE_FAILED, format!("the report cannot be written to {}: {reason}", asked.display()))
+        let asked = asked.display();
+        Failure::new(VADOSE_FAILED, format!("the {what} cannot be written to {asked}: {reason}"))
     }
 }
 
@@ -72,7 +76,7 @@ fn place(target: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// A file in the target's folder, which is gone when it is dropped.
-fn fresh_beside(target: &Path) -> io::Result<NamedTempFile> {
+pub(crate) fn fresh_beside(target: &Path) -> io::Result<NamedTempFile> {
     if target.file_name().is_none() {
         return Err(io::Error::other("this is not a file's name"));
     }

@@ -6,13 +6,16 @@ use crate::failure::{CRASHED, Failure, OUT_OF_TIME, VADOSE_FAILED};
 use crate::inspect::{Purpose, choose_edition};
 use crate::map::{machine_options, short_name};
 use crate::report::{ReportFile, json};
+use crate::trace_file::{self, TraceFile};
 use crate::{crash, listing, output, stats};
 use serde::Serialize;
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use vadose_machine::host::{Deadline, FolderHost, Streams};
 use vadose_machine::report::{RunEnding, RunReport, WaitingThread};
+use vadose_machine::trace::Trace;
 use vadose_machine::{Machine, MachineOptions};
 
 /// The console gives up a little later than the machine, which then knows why.
@@ -49,8 +52,13 @@ pub(crate) fn run(arguments: RunArguments) -> Result<u8, Failure> {
         seed: options.seed,
         file: arguments.report.as_deref().map(ReportFile::prepare).transpose()?,
     };
-    let report = execute(&options, arguments.timeout)?;
-    show.finish(&report, arguments.timeout)
+    let asked = arguments.trace.as_deref();
+    let trace = asked.map(|asked| TraceFile::prepare(asked, &options.program)).transpose()?;
+    let trace = trace.map(|file| Trace::new(Box::new(file), arguments.trace_format.format()));
+    let (report, traced) = execute(&options, arguments.timeout, trace)?;
+    let code = show.finish(&report, arguments.timeout)?;
+    trace_file::ended(traced, asked)?;
+    Ok(code)
 }
 
 fn options(arguments: &RunArguments) -> Result<MachineOptions, Failure> {
@@ -74,15 +82,25 @@ fn guest_argument((index, argument): (usize, &OsString)) -> Result<String, Failu
     })
 }
 
-fn execute(options: &MachineOptions, limit: Option<Duration>) -> Result<RunReport, Failure> {
+/// Runs the program; what became of the trace is told beside the report.
+fn execute(
+    options: &MachineOptions,
+    limit: Option<Duration>,
+    trace: Option<Trace>,
+) -> Result<(RunReport, io::Result<()>), Failure> {
     let deadline = Deadline::default();
     let host = FolderHost::new(options, Streams::inherited_until(&deadline))?;
-    let mut machine = Machine::load(options, host)?;
+    let mut machine = match trace {
+        Some(trace) => Machine::load_traced(options, host, trace)?,
+        None => Machine::load(options, host)?,
+    };
     let mut cpu = engine::new(&machine)?;
     if let Some(end) = limit.and_then(|limit| Instant::now().checked_add(limit + CONSOLE_MARGIN)) {
         deadline.set(end);
     }
-    Ok(machine.run(&mut *cpu, limit)?)
+    let report = machine.run(&mut *cpu, limit);
+    let traced = machine.end_trace();
+    Ok((report?, traced))
 }
 
 impl Show {

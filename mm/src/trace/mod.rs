@@ -273,6 +273,16 @@ pub enum TracedOutcome {
     },
 }
 
+impl TracedOutcome {
+    /// Whether the fault is over; it is raised again otherwise.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Resumed { .. } | Self::Raised { .. } => true,
+            Self::Waits { .. } | Self::Short => false,
+        }
+    }
+}
+
 /// Where a frame was before it was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameSource {
@@ -406,9 +416,9 @@ impl Recorder {
 
     /// The fault that is being answered: the last one that began.
     fn open_fault(&mut self) -> Option<&mut FaultTrace> {
-        self.events.iter_mut().flatten().rev().find_map(|event| match event {
-            TraceEvent::Fault(fault) => Some(&mut **fault),
-            _ => None,
+        self.events.iter_mut().flatten().rev().find_map(|event| {
+            let TraceEvent::Fault(fault) = event else { return None };
+            Some(&mut **fault)
         })
     }
 
