@@ -126,6 +126,9 @@ impl Chrome {
             | TraceEvent::SlotsTaken { .. }
             | TraceEvent::SlotFreed { .. }
             | TraceEvent::SlotBad { .. }
+            | TraceEvent::Compressed { .. }
+            | TraceEvent::CompressionRefused { .. }
+            | TraceEvent::Decompressed { .. }
             | TraceEvent::Charged { .. }
             | TraceEvent::GivenBack { .. }
             | TraceEvent::Lost { .. } => self.show(page, event, name(event), Phase::Instant),

@@ -9,7 +9,7 @@ use vadose_mm::trace::{
     Content, FaultTrace, FrameSource, PageName, RegionTrace, TraceEvent, TracedOutcome, TracedTransfer,
     TransferPlace, TransferTrace, WalkStep,
 };
-use vadose_mm::{RegionBacking, TransferDirection};
+use vadose_mm::{RegionBacking, Slot, TransferDirection};
 
 /// Numbers of the transfers that are under way, from 1 on.
 #[derive(Debug, Default)]
@@ -55,6 +55,9 @@ pub(super) const fn name(event: &TraceEvent) -> &'static str {
         TraceEvent::SlotsTaken { .. } => "slots-taken",
         TraceEvent::SlotFreed { .. } => "slot-freed",
         TraceEvent::SlotBad { .. } => "slot-bad",
+        TraceEvent::Compressed { .. } => "compressed",
+        TraceEvent::CompressionRefused { .. } => "compression-refused",
+        TraceEvent::Decompressed { .. } => "decompressed",
         TraceEvent::Charged { .. } => "charged",
         TraceEvent::GivenBack { .. } => "given-back",
         TraceEvent::Lost { .. } => "lost",
@@ -112,9 +115,19 @@ pub(super) fn fields(event: &TraceEvent, names: &Names<'_>, transfers: &mut Tran
             to.number("first", first.page);
             to.number("pages", *pages);
         }
-        TraceEvent::SlotFreed { slot } | TraceEvent::SlotBad { slot } => {
-            to.number("page_file", slot.file);
-            to.number("page", slot.page);
+        TraceEvent::SlotFreed { slot: freed } | TraceEvent::SlotBad { slot: freed } => slot(*freed, to),
+        TraceEvent::Compressed { frame, page: owner, slot: into } => {
+            to.number("frame", frame.raw());
+            page("page", *owner, names, to);
+            slot(*into, to);
+        }
+        TraceEvent::CompressionRefused { frame, page: owner } => {
+            to.number("frame", frame.raw());
+            page("page", *owner, names, to);
+        }
+        TraceEvent::Decompressed { frame, slot: from } => {
+            to.number("frame", frame.raw());
+            slot(*from, to);
         }
         TraceEvent::Charged { process, pages, total_pages }
         | TraceEvent::GivenBack { process, pages, total_pages } => {
@@ -202,13 +215,20 @@ fn source(from: FrameSource, names: &Names<'_>, to: &mut Object<'_>) {
             to.text("from", "standby");
             to.number("priority", priority);
             page("was", owner, names, to);
-            if let Some(slot) = copy {
-                to.object("copy", |to| {
-                    to.number("page_file", slot.file);
-                    to.number("page", slot.page);
-                });
+            if let Some(copy) = copy {
+                to.object("copy", |to| slot(copy, to));
             }
         }
+    }
+}
+
+/// A page of a page file, or of the compressed store.
+fn slot(slot: Slot, to: &mut Object<'_>) {
+    if slot.is_compressed() {
+        to.number("compressed_page", slot.page);
+    } else {
+        to.number("page_file", slot.file);
+        to.number("file_page", slot.page);
     }
 }
 

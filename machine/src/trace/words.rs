@@ -2,10 +2,10 @@
 
 use vadose_facts::ntdef::{MemoryState, PteProtection};
 use vadose_facts::x86::{Access, EntryBits};
-use vadose_mm::RegionBacking;
 use vadose_mm::pfn::PageLocation;
 use vadose_mm::pte::{PrototypeState, PteState};
-use vadose_mm::trace::{AddressSide, FaultTrace, RegionTrace, TracedPlan, TrimReason};
+use vadose_mm::trace::{AddressSide, Arrival, FaultTrace, RegionTrace, TracedPlan, TrimReason};
+use vadose_mm::{RegionBacking, Slot};
 
 /// The kind of an access.
 pub(super) const fn access(access: Access) -> &'static str {
@@ -51,7 +51,7 @@ pub(super) fn entry(shift: u32, state: PteState) -> String {
             format!("not valid, content in frame {}, {}", pfn.raw(), rights(protection))
         }
         PteState::PageFile { file, slot, protection } => {
-            format!("not valid, content in page file {file}, page {slot}, {}", rights(protection))
+            format!("not valid, content {}, {}", place(Slot { file, page: slot }), rights(protection))
         }
         PteState::Prototype(_) => "shared: the section's entry knows".to_owned(),
     }
@@ -65,7 +65,15 @@ pub(super) fn prototype(state: PrototypeState) -> String {
         PrototypeState::Transition { pfn, .. } => format!("in frame {}, mapped by nobody", pfn.raw()),
         PrototypeState::Subsection { .. } => "in the mapped file".to_owned(),
         PrototypeState::DemandZero { .. } => "zeros at the first touch".to_owned(),
-        PrototypeState::PageFile { file, slot, .. } => format!("in page file {file}, page {slot}"),
+        PrototypeState::PageFile { file, slot, .. } => place(Slot { file, page: slot }),
+    }
+}
+
+fn place(slot: Slot) -> String {
+    if slot.is_compressed() {
+        format!("in the compressed store, page {}", slot.page)
+    } else {
+        format!("in page file {}, page {}", slot.file, slot.page)
     }
 }
 
@@ -136,9 +144,22 @@ pub(super) fn reason(fault: &FaultTrace) -> String {
         TracedPlan::DemandZero { protection } => {
             format!("the page is committed {protection} and has no content yet: it gets a frame of zeros")
         }
-        TracedPlan::Transition { frame } => {
-            format!("the page left the working set and its content is in frame {} still", frame.raw())
+        TracedPlan::Transition { frame, arrival } => {
+            let frame = frame.raw();
+            match arrival {
+                Arrival::Stayed => {
+                    format!("the page left the working set and its content is in frame {frame} still")
+                }
+                Arrival::JustRead => format!("the page was read back into frame {frame} for this fault"),
+                Arrival::ReadAlong => format!("the page was read into frame {frame} along with a neighbour"),
+                Arrival::Underway => format!("the page is on its way into frame {frame}"),
+            }
         }
+        TracedPlan::PageFile { slot } if slot.is_compressed() => format!(
+            "the page left the working set, was compressed, and its frame was taken for something else: it is \
+             unpacked from the compressed store, page {}",
+            slot.page
+        ),
         TracedPlan::PageFile { slot } => format!(
             "the page left the working set, was written to page file {}, page {}, and its frame was taken for \
              something else",

@@ -5,7 +5,7 @@ use crate::paging::Slot;
 use crate::pte::{PrototypeLink, PrototypeState, PteState, ValidPte};
 use crate::request::FaultRequest;
 use crate::state::Mm;
-use crate::trace::TracedPlan;
+use crate::trace::{Arrival, TracedPlan};
 use crate::vad::{Vad, VadKind};
 use vadose_facts::addr::{Pfn, Vpn};
 use vadose_facts::ntdef::{BaseProtection, MemoryState, NtStatus, Protection};
@@ -58,7 +58,7 @@ impl Plan {
             Self::FirstStore { .. } => TracedPlan::FirstStore,
             Self::CopyOnWrite { source, .. } => TracedPlan::CopyOnWrite { source: source.pfn },
             Self::DemandZero { protection } => TracedPlan::DemandZero { protection },
-            Self::Transition { pfn, .. } => TracedPlan::Transition { frame: pfn },
+            Self::Transition { pfn, .. } => TracedPlan::Transition { frame: pfn, arrival: Arrival::Stayed },
             Self::PageFile { slot, protection: _ } => TracedPlan::PageFile { slot },
             Self::Shared { page, .. } => TracedPlan::Section { page: page.number },
         }

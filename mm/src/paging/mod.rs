@@ -43,6 +43,13 @@ pub struct Slot {
     pub page: u32,
 }
 
+impl Slot {
+    /// Whether it is a page of the compressed store, which is named like one of a page file that does not exist.
+    pub const fn is_compressed(self) -> bool {
+        self.file == store::STORE_FILE
+    }
+}
+
 impl<R: PhysicalMemory> Mm<R> {
     /// Adds a page file, as `NtCreatePagingFile` does: the commit limit rises by its initial size, and later, when commit
     /// asks for it, up to its maximum (SPEC J11, J14). Its number comes back.

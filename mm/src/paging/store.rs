@@ -6,6 +6,7 @@ use super::work::Work;
 use crate::compression::{NotStored, Store, StoreSlot};
 use crate::pfn::{LastShare, ListName, PfnFlags};
 use crate::state::Mm;
+use crate::trace::TraceEvent;
 use vadose_facts::addr::{PAGE_BYTES, Pfn, PhysAddr};
 use vadose_facts::x86::{PhysicalMemory, Stale};
 
@@ -123,6 +124,8 @@ impl<R: PhysicalMemory> Mm<R> {
                 let protection = self.format.stored_protection(entry.original_pte);
                 entry.original_pte = self.format.page_file(STORE_FILE, slot.number(), protection);
                 entry.flags.remove(PfnFlags::MODIFIED);
+                let slot = Slot { file: STORE_FILE, page: slot.number() };
+                self.note(|mm| TraceEvent::Compressed { frame: source, page: mm.page_name(source), slot });
                 self.retire(source);
                 true
             }
@@ -130,6 +133,7 @@ impl<R: PhysicalMemory> Mm<R> {
                 pages.refused += 1;
                 self.pfn.leave_list(source);
                 self.pfn.enter(source, ListName::ModifiedNoWrite);
+                self.note(|mm| TraceEvent::CompressionRefused { frame: source, page: mm.page_name(source) });
                 true
             }
             Err(NotStored::Full | NotStored::NeedsFrame) => false,
@@ -152,7 +156,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// Whether a slot is the store's.
     pub(crate) const fn is_stored(slot: Slot) -> bool {
-        slot.file == STORE_FILE
+        slot.is_compressed()
     }
 
     pub(super) fn holds_stored(&self, slot: Slot) -> bool {
@@ -176,6 +180,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let pages = self.compressed.as_mut().expect("an entry names the store");
         pages.store.load(number, &self.ram, target);
         pages.loaded += 1;
+        self.note(|_| TraceEvent::Decompressed { frame: target, slot });
         self.free_stored(slot);
         Some(target)
     }

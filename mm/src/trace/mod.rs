@@ -108,6 +108,29 @@ pub enum TraceEvent {
         /// Which.
         slot: Slot,
     },
+    /// A modified page was compressed: its frame is standby from now on (SPEC J17).
+    Compressed {
+        /// The frame.
+        frame: Pfn,
+        /// Its page.
+        page: Option<PageName>,
+        /// Where in the compressed store.
+        slot: Slot,
+    },
+    /// A modified page hardly shrinks: it is for a page file.
+    CompressionRefused {
+        /// The frame.
+        frame: Pfn,
+        /// Its page.
+        page: Option<PageName>,
+    },
+    /// A page came out of the compressed store.
+    Decompressed {
+        /// The frame that it is in now.
+        frame: Pfn,
+        /// Where it was.
+        slot: Slot,
+    },
     /// Private memory of a process was charged (SPEC J12).
     Charged {
         /// Whose.
@@ -234,8 +257,10 @@ pub enum TracedPlan {
     Transition {
         /// The frame.
         frame: Pfn,
+        /// How it came there.
+        arrival: Arrival,
     },
-    /// The page is in a page file.
+    /// The page is in a page file, or in the compressed store.
     PageFile {
         /// Where.
         slot: Slot,
@@ -245,6 +270,19 @@ pub enum TracedPlan {
         /// The page's number in it.
         page: u32,
     },
+}
+
+/// How the content of a page came into the frame that it waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It never left the frame.
+    Stayed,
+    /// It was read for this fault.
+    JustRead,
+    /// It was read along with a neighbour.
+    ReadAlong,
+    /// Its transfer is under way.
+    Underway,
 }
 
 /// How a fault was answered.

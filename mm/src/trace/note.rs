@@ -1,8 +1,8 @@
 //! Where events come from: each function notes one kind, and does nothing while nobody wants to know.
 
 use super::{
-    AddressSide, Content, FaultTrace, FrameSource, PrototypeTrace, RegionTrace, TraceEvent, TracedOutcome,
-    TracedPlan, TracedTransfer, Tracing, TransferPlace, TransferTrace, TrimReason, WalkStep,
+    AddressSide, Arrival, Content, FaultTrace, FrameSource, PrototypeTrace, RegionTrace, TraceEvent,
+    TracedOutcome, TracedPlan, TracedTransfer, Tracing, TransferPlace, TransferTrace, TrimReason, WalkStep,
 };
 use crate::id::{PagingId, ProcessId, TransferId};
 use crate::paging::Slot;
@@ -82,8 +82,27 @@ impl<R: PhysicalMemory> Mm<R> {
             return;
         }
         let (region, prototype) = self.trace_region(id, request.address.vpn());
+        let plan = match plan {
+            TracedPlan::Transition { frame, .. } => {
+                TracedPlan::Transition { frame, arrival: self.arrival_in(frame) }
+            }
+            other => other,
+        };
         if let Some(fault) = self.trace.open_fault() {
             (fault.region, fault.prototype, fault.plan) = (region, prototype, plan);
+        }
+    }
+
+    fn arrival_in(&self, frame: Pfn) -> Arrival {
+        let flags = self.pfn.get(frame).flags;
+        if flags.contains(PfnFlags::READ_IN_PROGRESS) {
+            Arrival::Underway
+        } else if flags.contains(PfnFlags::JUST_READ) {
+            Arrival::JustRead
+        } else if flags.contains(PfnFlags::READ_ALONG) {
+            Arrival::ReadAlong
+        } else {
+            Arrival::Stayed
         }
     }
 
