@@ -14,9 +14,6 @@ use vadose_mm::trace::TraceEvent;
 use vadose_mm::{Counters, FileId, ProcessCounters, ProcessId};
 use vadose_nt::Nt;
 
-/// Text is handed on when it is this long: whole lines, so that what a killed run leaves can be read.
-const BUFFER_BYTES: usize = 64 << 10;
-
 /// How a trace is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceFormat {
@@ -92,7 +89,7 @@ impl Trace {
         Self { to, buffer, failed: None, sequence: 0, transfers: Transfers::default(), chrome }
     }
 
-    /// Writes events that belong together.
+    /// Writes events that belong together, whole lines at once: what a killed run leaves can be read.
     pub(crate) fn record(&mut self, events: &[TraceEvent], cause: Cause, names: &Names<'_>, levels: &Levels) {
         if self.failed.is_some() || events.is_empty() {
             return;
@@ -105,9 +102,7 @@ impl Trace {
                 chrome.levels(out, &mut self.sequence, names, &mut self.transfers, levels);
             }
         }
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.hand_on();
-        }
+        self.hand_on();
     }
 
     fn lines(&mut self, events: &[TraceEvent], cause: Cause, names: &Names<'_>) {
