@@ -134,7 +134,7 @@ impl<R: PhysicalMemory> Mm<R> {
             stale.add_page(entry.vpn);
             return Look::WasUsed;
         }
-        if !self.has_place(valid) {
+        if reason != TrimReason::HardMaximum && !self.has_place(valid) {
             return Look::Stays;
         }
         self.note_trim(id, entry.vpn, valid, reason);
@@ -162,7 +162,8 @@ impl<R: PhysicalMemory> Mm<R> {
             || self.paging_room() > self.modified_pages()
     }
 
-    /// A hard maximum holds whatever memory there is: the oldest pages make room for the one that came in (SPEC J3).
+    /// A hard maximum holds whatever memory there is: the oldest pages make room for the one that came in (SPEC J3), also
+    /// when page files are full. If only pages with a place left, the one that came in might have to go at once.
     pub(crate) fn keep_hard_maximum(&mut self, id: ProcessId, stale: &mut Stale) {
         let limits = self.process(id).working_set.limits;
         if limits.maximum == LimitKind::Soft {

@@ -5,7 +5,7 @@ use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus, edition, editions};
 use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Privilege, walk};
 use vadose_mm::{
-    AllocateRequest, BasicInformation, FaultOutcome, FaultRequest, MINIMUM_RAM_BYTES, Mm, MmConfig,
+    AllocateRequest, BasicInformation, FaultOutcome, FaultRequest, LimitFlags, MINIMUM_RAM_BYTES, Mm, MmConfig,
     PagingTransfer, ProcessId, TransferDirection, Wanted, Work,
 };
 
@@ -308,4 +308,26 @@ fn pages_that_do_not_compress_go_to_the_page_file() {
     assert!(used.refused_pages > pages / 3 && used.stored_pages > 0 && world.writes > pages / 3, "{used:?}");
     world.end();
     assert_eq!(world.mm.page_files()[0].used_pages, 0, "nothing is left behind");
+}
+
+/// SPEC J3 J16: a page that no page file can take leaves the working set all the same, and waits in its frame.
+#[test]
+fn a_hard_maximum_holds_without_a_page_file() {
+    for edition in editions() {
+        let mut world = World::new(edition.name, MINIMUM_RAM_BYTES, 0);
+        let (pages, most) = (60, 25);
+        let base = world.commit(pages * PAGE_BYTES).expect("RAM enough");
+        let process = world.process;
+        world.mm.set_working_set_limits(process, 20, most, LimitFlags::HARD_MAXIMUM).expect("good limits");
+        for number in 0..pages {
+            world.store(page(base, number), number + 1).expect("a page");
+            // The page that all processes share with the kernel is in no working set.
+            let resident = world.mm.process_counters(process).resident_pages - 1;
+            assert!(resident <= most, "{resident} pages on {}", edition.name);
+        }
+        for number in 0..pages {
+            assert_eq!(world.load(page(base, number)), Ok(number + 1), "page {number} on {}", edition.name);
+        }
+        world.end();
+    }
 }
