@@ -10,16 +10,28 @@ mod door;
 #[path = "../tests/all/model/mod.rs"]
 #[expect(unused_imports, reason = "the rules of arguments are tried alone by a test only")]
 mod model;
+#[path = "../tests/all/paging_simulator/mod.rs"]
+#[expect(dead_code, reason = "whether all happened is asked by a test only")]
+mod paging_simulator;
 #[path = "../tests/all/simulator/mod.rs"]
 mod simulator;
 
-use simulator::Setting;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use vadose_facts::ntdef::{Edition, edition, editions};
 
+/// Which simulator runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Calls of one kind after another, against a model of their rules.
+    Calls,
+    /// Far more data than RAM.
+    Paging,
+}
+
 /// What is asked for on the command line.
 struct Wanted {
+    which: Which,
     steps: usize,
     /// The only seed, or seeds from 0 on.
     seed: Option<u64>,
@@ -34,7 +46,9 @@ fn main() -> ExitCode {
     match Wanted::read(std::env::args().skip(1)) {
         Ok(wanted) => wanted.run(),
         Err(what) => {
-            eprintln!("error: {what}\nusage: sim [--steps=N] [--seed=S] [--edition=E] [--minutes=M]");
+            eprintln!(
+                "error: {what}\nusage: sim [--simulator=calls|paging] [--steps=N] [--seed=S] [--edition=E] [--minutes=M]"
+            );
             ExitCode::from(2)
         }
     }
@@ -43,6 +57,7 @@ fn main() -> ExitCode {
 impl Wanted {
     fn read(words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut wanted = Self {
+            which: Which::Calls,
             steps: 2000,
             seed: None,
             editions: editions().iter().collect(),
@@ -52,6 +67,13 @@ impl Wanted {
             let (option, value) = word.split_once('=').ok_or(format!("{word} is no option with a value"))?;
             let number = || value.parse::<u64>().map_err(|_| format!("{option} {value}: no number"));
             match option {
+                "--simulator" => {
+                    wanted.which = match value {
+                        "calls" => Which::Calls,
+                        "paging" => Which::Paging,
+                        _ => return Err(format!("no simulator is called {value}")),
+                    }
+                }
                 "--steps" => wanted.steps = usize::try_from(number()?).map_err(|error| error.to_string())?,
                 "--seed" => wanted.seed = Some(number()?),
                 "--minutes" => wanted.time = Duration::from_secs(number()?.saturating_mul(60)),
@@ -73,12 +95,8 @@ impl Wanted {
                 if self.seed.is_none() && start.elapsed() > self.time {
                     return done(runs, self.steps, start);
                 }
-                if let Err(failure) = Setting::drawn(edition, seed).simulate(self.steps) {
+                if let Err(failure) = self.simulate(edition, seed) {
                     println!("{failure}");
-                    println!(
-                        "again: cargo xtask sim --steps {} --seed {seed} --edition {}",
-                        self.steps, edition.name
-                    );
                     return ExitCode::FAILURE;
                 }
                 runs += 1;
@@ -93,6 +111,22 @@ impl Wanted {
             }
         }
         done(runs, self.steps, start)
+    }
+
+    /// One run, or how it failed and how to see it again.
+    fn simulate(&self, edition: &'static Edition, seed: u64) -> Result<(), String> {
+        match self.which {
+            Which::Calls => {
+                simulator::Setting::drawn(edition, seed).simulate(self.steps).map_err(|failure| {
+                    let again = format!("--steps {} --seed {seed} --edition {}", self.steps, edition.name);
+                    format!("{failure}\nagain: cargo xtask sim {again}")
+                })
+            }
+            Which::Paging => {
+                let run = paging_simulator::Setting::drawn(edition, seed).simulate(self.steps);
+                run.map(|_sums| ()).map_err(|failure| failure.to_string())
+            }
+        }
     }
 }
 

@@ -22,6 +22,9 @@ pub(crate) struct FuzzOptions {
 /// What `cargo xtask sim` takes.
 #[derive(Args)]
 pub(crate) struct SimOptions {
+    /// Simulate paging: programs with more data than RAM, and transfers that end late or fail
+    #[arg(long)]
+    paging: bool,
     /// Steps of a run
     #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
@@ -50,6 +53,9 @@ pub(crate) fn sim(workspace: &Workspace, options: &SimOptions) -> Result<()> {
     let mut step = cargo(workspace.root())
         .args(["run", "--quiet", "--release", "-p", "vadose-mm", "--example", "sim", "--"])
         .args([format!("--steps={}", options.steps), format!("--minutes={}", options.minutes)]);
+    if options.paging {
+        step = step.args(["--simulator=paging"]);
+    }
     if let Some(seed) = options.seed {
         step = step.args([format!("--seed={seed}")]);
     }

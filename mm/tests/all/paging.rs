@@ -5,8 +5,8 @@ use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus, edition, editions};
 use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Privilege, walk};
 use vadose_mm::{
-    AllocateRequest, BasicInformation, FaultOutcome, FaultRequest, LimitFlags, MINIMUM_RAM_BYTES, Mm, MmConfig,
-    PagingTransfer, ProcessId, TransferDirection, Wanted, Work,
+    AllocateRequest, BasicInformation, FaultOutcome, FaultRequest, LimitFlags, MINIMUM_RAM_BYTES, Mm,
+    MmConfig, PagingTransfer, ProcessId, TransferDirection, Wanted, Work,
 };
 
 /// A machine whose page files are a table of pages.

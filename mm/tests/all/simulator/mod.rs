@@ -3,8 +3,8 @@
 
 mod choose;
 mod pair;
-mod quiet;
-mod random;
+pub(crate) mod quiet;
+pub(crate) mod random;
 mod report;
 mod shrink;
 
