@@ -119,7 +119,8 @@ impl<R: PhysicalMemory> Mm<R> {
     /// If the process is gone.
     pub fn region_from(&self, process: ProcessId, vpn: Vpn) -> Option<Region> {
         let owner = self.process(process);
-        let vad = owner.vads.get(owner.vads.first_from(vpn)?);
+        let vad = owner.vads.find(vpn).or_else(|| owner.vads.first_from(vpn))?;
+        let vad = owner.vads.get(vad);
         let rest = PageRange::inclusive(vpn.max(vad.range.start()), vad.range.last());
         let (view, end) = self.page_run(owner, vad, rest);
         let range = PageRange::new(rest.start(), end.raw() - rest.start().raw()).expect("a run has a page");
