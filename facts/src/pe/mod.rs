@@ -1,4 +1,4 @@
-//! PE images: bytes to headers, page layout, imports, exports, relocations and TLS.
+//! PE images: bytes to headers, page layout, imports, exports, relocations, TLS and unwind tables.
 //!
 //! Everything here treats its input as a claim: each offset and count is checked, each table has a limit, and no input
 //! can make a reader panic or run for long. Two address spaces appear. A *file offset* goes to [`ImageBytes`]; a
@@ -22,6 +22,7 @@ mod rva;
 mod section;
 mod signature;
 mod tls;
+mod unwind;
 
 pub use bytes::ImageBytes;
 pub use clr::{ClrFlags, ClrHeader};
@@ -46,3 +47,4 @@ pub use rva::{FileView, MappedView, RvaReader};
 pub use section::{Section, SectionFlags, Sharing};
 pub use signature::HeaderRules;
 pub use tls::TlsDirectory;
+pub use unwind::{FunctionEntry, UnwindInfo, UnwindOperation, UnwindStep};

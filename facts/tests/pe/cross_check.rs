@@ -3,10 +3,13 @@
 use super::builder::Width;
 use super::full::full;
 use super::tables::mapped;
+use goblin::pe::exception::{ExceptionData, UnwindCode};
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile, PeFile32, PeFile64};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use vadose_facts::pe::{Export, ExportTarget, ImportSymbol, Magic, PeImage};
+use vadose_facts::pe::{
+    Export, ExportTarget, ImportSymbol, Machine, Magic, PeImage, UnwindOperation, UnwindStep,
+};
 
 /// Imports as "dll!symbol", in order.
 fn our_imports(image: &PeImage, file: &Vec<u8>) -> Vec<String> {
@@ -35,6 +38,48 @@ fn against_goblin(file: &Vec<u8>) {
             })
             .collect();
     assert_eq!(our_imports(&image, file), imports);
+    if let (Machine::Amd64, Some(functions)) = (image.machine(), &theirs.exception_data) {
+        functions_against_goblin(&image, file, &theirs, functions);
+    }
+}
+
+/// Every function's extent, and every step of its prologue.
+fn functions_against_goblin(
+    image: &PeImage,
+    file: &Vec<u8>,
+    theirs: &goblin::pe::PE<'_>,
+    functions: &ExceptionData<'_>,
+) {
+    let mut view = image.file_view(file);
+    for function in functions.functions() {
+        let function = function.expect("goblin reads it");
+        let info = functions.get_unwind_info(function, &theirs.sections).expect("goblin reads it");
+        let ours = image.function_at(&mut view, function.begin_address).expect("readable").expect("there");
+        assert_eq!((ours.begin_rva, ours.end_rva), (function.begin_address, function.end_address));
+        let ours = ours.unwind_info(&mut view).expect("readable");
+        let steps: Vec<UnwindStep> =
+            info.unwind_codes().map(|code| their_step(code.expect("goblin reads it"))).collect();
+        assert_eq!(ours.steps, steps, "the function at {:#x}", function.begin_address);
+        assert_eq!(ours.chained.is_some(), info.chained_info.is_some());
+        let frame =
+            (info.frame_register.0 != 0).then_some((info.frame_register.0, info.frame_register_offset));
+        assert_eq!(ours.frame, frame);
+    }
+}
+
+fn their_step(code: UnwindCode) -> UnwindStep {
+    use goblin::pe::exception::{StackFrameOffset as Offset, UnwindOperation as Theirs};
+    let operation = match code.operation {
+        Theirs::PushNonVolatile(register) => UnwindOperation::Push(register.0),
+        Theirs::Alloc(bytes) => UnwindOperation::Allocate(bytes),
+        Theirs::SetFPRegister => UnwindOperation::SetFrame,
+        Theirs::SaveNonVolatile(register, Offset::RSP(offset) | Offset::FP(offset)) => {
+            UnwindOperation::Save { register: register.0, offset }
+        }
+        Theirs::PushMachineFrame(error) => UnwindOperation::MachineFrame(if error { 8 } else { 0 }),
+        _ => UnwindOperation::Other,
+    };
+    UnwindStep { prolog_offset: code.code_offset, operation }
 }
 
 fn against_object<'a, H>(ours: &PeImage, file: &'a Vec<u8>, theirs: &PeFile<'a, H>)

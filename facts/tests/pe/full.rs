@@ -1,4 +1,4 @@
-//! One program with a bit of everything: imports, delayed imports, exports, TLS and relocations.
+//! One program with a bit of everything: imports, delayed imports, exports, TLS, relocations and, on x64, unwind tables.
 
 use super::builder::{Blob, EXECUTE, READ, SHARED, Sample, WRITE, Width};
 
@@ -21,6 +21,9 @@ pub(crate) fn full(width: Width) -> Sample {
     sample.directories[1] = imports(&mut tables, width);
     sample.directories[13] = delay_imports(&mut tables);
     sample.directories[9] = tls(&mut tables, width, base);
+    if width == Width::X64 {
+        sample.directories[3] = functions(&mut tables);
+    }
     let relocations = relocations(width);
     sample.directories[5] = (RELOC_RVA, relocations.len() as u32);
     let text: Vec<u8> = (0..0x1800_u32).map(|at| ((at * 7) >> 3) as u8).collect();
@@ -97,6 +100,26 @@ fn tls(tables: &mut Blob, width: Width, base: u64) -> (u32, u32) {
     tables.bytes.extend_from_slice(&32_u32.to_le_bytes());
     tables.bytes.extend_from_slice(&0x0030_0000_u32.to_le_bytes());
     (start, (4 * width.pointer_bytes() + 8) as u32)
+}
+
+/// Three functions: one with a frame, a part of it elsewhere, and one that another entry describes. A hole before the last.
+fn functions(tables: &mut Blob) -> (u32, u32) {
+    // Version 1, a prologue of 10 bytes, 4 codes; the frame is RBP, 20h above the stack.
+    let framed = tables.words(&[0x2504_0a01, 0x7205_030a, 0x3001_5002]);
+    let chained = tables.words(&[0x0001_0421, 0x2204, TEXT_RVA, TEXT_RVA + 0x40, framed]);
+    let first = tables.here().next_multiple_of(8);
+    let start = tables.words(&[
+        TEXT_RVA,
+        TEXT_RVA + 0x40,
+        framed,
+        TEXT_RVA + 0x40,
+        TEXT_RVA + 0x60,
+        chained,
+        TEXT_RVA + 0x80,
+        TEXT_RVA + 0x90,
+        first | 1,
+    ]);
+    (start, 36)
 }
 
 /// A block a page, each padded to 4 bytes.

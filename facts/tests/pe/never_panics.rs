@@ -1,7 +1,7 @@
 //! Whatever is in a file, reading it ends with an answer.
 
 use super::builder::Width;
-use super::full::full;
+use super::full::{TEXT_RVA, full};
 use proptest::prelude::*;
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::pe::{HeaderRules, Neighbours, PeImage};
@@ -25,6 +25,11 @@ fn read_all(file: &Vec<u8>, rules: HeaderRules) {
         let _ = table.by_name(&mut view, b"Gamma");
         let _ = table.by_hint(&mut view, 2, b"Gamma");
         let _ = table.by_ordinal(&mut view, 7);
+    }
+    for rva in [0, TEXT_RVA, TEXT_RVA + 0x40, u32::MAX] {
+        if let Ok(Some(function)) = image.function_at(&mut view, rva) {
+            let _ = function.unwind_info(&mut view);
+        }
     }
     let Ok(relocations) = image.relocations(&mut view) else { return };
     for fixup in relocations.fixups().iter().take(64) {

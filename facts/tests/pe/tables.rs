@@ -6,6 +6,7 @@ use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::pe::{
     Directory, Export, ExportTarget, ImportSymbol, ImportedDll, MappedView, PageSource, PeImage, RvaReader,
+    UnwindInfo, UnwindOperation,
 };
 
 /// The image as it is in memory.
@@ -259,4 +260,32 @@ fn a_readers_own_error_comes_through() {
     assert_eq!(image.imports(&mut Torn).map_err(|e| e.status), Err(NtStatus::IN_PAGE_ERROR));
     assert_eq!(image.exports(&mut Torn).map_err(|e| e.status), Err(NtStatus::IN_PAGE_ERROR));
     assert_eq!(image.relocations(&mut Torn).map_err(|e| e.status), Err(NtStatus::IN_PAGE_ERROR));
+}
+
+/// What the address's function has in the full sample.
+fn unwind(file: &Vec<u8>, rva: u32) -> Option<UnwindInfo> {
+    let image = PeImage::parse(file).expect("good");
+    let mut view = image.file_view(file);
+    let function = image.function_at(&mut view, rva).expect("good")?;
+    assert!(function.begin_rva <= rva && rva < function.end_rva, "{rva:#x}: {function:x?}");
+    Some(function.unwind_info(&mut view).expect("good"))
+}
+
+#[test]
+fn a_function_is_found_by_any_of_its_bytes() {
+    let file = full(Width::X64).build();
+    let framed = unwind(&file, TEXT_RVA).expect("the first function");
+    assert_eq!((framed.frame, framed.chained), (Some((5, 0x20)), None));
+    let operations: Vec<UnwindOperation> = framed.steps.iter().map(|step| step.operation).collect();
+    let [set, take, push, first] = operations[..] else { panic!("four steps: {operations:?}") };
+    assert_eq!((set, take), (UnwindOperation::SetFrame, UnwindOperation::Allocate(0x40)));
+    assert_eq!((push, first), (UnwindOperation::Push(5), UnwindOperation::Push(3)));
+    assert_eq!(unwind(&file, TEXT_RVA + 0x3f).as_ref(), Some(&framed));
+    let part = unwind(&file, TEXT_RVA + 0x5f).expect("the part");
+    assert_eq!(part.chained.map(|whole| (whole.begin_rva, whole.end_rva)), Some((TEXT_RVA, TEXT_RVA + 0x40)));
+    assert_eq!(unwind(&file, TEXT_RVA + 0x80).as_ref(), Some(&framed), "described by another entry");
+    for rva in [0, TEXT_RVA - 1, TEXT_RVA + 0x60, TEXT_RVA + 0x7f, TEXT_RVA + 0x90, u32::MAX] {
+        assert_eq!(unwind(&file, rva), None, "{rva:#x}");
+    }
+    assert_eq!(unwind(&full(Width::X86).build(), TEXT_RVA), None, "x86 has no such table");
 }

@@ -31,6 +31,12 @@ fn read_tables(image: &PeImage, data: &[u8]) {
     let _ = image.imports(&mut view);
     let _ = image.delay_imports(&mut view, base);
     let _ = image.tls(&mut view, base);
+    for rva in [image.entry_rva(), image.size_of_code(), u32::MAX] {
+        if let Ok(Some(function)) = image.function_at(&mut view, rva) {
+            assert!(function.begin_rva <= rva && rva < function.end_rva);
+            let _ = function.unwind_info(&mut view);
+        }
+    }
     if let Ok(Some(table)) = image.exports(&mut view) {
         read_exports(&table, &mut view);
     }
