@@ -264,7 +264,7 @@ impl Machine {
         let guarded = self.mm.is_guarded(self.nt.process().id, fault.address);
         let stack = if guarded { self.kernel().thread_stack() } else { None };
         let request = FaultRequest { address: fault.address, access: fault.access, stack };
-        match self.kernel().fault(request) {
+        match self.kernel().fault(cpu, request) {
             Settled::Resolved => {}
             Settled::Raised(raised) => {
                 let status = raised.status;

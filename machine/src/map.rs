@@ -90,6 +90,7 @@ pub(crate) const fn use_words(what: RegionUse) -> &'static str {
         RegionUse::LoaderData => "loader data",
         RegionUse::ProcessHeap => "process heap",
         RegionUse::MissingStubs => "stubs of missing functions",
+        RegionUse::Fragment => "fragment",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Guest pointers are claims: every byte goes through the page tables, faults are resolved, and bad pointers are values.
 
 use crate::kernel::Kernel;
+use crate::shortage::FailKind;
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_facts::x86::{Access, Privilege, walk};
@@ -392,6 +393,7 @@ impl Kernel<'_> {
     pub(crate) fn transfer(&mut self, transfer: Transfer) {
         let mut bytes = vec![0; transfer.bytes as usize];
         let result = match transfer.direction {
+            TransferDirection::Read if self.image_read_fails(&transfer) => Err(NtStatus::DEVICE_DATA_ERROR),
             TransferDirection::Read => {
                 let read = self.nt.files.read(self.host, transfer.file, transfer.offset, &mut bytes);
                 read.inspect(|()| self.mm.ram().write_bytes(transfer.frame.base(), &bytes))
@@ -403,6 +405,15 @@ impl Kernel<'_> {
         };
         let stale = self.mm.complete_transfer(transfer.id, result);
         self.nt.stale.absorb(stale);
+    }
+
+    /// Whether the read of an image's page fails because that was ordered.
+    fn image_read_fails(&mut self, transfer: &Transfer) -> bool {
+        self.nt.files.is_image_on_host(transfer.file)
+            && self.fails(FailKind::ImageRead, NtStatus::DEVICE_DATA_ERROR, |nt| {
+                let path = nt.files.path(transfer.file).map(ToString::to_string).unwrap_or_default();
+                format!("{path} at {:#x}", transfer.offset)
+            })
     }
 
     /// The current thread's stack as its TEB has it now: fibers and language runtimes move it (SPEC E17).

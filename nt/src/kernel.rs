@@ -6,6 +6,7 @@ use crate::executive::{Ending, Privilege, Process, Scheduler, SectionFiles, Thre
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
 use crate::service::{Call, MISSING_BASE, Number, ServiceTable};
+use crate::shortage::Shortage;
 use std::sync::Arc;
 use vadose_cpu::Vcpu;
 use vadose_facts::addr::VirtAddr;
@@ -42,6 +43,8 @@ pub struct Nt {
     pub(crate) now: Moment,
     /// Privileges that the account has beyond an ordinary user's.
     pub(crate) granted: Vec<Privilege>,
+    /// Failures that were ordered.
+    pub(crate) shortage: Shortage,
     process: Option<Process>,
     ending: Option<Ending>,
     service_calls: u64,
@@ -74,6 +77,7 @@ impl Nt {
             scheduler: Scheduler::new(config.seed),
             now: Moment::default(),
             granted: Vec::new(),
+            shortage: Shortage::default(),
             process: None,
             ending: None,
             service_calls: 0,
@@ -193,6 +197,7 @@ impl<'a> Kernel<'a> {
         let Some(service) = self.nt.table.get(number).copied() else {
             return self.unknown_service(cpu, number);
         };
+        self.enter_site(cpu, Some(service.export.name));
         match Call::new(self, cpu, service) {
             Ok(call) => call.serve(),
             // Arguments that cannot be read fail the call, whatever it is (SPEC E10).
@@ -212,8 +217,10 @@ impl<'a> Kernel<'a> {
         }
     }
 
-    /// Resolves a guest's fault. An exception it leads to has yet to be [raised](Kernel::raise).
-    pub fn fault(&mut self, request: FaultRequest) -> Settled {
+    /// Resolves a guest's fault, at which the processor stopped. An exception it leads to has yet to be
+    /// [raised](Kernel::raise).
+    pub fn fault(&mut self, cpu: &dyn Vcpu, request: FaultRequest) -> Settled {
+        self.enter_site(cpu, None);
         self.settle(request)
     }
 

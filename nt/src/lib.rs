@@ -15,6 +15,7 @@ mod memory;
 mod paged;
 mod path;
 mod service;
+mod shortage;
 mod win32;
 
 pub use builtin::Assembler;
@@ -35,5 +36,9 @@ pub use path::GuestPath;
 pub use service::{
     Answer, Arg, Body, Call, CodeBody, Convention, Dll, Export, Failure, Handler, Number, Service,
     ServiceTable, Style,
+};
+pub use shortage::{
+    BadRule, Caller, FailKind, FailPlan, FailRule, FailTurn, FragmentError, FragmentPattern, InjectedFailure,
+    MAX_LISTED_FAILURES, Spacing,
 };
 pub use win32::Win32State;

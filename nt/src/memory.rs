@@ -6,10 +6,10 @@ use vadose_facts::ntdef::{Edition, FreeType, LargeAddressAware, NtStatus};
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
-    AllocateRequest, Allocated, BasicInformation, Counters, DynamicCode, ExtendedRequest, FaultOutcome,
-    FaultRequest, FileId, Flushed, Freed, FreedPages, ImageInformation, LimitFlags, LockKinds, LockMemory,
-    LockOutcome, MappedView, OfferPriority, PageAttributes, PhysicalPages, ProcessCounters, ProcessId,
-    Protected, Reclaimed, Region, RegionInformation, ResidentPage, SectionId, SectionInformation,
+    AllocateRequest, Allocated, BasicInformation, Charges, Counters, DynamicCode, ExtendedRequest,
+    FaultOutcome, FaultRequest, FileId, Flushed, Freed, FreedPages, ImageInformation, LimitFlags, LockKinds,
+    LockMemory, LockOutcome, MappedView, OfferPriority, PageAttributes, PhysicalPages, ProcessCounters,
+    ProcessId, Protected, Reclaimed, Region, RegionInformation, ResidentPage, SectionId, SectionInformation,
     SectionRequest, Transfer, TransferId, Unlocked, Unmapped, ViewRequest, WatchReset, WrittenPages,
 };
 
@@ -31,6 +31,8 @@ pub trait Memory {
     fn translation(&self, process: ProcessId) -> AddressSpace;
     /// Highest user address (SPEC H2).
     fn user_limit(&self, process: ProcessId) -> VirtAddr;
+    /// Refuses commit charges, or ends that.
+    fn set_commit_charges(&mut self, charges: Charges);
     /// Reserves and commits (SPEC A).
     ///
     /// # Errors
@@ -340,6 +342,9 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     }
     fn user_limit(&self, process: ProcessId) -> VirtAddr {
         (**self).user_limit(process)
+    }
+    fn set_commit_charges(&mut self, charges: Charges) {
+        (**self).set_commit_charges(charges);
     }
     fn allocate(&mut self, process: ProcessId, request: AllocateRequest) -> Result<Allocated, NtStatus> {
         self.verb(|mm| mm.allocate(process, request))

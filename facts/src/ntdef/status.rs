@@ -212,6 +212,8 @@ statuses! {
     INSUFFICIENT_RESOURCES = 0xc000_009a;
     /// The file cannot be used so.
     FILE_INVALID = 0xc000_0098;
+    /// The medium could not be read.
+    DEVICE_DATA_ERROR = 0xc000_009c;
     /// Release not at the region's base (SPEC B6).
     FREE_VM_NOT_AT_BASE = 0xc000_009f;
     /// Nothing allocated there (SPEC B3).

@@ -46,6 +46,8 @@ errors! {
     NO_MORE_FILES = 18;
     /// The medium is write-protected.
     WRITE_PROTECT = 19;
+    /// The medium could not be read.
+    CRC = 23;
     /// A wrong length.
     BAD_LENGTH = 24;
     /// Another opener forbids it.
@@ -261,6 +263,7 @@ const TABLE: &[(NtStatus, Win32Error)] = &[
     (S::OBJECT_NAME_EXISTS, W::ALREADY_EXISTS),
     (S::NO_MORE_FILES, W::NO_MORE_FILES),
     (S::END_OF_FILE, W::HANDLE_EOF),
+    (S::DEVICE_DATA_ERROR, W::CRC),
     (S::NOT_A_DIRECTORY, W::DIRECTORY),
     (S::DIRECTORY_NOT_EMPTY, W::DIR_NOT_EMPTY),
     (S::MEDIA_WRITE_PROTECTED, W::WRITE_PROTECT),

@@ -104,6 +104,15 @@ impl SectionFiles {
         self.data_at(path)
     }
 
+    /// Whether it is an image that a file of the host has: not a built-in DLL, and not data.
+    pub(crate) fn is_image_on_host(&self, file: FileId) -> bool {
+        let entry = self.entry(file);
+        entry.is_some_and(|entry| match (&entry.backing, entry.user) {
+            (Backing::Host(_), User::Loader | User::Image) => true,
+            (Backing::Host(_), User::Data(_)) | (Backing::Memory(_), _) => false,
+        })
+    }
+
     /// The path of a file.
     pub fn path(&self, file: FileId) -> Option<&GuestPath> {
         self.entry(file).map(|file| &file.path)

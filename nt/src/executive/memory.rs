@@ -45,10 +45,30 @@ impl Kernel<'_> {
         let protection = request.basic.protection;
         let lock_memory = self.nt.process().token.lock_memory();
         let request = ExtendedRequest { lock_memory, ..request };
-        let allocated = self.mm.allocate_extended(self.nt.process().id, request)?;
+        let id = self.nt.process().id;
+        let limit = NtStatus::COMMITMENT_LIMIT;
+        let allocated = self.charging(limit, |mm| mm.allocate_extended(id, request))?;
         self.nt.stale.absorb(allocated.stale);
         self.note_guard(allocated.base, allocated.size, protection);
         Ok((allocated.base, allocated.size))
+    }
+
+    /// The same for a call of the program that asks for just that.
+    ///
+    /// # Errors
+    ///
+    /// The statuses of SPEC A.
+    pub(crate) fn allocate_for_program(
+        &mut self,
+        request: ExtendedRequest,
+    ) -> Result<(VirtAddr, u64), NtStatus> {
+        let kind = request.basic.kind;
+        if !kind.intersects(AllocationType::RESET | AllocationType::RESET_UNDO) {
+            // What is reserved already has its addresses and can lack commit alone (SPEC A36, A37).
+            let commits_only = request.basic.base.is_some() && !kind.contains(AllocationType::RESERVE);
+            self.ask_for_memory(if commits_only { NtStatus::COMMITMENT_LIMIT } else { NtStatus::NO_MEMORY })?;
+        }
+        self.allocate_extended(request)
     }
 
     /// Decommits or releases in the current process.
@@ -59,6 +79,9 @@ impl Kernel<'_> {
     pub fn free(&mut self, base: VirtAddr, size: u64, kind: FreeType) -> Result<(VirtAddr, u64), NtStatus> {
         let freed = self.mm.free(self.nt.process().id, base, size, kind)?;
         self.nt.stale.absorb(freed.stale);
+        if kind.contains(FreeType::RELEASE) {
+            self.nt.process_mut().fragments.remove(&freed.base);
+        }
         Ok((freed.base, freed.size))
     }
 
@@ -84,7 +107,9 @@ impl Kernel<'_> {
         size: u64,
         protection: u32,
     ) -> Result<Protected, NtStatus> {
-        let mut done = self.mm.protect(self.nt.process().id, base, size, protection)?;
+        let id = self.nt.process().id;
+        let limit = NtStatus::COMMITMENT_LIMIT;
+        let mut done = self.charging(limit, |mm| mm.protect(id, base, size, protection))?;
         self.nt.stale.absorb(std::mem::take(&mut done.stale));
         self.note_guard(done.base, done.size, protection);
         Ok(done)
@@ -143,7 +168,7 @@ fn nt_allocate(call: &mut Call<'_>) -> Answer {
     request.check_range(edition)?;
     call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
     let reserves = request.kind.contains(AllocationType::RESERVE);
-    let (base, size) = call.allocate(request)?;
+    let (base, size) = call.allocate_for_program(request.into())?;
     let written = write_range(call, base_at, size_at, base, size);
     // Outputs that went away meanwhile fail a commit, which stays, and not a reservation (SPEC A17).
     if reserves { Ok(0) } else { written }

@@ -150,6 +150,6 @@ fn nt_allocate_ex(call: &mut Call<'_>) -> Answer {
     request.check_parameters(edition)?;
     basic.check_range(edition)?;
     call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
-    let (base, size) = call.allocate_extended(request)?;
+    let (base, size) = call.allocate_for_program(request)?;
     write_range(call, base_at, size_at, base, size)
 }

@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::NtStatus;
+use vadose_mm::LockMemory;
 
 use Arg::{U32, Word};
 
@@ -69,7 +70,11 @@ fn nt_allocate(call: &mut Call<'_>) -> Answer {
     call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
     let lock_memory = call.nt.process().token.lock_memory();
     let id = call.nt.process().id;
-    let given = call.mm.allocate_physical(id, count, lock_memory)?;
+    let none_left = NtStatus::INSUFFICIENT_RESOURCES;
+    if lock_memory == LockMemory::Enabled {
+        call.ask_for_memory(none_left)?;
+    }
+    let given = call.charging(none_left, |mm| mm.allocate_physical(id, count, lock_memory))?;
     call.nt.stale.absorb(given.stale);
     let width = width as usize;
     let bytes: Vec<u8> =

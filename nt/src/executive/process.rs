@@ -6,6 +6,7 @@ use super::thread::Stuck;
 use super::token::Token;
 use crate::path::GuestPath;
 use crate::win32::Win32State;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, Edition, NtStatus};
@@ -42,6 +43,8 @@ pub struct Process {
     pub modules: Vec<Module>,
     /// What the kernel put where: for listings.
     pub uses: Vec<(VirtAddr, RegionUse)>,
+    /// Blocks that break up the address space, and that the program has not released.
+    pub(crate) fragments: BTreeSet<VirtAddr>,
     /// Functions that were imported and that no DLL has, by stub number.
     pub missing: Vec<Missing>,
     /// `KiUserExceptionDispatcher` in ntdll, once it is loaded.
@@ -186,6 +189,8 @@ pub enum RegionUse {
     ProcessHeap,
     /// Stubs of missing functions.
     MissingStubs,
+    /// A block that breaks up the address space.
+    Fragment,
 }
 
 /// Guest memory that the loader hands out piece by piece and never takes back.
@@ -225,6 +230,12 @@ impl Process {
         self.modules.iter().find(|m| address.bytes_above(m.base).is_some_and(|offset| offset < m.size))
     }
 
+    /// Image and offset of an address, `app.exe+0x1234`; `None` if it is in no image.
+    pub fn place_of(&self, address: VirtAddr) -> Option<String> {
+        let module = self.module_at(address)?;
+        Some(format!("{}+{:#x}", module.name, address.raw() - module.base.raw()))
+    }
+
     /// A loaded module by file name, letters compared without case.
     pub fn module_named(&self, name: &str) -> Option<&Module> {
         self.modules.iter().find(|module| module.name.eq_ignore_ascii_case(name))
@@ -241,6 +252,9 @@ impl Process {
 
     /// What the kernel put into the region with that allocation base.
     pub fn use_of(&self, allocation_base: VirtAddr) -> Option<RegionUse> {
+        if self.fragments.contains(&allocation_base) {
+            return Some(RegionUse::Fragment);
+        }
         self.uses.iter().find(|(base, _)| *base == allocation_base).map(|(_, what)| *what)
     }
 }

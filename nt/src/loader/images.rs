@@ -221,8 +221,11 @@ impl Kernel<'_> {
     fn map(&mut self, file: ImageFile) -> Result<usize, LoadError> {
         let what = |status| LoadError::memory(&file.path, status);
         let process = self.nt.process().id;
-        let section = self.mm.create_image_section(file.file, &file.image).map_err(what)?;
-        let view = match self.mm.map_view(process, section, ViewRequest::whole(READ_ONLY)) {
+        let limit = NtStatus::COMMITMENT_LIMIT;
+        let made = self.charging(limit, |mm| mm.create_image_section(file.file, &file.image));
+        let section = made.map_err(what)?;
+        let whole = ViewRequest::whole(READ_ONLY);
+        let view = match self.charging(limit, |mm| mm.map_view(process, section, whole)) {
             Ok(view) => view,
             Err(status) => {
                 self.drop_section(section, file.file);

@@ -140,6 +140,7 @@ fn new_process(id: vadose_mm::ProcessId, token: Token, options: &StartOptions) -
         heap: nowhere,
         modules: Vec::new(),
         uses: Vec::new(),
+        fragments: Default::default(),
         missing: Vec::new(),
         dispatcher: None,
         entries: Entries::default(),

@@ -4,7 +4,7 @@ use super::text::Width;
 use crate::UserPtr;
 use crate::claim::{BadPointer, MAX_STRING};
 use crate::service::{Answer, Arg, Call, Export, Failure};
-use vadose_facts::ntdef::Win32Error;
+use vadose_facts::ntdef::{NtStatus, Win32Error};
 
 use Arg::{U32, Word};
 
@@ -111,6 +111,7 @@ fn strings(call: &mut Call<'_>, width: Width) -> Answer {
     }
     bytes.extend(&[0; 4][..2 * width.bytes() as usize]);
     let heap = call.nt.process().heap.raw();
+    call.ask_for_memory(NtStatus::NO_MEMORY)?;
     let copy = call.heap_allocate(heap, 0, bytes.len() as u64)?;
     call.write(UserPtr::new(copy), &bytes)?;
     Ok(copy)

@@ -154,6 +154,17 @@ impl Kernel<'_> {
         Ok(address)
     }
 
+    /// The flags that a heap was made with.
+    fn heap_flags(&mut self, handle: u64) -> Result<u32, NtStatus> {
+        if let Some(heap) = self.nt.process().win32.heaps.0.get(&handle) {
+            return Ok(heap.flags);
+        }
+        let heap = self.take_heap(handle)?;
+        let flags = heap.flags;
+        self.put_heap(handle, heap);
+        Ok(flags)
+    }
+
     /// Frees a block; `None` if it is not one.
     pub(super) fn heap_release(&mut self, handle: u64, address: u64) -> Result<Option<()>, NtStatus> {
         let mut heap = self.take_heap(handle)?;
@@ -165,7 +176,7 @@ impl Kernel<'_> {
         freed
     }
 
-    /// Changes a block's size, moving it if that is allowed; `None` if it is not a block.
+    /// Changes a block's size for the program, moving it if that is allowed; `None` if it is not a block.
     pub(super) fn heap_resize(
         &mut self,
         handle: u64,
@@ -176,6 +187,10 @@ impl Kernel<'_> {
         let mut heap = self.take_heap(handle)?;
         let flags = flags | heap.flags;
         let answer = match heap.size_of(address) {
+            Some(old) if size > old => self
+                .ask_for_memory(NtStatus::NO_MEMORY)
+                .and_then(|()| self.resize_in(&mut heap, flags, (address, old), size))
+                .map(Some),
             Some(old) => self.resize_in(&mut heap, flags, (address, old), size).map(Some),
             None => Ok(None),
         };
@@ -406,6 +421,7 @@ fn heap_create(call: &mut Call<'_>) -> Answer {
     let rounded = |bytes: u64, unit| bytes.checked_next_multiple_of(unit).ok_or(NtStatus::NO_MEMORY);
     let commit = rounded(commit.max(COMMIT_STEP_BYTES), PAGE_BYTES)?;
     let reserve = rounded(maximum.max(commit).max(FIRST_SEGMENT_BYTES), GRANULARITY_BYTES)?;
+    call.ask_for_memory(NtStatus::NO_MEMORY)?;
     let base = call.reserve_segment(reserve, commit, heap.protection())?;
     heap.adopt(base, reserve, commit);
     call.put_heap(base, heap);
@@ -429,11 +445,13 @@ fn heap_destroy(call: &mut Call<'_>) -> Answer {
 
 fn heap_alloc(call: &mut Call<'_>) -> Answer {
     let (handle, flags, size) = (call.arg(0), call.u32(1), call.arg(2));
-    let answer = call.heap_allocate(handle, flags, size);
-    or_exception(call, flags, answer)
+    let own = call.heap_flags(handle);
+    let asked = own.and_then(|_| call.ask_for_memory(NtStatus::NO_MEMORY));
+    let answer = asked.and_then(|()| call.heap_allocate(handle, flags, size));
+    or_exception(call, flags | own.unwrap_or_default(), answer)
 }
 
-/// A failure is an exception in the guest if it asked for that.
+/// A failure is an exception in the guest if it asked for that, now or when it made the heap.
 fn or_exception(call: &mut Call<'_>, flags: u32, answer: Result<u64, NtStatus>) -> Answer {
     match answer {
         Err(status @ NtStatus::ACCESS_VIOLATION) => Err(Failure::Status(status)),
@@ -473,10 +491,11 @@ fn heap_realloc(call: &mut Call<'_>) -> Answer {
     if address == 0 {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
+    let own = call.heap_flags(handle).unwrap_or_default();
     match call.heap_resize(handle, flags, address, size) {
         Ok(None) => not_a_block(call),
         Ok(Some(moved)) => Ok(moved),
-        Err(status) => or_exception(call, flags, Err(status)),
+        Err(status) => or_exception(call, flags | own, Err(status)),
     }
 }
 

@@ -73,6 +73,7 @@ fn no_memory(_: NtStatus) -> Failure {
 fn alloc(call: &mut Call<'_>) -> Answer {
     let (flags, bytes) = (call.u32(0), call.arg(1));
     let heap = heap_of(call);
+    call.ask_for_memory(NtStatus::NO_MEMORY)?;
     if flags & MOVEABLE == 0 {
         return call.heap_allocate(heap, zeroing(flags), bytes).map_err(no_memory);
     }
@@ -127,7 +128,10 @@ fn realloc(call: &mut Call<'_>) -> Answer {
         return resized.ok_or(Failure::Error(Win32Error::INVALID_HANDLE));
     };
     let memory = match (known.memory, bytes) {
-        (0, bytes) => call.heap_allocate(heap, zeroing(flags), bytes).map_err(no_memory)?,
+        (0, bytes) => {
+            call.ask_for_memory(NtStatus::NO_MEMORY)?;
+            call.heap_allocate(heap, zeroing(flags), bytes).map_err(no_memory)?
+        }
         (memory, 0) => {
             call.heap_release(heap, memory)?;
             0

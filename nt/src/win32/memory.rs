@@ -58,7 +58,7 @@ pub(super) fn allocate_in(call: &mut Call<'_>, process: Handle, request: Extende
     request.check_parameters(edition)?;
     request.basic.check_range(edition)?;
     call.require_process(process, PROCESS_VM_OPERATION)?;
-    let (base, _) = call.allocate_extended(request)?;
+    let (base, _) = call.allocate_for_program(request)?;
     Ok(base.raw())
 }
 

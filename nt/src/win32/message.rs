@@ -3,7 +3,7 @@
 use super::text::Width;
 use crate::UserPtr;
 use crate::service::{Answer, Arg, Call, Export, Failure};
-use vadose_facts::ntdef::Win32Error;
+use vadose_facts::ntdef::{NtStatus, Win32Error};
 
 use Arg::{U32, Word};
 
@@ -127,6 +127,7 @@ fn format_message(call: &mut Call<'_>, width: Width) -> Answer {
     if flags & ALLOCATE != 0 {
         let heap = call.nt.process().heap.raw();
         let characters = (length + 1).max(u64::from(room));
+        call.ask_for_memory(NtStatus::NO_MEMORY)?;
         let buffer = call.heap_allocate(heap, 0, characters * width.bytes())?;
         call.write_word(to, buffer)?;
         return call.put_text(UserPtr::new(buffer), characters as u32, &text, width);

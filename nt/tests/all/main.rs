@@ -14,6 +14,7 @@ mod process_memory;
 mod query_classes;
 mod random_calls;
 mod sections;
+mod shortage;
 mod small_dlls;
 mod starting;
 mod threads;

@@ -138,7 +138,8 @@ impl Kernel<'_> {
                 return Err(NtStatus::INVALID_FILE_FOR_SECTION.into());
             }
             self.refuse_large_pages(wanted)?;
-            return Ok(SectionObject { id: self.mm.create_section(page_file)?, image: None });
+            let id = self.charging(NtStatus::COMMITMENT_LIMIT, |mm| mm.create_section(page_file))?;
+            return Ok(SectionObject { id, image: None });
         };
         let file = self.file_for_section(handle, rights_needed(wanted.attributes, protection))?;
         let made =
@@ -192,14 +193,16 @@ impl Kernel<'_> {
         if needed > bytes {
             self.nt.files.set_size(self.host, number, needed)?;
         }
-        let id = self.mm.create_section(wanted.request(backing(needed)))?;
+        let request = wanted.request(backing(needed));
+        let id = self.charging(NtStatus::COMMITMENT_LIMIT, |mm| mm.create_section(request))?;
         Ok(SectionObject { id, image: None })
     }
 
     fn create_image(&mut self, file: &OpenFile) -> Result<SectionObject, NtStatus> {
         let number = self.nt.files.open_image(self.host, &file.path)?;
         let made = self.image_of(number).and_then(|image| {
-            let id = self.mm.create_image_section(number, &image)?;
+            let limit = NtStatus::COMMITMENT_LIMIT;
+            let id = self.charging(limit, |mm| mm.create_image_section(number, &image))?;
             Ok(SectionObject { id, image: Some(Arc::new(image)) })
         });
         if made.is_err()

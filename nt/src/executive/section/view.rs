@@ -109,8 +109,9 @@ impl Kernel<'_> {
         if handles.access(section)? & needed != needed {
             return Err(NtStatus::ACCESS_DENIED);
         }
-        let id = object.id;
-        self.mm.map_view(self.nt.process().id, id, request)
+        let (id, process) = (object.id, self.nt.process().id);
+        self.ask_for_memory(NtStatus::NO_MEMORY)?;
+        self.charging(NtStatus::COMMITMENT_LIMIT, |mm| mm.map_view(process, id, request))
     }
 
     /// Unmaps the view that holds an address of the current process.

@@ -131,6 +131,7 @@ fn create_user_stack(call: &mut Call<'_>) -> Answer {
     let sizes = sizes.round(sizes).ok_or(NtStatus::NO_MEMORY)?;
     let width = call.pointer_bytes();
     call.probe_write(to, INITIAL_TEB_WORDS * width)?;
+    call.ask_for_memory(NtStatus::NO_MEMORY)?;
     let stack = call.make_stack_memory_within(sizes, zero_bits)?;
     for (place, value) in (0..).zip([0, 0, stack.top.raw(), stack.limit.raw(), stack.base.raw()]) {
         call.write_word(to.offset(place * width), value)?;

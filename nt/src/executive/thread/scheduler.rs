@@ -194,6 +194,7 @@ impl Kernel<'_> {
     /// Loads the thread that runs next into the processor. If none can run, time passes to the next thing that is due; if
     /// nothing that is due can wake one, the process [ends](Ending::Deadlock).
     pub fn schedule(&mut self, cpu: &mut dyn Vcpu) -> Turn {
+        self.leave_site();
         self.charge(cpu.blocks_executed());
         self.do_what_is_due();
         for _ in 0..MAX_IDLE_STEPS {
