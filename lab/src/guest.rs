@@ -4,10 +4,12 @@ use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use vadose_facts::ntdef::{AllocationPreference, edition};
+use vadose_facts::ntdef::{AllocationPreference, LargeAddressAware, edition};
 use vadose_machine::host::{FolderHost, Streams};
 use vadose_machine::report::{AddressSpaceMap, RunReport};
-use vadose_machine::{Compression, Machine, MachineError, MachineOptions, Privilege};
+use vadose_machine::{
+    Compression, FailPlan, FragmentPattern, Machine, MachineError, MachineOptions, Privilege, Spacing,
+};
 use vadose_unicorn::{ProcessorPage, UnicornCpu};
 
 /// Guest RAM of a run: small, so that tests beside each other fit.
@@ -55,6 +57,9 @@ impl Run {
             commit_limit_bytes: None,
             seed: 0,
             allocation: AllocationPreference::BottomUp,
+            large_address_aware: None,
+            fragment: None,
+            failures: FailPlan::default(),
             privileges: Vec::new(),
             program: program.to_owned(),
             arguments: Vec::new(),
@@ -96,6 +101,26 @@ impl Run {
     #[must_use]
     pub fn privileges(mut self, privileges: &[Privilege]) -> Self {
         self.options.privileges = privileges.to_vec();
+        self
+    }
+
+    /// With these failures: `alloc:3`, `commit:every=10`.
+    ///
+    /// # Panics
+    ///
+    /// If one is no rule.
+    #[must_use]
+    pub fn failing(mut self, rules: &[&str]) -> Self {
+        let rule = |text: &&str| text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+        self.options.failures = FailPlan::new(rules.iter().map(rule).collect());
+        self
+    }
+
+    /// With no free range larger than this, and addresses above 2 GiB or not.
+    #[must_use]
+    pub fn in_pieces(mut self, largest_bytes: u64, awareness: LargeAddressAware) -> Self {
+        self.options.fragment = Some(FragmentPattern { largest_bytes, spacing: Spacing::Even });
+        self.options.large_address_aware = Some(awareness);
         self
     }
 

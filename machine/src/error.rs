@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use vadose_facts::ntdef::NtStatus;
+use vadose_nt::FragmentError;
 
 /// A run or a listing that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,9 @@ pub enum MachineError {
         /// What the host said.
         reason: String,
     },
+    /// The address space was not broken up.
+    #[error("the address space cannot be broken up: {}", fragment_text(.0))]
+    Fragment(#[from] FragmentError),
     /// A folder given on the command line is not there or not a folder.
     #[error("{}: {reason}", .path.display())]
     Folder {
@@ -61,6 +65,26 @@ pub enum MachineError {
     /// The CPU engine failed.
     #[error(transparent)]
     Cpu(#[from] vadose_cpu::CpuError),
+}
+
+/// The refusal, and a way out.
+fn fragment_text(error: &FragmentError) -> String {
+    match error {
+        FragmentError::TooManyBlocks { space_bytes, enough_bytes, .. } => format!(
+            "{error}; of {} give --fragment {} or more, or the program only 2G of it, with --large-address-aware off",
+            size_text(*space_bytes),
+            size_text(*enough_bytes)
+        ),
+        FragmentError::Refused(_) => error.to_string(),
+    }
+}
+
+/// A size as the command line takes it, up to the next whole unit.
+fn size_text(bytes: u64) -> String {
+    match bytes {
+        0..0x4000_0000 => format!("{}M", bytes.div_ceil(1 << 20)),
+        0x4000_0000.. => format!("{}G", bytes.div_ceil(1 << 30)),
+    }
 }
 
 /// What would help.

@@ -17,4 +17,6 @@ pub use error::MachineError;
 pub use machine::Machine;
 pub use options::MachineOptions;
 pub use vadose_mm::Compression;
-pub use vadose_nt::Privilege;
+pub use vadose_nt::{
+    BadRule, FailKind, FailPlan, FailRule, FailTurn, FragmentPattern, MAX_LISTED_FAILURES, Privilege, Spacing,
+};

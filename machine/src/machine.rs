@@ -108,10 +108,14 @@ impl Machine {
             current_directory: host.working_folder().clone(),
             environment: environment(),
             lenience,
-            large_address_aware: None,
+            large_address_aware: options.large_address_aware,
         };
         let mut machine = Self { mm, nt, host, missing: Vec::new(), fast_fails: 0, trace };
         machine.missing = machine.kernel().start(&start).map_err(explain)?.missing_dlls;
+        if let Some(pattern) = options.fragment {
+            machine.kernel().fragment(pattern, options.seed)?;
+        }
+        machine.nt.set_fail_plan(options.failures.clone());
         machine.record(Cause::Loading);
         Ok(machine)
     }
@@ -256,6 +260,7 @@ impl Machine {
                 self.nt.service_calls(),
             ),
             memory: summary::memory(&self.mm, process, self.mm.device().traffic()),
+            shortage: summary::shortage(&self.nt),
             map,
         }
     }

@@ -2,9 +2,9 @@
 
 use crate::page_file::PageFileSpec;
 use std::path::PathBuf;
-use vadose_facts::ntdef::{AllocationPreference, Edition};
+use vadose_facts::ntdef::{AllocationPreference, Edition, LargeAddressAware};
 use vadose_mm::Compression;
-use vadose_nt::Privilege;
+use vadose_nt::{FailPlan, FragmentPattern, Privilege};
 
 /// A machine and its one program.
 #[derive(Clone, Debug)]
@@ -24,6 +24,12 @@ pub struct MachineOptions {
     pub seed: u64,
     /// Where memory goes that a program leaves the place of open (SPEC A40).
     pub allocation: AllocationPreference,
+    /// Whether addresses above 2 GiB are for the program; `None` for what its own header says.
+    pub large_address_aware: Option<LargeAddressAware>,
+    /// How the address space is broken up before the program runs.
+    pub fragment: Option<FragmentPattern>,
+    /// What fails although it could be done.
+    pub failures: FailPlan,
     /// Privileges that the account holds beyond an ordinary user's, for programs to enable.
     pub privileges: Vec<Privilege>,
     /// The program, a path of the host.

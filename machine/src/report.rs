@@ -15,6 +15,8 @@ pub struct RunReport {
     pub activity: Activity,
     /// Memory of the machine and of the process.
     pub memory: MemoryReport,
+    /// Failures that were ordered.
+    pub shortage: ShortageReport,
     /// The address space at the end.
     pub map: AddressSpaceMap,
 }
@@ -174,6 +176,58 @@ pub struct CompressedReport {
     pub refused: u64,
     /// Pages that came back from it.
     pub loaded: u64,
+}
+
+/// Failures that were ordered, and what became of the orders.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ShortageReport {
+    /// Requests of each kind that was counted.
+    pub requests: Vec<RequestCount>,
+    /// How many failed because they were ordered to.
+    pub failed: u64,
+    /// The first of those, [`MAX_LISTED_FAILURES`](crate::MAX_LISTED_FAILURES) at the most, in order.
+    pub failures: Vec<FailureReport>,
+    /// Orders that nothing came up for: `alloc:500`.
+    pub unused: Vec<String>,
+}
+
+/// How often something was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RequestCount {
+    /// `alloc`, `commit`, `image-read`, `pagefile-read` or `pagefile-write`.
+    pub kind: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+/// A request that failed because it was ordered to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailureReport {
+    /// What was asked for: `alloc`.
+    pub kind: &'static str,
+    /// Which request of its kind it was, from 1 on.
+    pub number: u64,
+    /// The status that it failed with.
+    pub code: u32,
+    /// Its name: `STATUS_NO_MEMORY`.
+    pub name: String,
+    /// The function that the program called, none for an access to memory.
+    pub call: Option<&'static str>,
+    /// What was to be read or written: `C:\work\app.exe at 0x1400`. Empty where the call says all.
+    pub subject: String,
+    /// The thread that asked, if one did.
+    pub thread: Option<u32>,
+    /// The calls that led there, the innermost first, as far as they can be told.
+    pub stack: Vec<CodePlace>,
+}
+
+/// A code address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CodePlace {
+    /// The address.
+    pub address: u64,
+    /// Image and offset: `app.exe+0x1234`, or nothing if it is in no image.
+    pub place: Option<String>,
 }
 
 /// An address space as a listing.

@@ -3,16 +3,16 @@
 use crate::map;
 use crate::paging::PageTraffic;
 use crate::report::{
-    Activity, CompressedReport, CrashAccess, CrashReport, FaultCount, MemoryReport, PagingReport, RunEnding,
-    WaitingThread,
+    Activity, CodePlace, CompressedReport, CrashAccess, CrashReport, FailureReport, FaultCount, MemoryReport,
+    PagingReport, RequestCount, RunEnding, ShortageReport, WaitingThread,
 };
 use std::sync::Arc;
 use vadose_cpu::ram::GuestRam;
-use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
+use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::PhysicalMemory;
 use vadose_mm::{FaultCounts, FaultKind, Mm, PageFileUse};
-use vadose_nt::{Crash, Ending, Process, Stuck};
+use vadose_nt::{Caller, Crash, Ending, InjectedFailure, Nt, Process, Stuck};
 
 /// How the process ended.
 pub(crate) fn ending(mm: &Mm<Arc<GuestRam>>, process: &Process, ending: &Ending) -> RunEnding {
@@ -33,14 +33,8 @@ fn waiting_thread(process: &Process, thread: &Stuck) -> WaitingThread {
     WaitingThread {
         id: thread.tid,
         waits_for: thread.waits_for.clone(),
-        place: place(process, thread.address),
+        place: process.place_of(thread.address),
     }
-}
-
-/// Image and offset of an address, `None` if it is in no image.
-fn place(process: &Process, address: VirtAddr) -> Option<String> {
-    let module = process.module_at(address)?;
-    Some(format!("{}+{:#x}", module.name, address.raw() - module.base.raw()))
 }
 
 fn crash_report(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> CrashReport {
@@ -48,7 +42,7 @@ fn crash_report(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> Cra
         code: crash.status.raw(),
         name: crash.status.to_string(),
         address: crash.address.raw(),
-        place: place(process, crash.address),
+        place: process.place_of(crash.address),
         access: crash_access(mm, process, crash),
         parameters: crash.parameters.as_slice().to_vec(),
     }
@@ -102,6 +96,33 @@ pub(crate) fn activity(counts: &FaultCounts, exceptions: u64, services: u64) -> 
         })
         .collect();
     Activity { faults, exceptions, services, pages_read: counts.of(FaultKind::ImagePageRead) }
+}
+
+/// Failures that were ordered.
+pub(crate) fn shortage(nt: &Nt) -> ShortageReport {
+    let plan = nt.fail_plan();
+    let unused = plan.rules().iter().filter(|rule| !rule.turn.has_come(plan.asked(rule.kind)));
+    ShortageReport {
+        requests: plan.counts().map(|(kind, count)| RequestCount { kind: kind.name(), count }).collect(),
+        failed: nt.injected_count(),
+        failures: nt.injected_failures().iter().map(failure_report).collect(),
+        unused: unused.map(ToString::to_string).collect(),
+    }
+}
+
+fn failure_report(failure: &InjectedFailure) -> FailureReport {
+    let code_place =
+        |caller: &Caller| CodePlace { address: caller.address.raw(), place: caller.place.clone() };
+    FailureReport {
+        kind: failure.kind.name(),
+        number: failure.number,
+        code: failure.status.raw(),
+        name: failure.status.to_string(),
+        call: failure.call,
+        subject: failure.subject.clone(),
+        thread: failure.tid,
+        stack: failure.stack.iter().map(code_place).collect(),
+    }
 }
 
 /// Memory of the machine and of the process, in bytes.

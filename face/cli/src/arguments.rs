@@ -2,14 +2,15 @@
 
 use crate::page_file::{PageFileOrder, parse_page_file};
 use crate::quantity::{parse_seconds, parse_seed, parse_size, parse_some_size};
+use crate::shortage::{FindOrder, parse_failure, parse_find_order, parse_fragment};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
-use vadose_facts::ntdef::{AllocationPreference, Edition, edition, editions};
+use vadose_facts::ntdef::{AllocationPreference, Edition, LargeAddressAware, edition, editions};
 use vadose_machine::trace::TraceFormat;
-use vadose_machine::{Compression, Privilege};
+use vadose_machine::{Compression, FailRule, FragmentPattern, Privilege};
 
 /// Guest RAM unless the command line says otherwise.
 const DEFAULT_RAM: &str = "1G";
@@ -39,6 +40,21 @@ A program from elsewhere appears as C:\\app\\NAME.exe; DLLs beside it are found.
 Its standard input, output and error are those of this command. What Vadose itself has to say goes to standard
 error. Time is virtual and random numbers come from the seed: two runs with the same options are the same.
 
+With --fail, requests are counted from the program's first instruction on. What it asks for wrongly does not count:
+  alloc       a call by which the program asks for memory: VirtualAlloc and its kin, blocks of a heap (HeapAlloc,
+              LocalAlloc, a HeapReAlloc that enlarges), HeapCreate, views (MapViewOfFile), physical pages. It fails as
+              Windows fails it: null and error 8, a status, or the exception that the program asked for
+  commit      a request to the memory manager, made for a call of the program, that needs more commit than it has:
+              STATUS_COMMITMENT_LIMIT, error 1455, and nothing is changed
+  image-read  a read of a page of the program or of a DLL from its file: STATUS_IN_PAGE_ERROR where it is touched
+What failed is reported with the calls that led there.
+
+With --find-failures the table of what was survived is the output, and the program's own is only compared. alloc:N and
+alloc:every=K try these requests instead of all. Each run reads what the first one read of standard input; runs with
+--writable follow one another and find what earlier ones wrote. A run hangs if it takes 10 seconds and 10 times as long
+as the one without a failure, or longer than --timeout. The exit code is 0 if the program ended by itself in every run,
+1 if it crashed or hung in one, and otherwise as below.
+
 Exit codes:
   0-255  the program's own exit code, its low 8 bits, which is all that a shell can see
   124    the time limit was reached
@@ -51,6 +67,9 @@ Examples:
   vadose run hello.exe
   vadose run --edition winxp-x86 --ram 64M old.exe /quiet
   vadose run --privilege lock-memory --top-down app.exe
+  vadose run --large-address-aware off --fragment 64M --commit-limit 512M app.exe
+  vadose run --fail alloc:17 --fail commit:every=100 app.exe
+  vadose run --find-failures alloc --report survived.json app.exe
   vadose run --writable out --timeout 60 tool.exe -o out\\result.txt
   vadose run --format json --report run.json app.exe
   vadose run --ram 8M --pagefile 64M --trace faults.jsonl app.exe";
@@ -108,6 +127,14 @@ pub(crate) struct RunArguments {
     /// Let the program's account hold this privilege, disabled until the program enables it; may be given more than once
     #[arg(long, value_name = "PRIVILEGE", value_enum)]
     pub(crate) privilege: Vec<HeldPrivilege>,
+    /// Let a request fail that could be met: alloc:N, commit:N or image-read:N, the N-th of its kind, or alloc:every=K,
+    /// each K-th; may be given more than once (see below)
+    #[arg(long, value_name = "WHAT", allow_negative_numbers = true, value_parser = parse_failure)]
+    pub(crate) fail: Vec<FailRule>,
+    /// Find out which failures the program survives: run it once as it is, then once for each of its requests (alloc, commit
+    /// or image-read) with that one failing (see below)
+    #[arg(long, value_name = "WHAT", allow_negative_numbers = true, value_parser = parse_find_order, conflicts_with_all = ["fail", "map", "stats", "trace"])]
+    pub(crate) find_failures: Option<FindOrder>,
     /// Show the address space at the end
     #[arg(long)]
     pub(crate) map: bool,
@@ -172,6 +199,14 @@ pub(crate) struct MachineArguments {
     /// The most that can be committed, even if RAM and page files could hold more
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_size)]
     pub(crate) commit_limit: Option<u64>,
+    /// Break up the address space before the program runs, so that no free range is larger than SIZE: 64 KiB blocks are
+    /// reserved SIZE apart or, with :random, half of SIZE to SIZE apart as the seed says. At most 65536 blocks are made,
+    /// too few for small pieces of a large space: break up 2 GiB of it with --large-address-aware off
+    #[arg(long, value_name = "SIZE[:random]", allow_negative_numbers = true, value_parser = parse_fragment)]
+    pub(crate) fragment: Option<FragmentPattern>,
+    /// Whether the program may use addresses above 2 GiB, whatever its own header says
+    #[arg(long, value_name = "ON|OFF", value_enum, hide_possible_values = true)]
+    pub(crate) large_address_aware: Option<OnOff>,
     /// What every random choice is drawn from, the program's own random numbers included
     #[arg(long, value_name = "N", default_value = DEFAULT_SEED, allow_negative_numbers = true, value_parser = parse_seed)]
     pub(crate) seed: u64,
@@ -184,6 +219,14 @@ impl MachineArguments {
     /// Where memory goes that the program leaves the place of open.
     pub(crate) const fn preference(&self) -> AllocationPreference {
         if self.top_down { AllocationPreference::TopDown } else { AllocationPreference::BottomUp }
+    }
+
+    /// Whether addresses above 2 GiB are for the program, if the command line says so.
+    pub(crate) fn awareness(&self) -> Option<LargeAddressAware> {
+        self.large_address_aware.map(|switch| match switch {
+            OnOff::On => LargeAddressAware::Yes,
+            OnOff::Off => LargeAddressAware::No,
+        })
     }
 }
 

@@ -50,6 +50,7 @@ impl From<MachineError> for Failure {
             | MachineError::Ram(_)
             | MachineError::HostMemory { .. }
             | MachineError::PageFile(_)
+            | MachineError::Fragment(_)
             | MachineError::Folder { .. }
             | MachineError::Cpu(_) => VADOSE_FAILED,
         };

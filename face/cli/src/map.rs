@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use vadose_facts::ntdef::Edition;
 use vadose_machine::host::{FolderHost, Streams};
 use vadose_machine::report::AddressSpaceMap;
-use vadose_machine::{Machine, MachineOptions};
+use vadose_machine::{FailPlan, Machine, MachineOptions};
 
 /// The listing for tools.
 #[derive(Serialize)]
@@ -59,6 +59,9 @@ pub(crate) fn machine_options(
         commit_limit_bytes: machine.commit_limit,
         seed: machine.seed,
         allocation: machine.preference(),
+        large_address_aware: machine.awareness(),
+        fragment: machine.fragment,
+        failures: FailPlan::default(),
         privileges: Vec::new(),
         program,
         arguments: Vec::new(),

@@ -7,7 +7,7 @@ use crate::inspect::{Purpose, choose_edition};
 use crate::map::{machine_options, short_name};
 use crate::report::{ReportFile, json};
 use crate::trace_file::{self, TraceFile};
-use crate::{crash, listing, output, stats};
+use crate::{crash, find, listing, output, shortage, stats};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use vadose_machine::host::{Deadline, FolderHost, Streams};
 use vadose_machine::report::{RunEnding, RunReport, WaitingThread};
 use vadose_machine::trace::Trace;
-use vadose_machine::{Machine, MachineOptions};
+use vadose_machine::{FailPlan, Machine, MachineOptions};
 
 /// The console gives up a little later than the machine, which then knows why.
 const CONSOLE_MARGIN: Duration = Duration::from_millis(100);
@@ -43,6 +43,9 @@ struct Show {
 
 /// Runs the program and reports; answers the exit code.
 pub(crate) fn run(arguments: RunArguments) -> Result<u8, Failure> {
+    if let Some(order) = arguments.find_failures {
+        return find::find(&arguments, order);
+    }
     let options = options(&arguments)?;
     let show = Show {
         name: short_name(&options.program),
@@ -61,13 +64,15 @@ pub(crate) fn run(arguments: RunArguments) -> Result<u8, Failure> {
     Ok(code)
 }
 
-fn options(arguments: &RunArguments) -> Result<MachineOptions, Failure> {
+/// The machine that the command line asks for.
+pub(crate) fn options(arguments: &RunArguments) -> Result<MachineOptions, Failure> {
     let (program, rest) = arguments.command.split_first().expect("a command has a program");
     let program = PathBuf::from(program);
     let edition = choose_edition(&program, arguments.machine.edition, Purpose::Run)?;
     Ok(MachineOptions {
         arguments: rest.iter().enumerate().map(guest_argument).collect::<Result<_, _>>()?,
         writable: arguments.writable.clone(),
+        failures: FailPlan::new(arguments.fail.clone()),
         privileges: arguments.privilege.iter().map(|held| held.privilege()).collect(),
         ..machine_options(edition, &arguments.machine, program)?
     })
@@ -95,18 +100,24 @@ fn execute(
         None => Machine::load(options, host)?,
     };
     let mut cpu = engine::new(&machine)?;
-    if let Some(end) = limit.and_then(|limit| Instant::now().checked_add(limit + CONSOLE_MARGIN)) {
-        deadline.set(end);
-    }
+    set_deadline(&deadline, limit);
     let report = machine.run(&mut *cpu, limit);
     let traced = machine.end_trace();
     Ok((report?, traced))
 }
 
+/// The console's waits end a little after a time limit that begins now.
+pub(crate) fn set_deadline(deadline: &Deadline, limit: Option<Duration>) {
+    if let Some(end) = limit.and_then(|limit| Instant::now().checked_add(limit + CONSOLE_MARGIN)) {
+        deadline.set(end);
+    }
+}
+
 impl Show {
     fn finish(self, report: &RunReport, limit: Option<Duration>) -> Result<u8, Failure> {
-        let (code, words) = self.ending(&report.ending, limit);
+        let (code, words) = ending(&self.name, &report.ending, limit);
         output::tell(&words);
+        output::tell(&shortage::text(&self.name, &report.shortage));
         if self.map {
             output::tell(&format!("\nThe address space at the end\n\n{}", listing::text(&report.map)));
         }
@@ -122,24 +133,23 @@ impl Show {
         }
         Ok(code)
     }
+}
 
-    /// The exit code, and what there is to say about it.
-    fn ending(&self, ending: &RunEnding, limit: Option<Duration>) -> (u8, String) {
-        let name = &self.name;
-        match ending {
-            RunEnding::Exit { code } => exit(name, *code),
-            RunEnding::Crash(report) => (CRASHED, crash::text(name, report)),
-            RunEnding::MissingFunction { dll, function } => {
-                let words = format!(
-                    "vadose: {name} called {function} of {dll}, which Vadose does not have yet; the run ends here\n"
-                );
-                (VADOSE_FAILED, words)
-            }
-            RunEnding::Deadlock { threads } => (OUT_OF_TIME, deadlock(name, threads)),
-            RunEnding::TimedOut => {
-                let seconds = limit.unwrap_or_default().as_secs_f64();
-                (OUT_OF_TIME, format!("vadose: {name} was stopped after {seconds} seconds (--timeout)\n"))
-            }
+/// The exit code, and what there is to say about it.
+pub(crate) fn ending(name: &str, ending: &RunEnding, limit: Option<Duration>) -> (u8, String) {
+    match ending {
+        RunEnding::Exit { code } => exit(name, *code),
+        RunEnding::Crash(report) => (CRASHED, crash::text(name, report)),
+        RunEnding::MissingFunction { dll, function } => {
+            let words = format!(
+                "vadose: {name} called {function} of {dll}, which Vadose does not have yet; the run ends here\n"
+            );
+            (VADOSE_FAILED, words)
+        }
+        RunEnding::Deadlock { threads } => (OUT_OF_TIME, deadlock(name, threads)),
+        RunEnding::TimedOut => {
+            let seconds = limit.unwrap_or_default().as_secs_f64();
+            (OUT_OF_TIME, format!("vadose: {name} was stopped after {seconds} seconds (--timeout)\n"))
         }
     }
 }

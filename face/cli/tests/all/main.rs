@@ -5,3 +5,5 @@ mod refusals;
 mod runs;
 #[cfg_attr(not(feature = "unicorn"), expect(dead_code, reason = "only a run needs all of it"))]
 mod scene;
+#[cfg(feature = "unicorn")]
+mod shortage;

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use vadose_facts::ntdef::{AllocationPreference, edition};
+use vadose_nt::FailPlan;
 
 const OK: NtStatus = NtStatus::SUCCESS;
 const NAME: NtStatus = NtStatus::OBJECT_NAME_NOT_FOUND;
@@ -82,6 +83,9 @@ fn options(root: &Path, program: &str) -> MachineOptions {
         commit_limit_bytes: None,
         seed: 1,
         allocation: AllocationPreference::BottomUp,
+        large_address_aware: None,
+        fragment: None,
+        failures: FailPlan::default(),
         privileges: Vec::new(),
         program: root.join(program),
         arguments: Vec::new(),
