@@ -13,6 +13,7 @@ mod guests;
 mod physical_pages;
 mod programs;
 mod scenarios;
+mod shortage;
 mod support;
 mod threads;
 mod working_set;
