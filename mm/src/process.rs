@@ -25,6 +25,8 @@ pub(crate) struct Process {
     pub(crate) peak_commit_pages: u64,
     /// Page tables that are charged, the top ones included.
     pub(crate) table_pages: u64,
+    /// Frames of large pages.
+    pub(crate) large_pages: u64,
     /// Tables that left the working set.
     pub(crate) tables_out: u64,
     /// Valid user pages.
@@ -93,6 +95,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let mode = self.edition.paging;
         let own = root_frames(mode);
         let most = own + mode.levels().len() as u64;
+        self.need_nonpaged(most).map_err(|_| NtStatus::NO_MEMORY)?;
         self.need_frames(most)?;
         let mut trial = self.commit;
         trial.charge(most)?;
@@ -253,6 +256,7 @@ impl Process {
             commit_pages: 0,
             peak_commit_pages: 0,
             table_pages,
+            large_pages: 0,
             tables_out: 0,
             resident_pages: 0,
             peak_resident_pages: 0,

@@ -4,7 +4,9 @@ use crate::commit::{Charges, Commit};
 use crate::fault::FailedRead;
 use crate::id::{AreaKind, Arena, PagingKind, ProcessId, ProcessKind, SectionKind, TransferKind};
 use crate::movements::Movements;
-use crate::paging::{CompressedPages, FailedPage, PageFileError, PageFiles, PendingPaging, Wanted, Water};
+use crate::paging::{
+    CompressedPages, FailedPage, PageFileError, PageFiles, PendingPaging, RESERVE_FRAMES, Wanted, Water,
+};
 use crate::pfn::{FIRST_SYSTEM_FRAME, FrameCounts, PfnDatabase, PfnEntry};
 use crate::process::{Life, Process};
 use crate::pte::{PteFormat, Rights};
@@ -46,6 +48,10 @@ pub struct Mm<R> {
     pub(crate) water: Water,
     /// Whether steps are done until enough frames are available.
     pub(crate) working: bool,
+    /// Pages of working sets that were looked at since a fault ended.
+    pub(crate) looked: u64,
+    /// Whether a working set may be above a hard maximum that was just set.
+    pub(crate) over_maximum: bool,
     /// Whether the last step found nothing that can be done.
     pub(crate) exhausted: bool,
     /// Whether something changed since that may let a step do more.
@@ -121,7 +127,7 @@ impl<R: PhysicalMemory> Mm<R> {
         };
         let system = System::boot(&ram, &mut pfn, edition, self_map_address(edition, config.seed));
         let ceiling = config.commit_limit_bytes.map_or(u64::MAX, |bytes| bytes / PAGE_BYTES);
-        let commit = Commit::new(pfn.counts().available()).below(ceiling);
+        let commit = Commit::new(pfn.counts().available().saturating_sub(RESERVE_FRAMES)).below(ceiling);
         let mut mm = Self {
             ram,
             edition,
@@ -144,6 +150,8 @@ impl<R: PhysicalMemory> Mm<R> {
             compressed: None,
             water: Water::of(frames),
             working: false,
+            looked: 0,
+            over_maximum: false,
             exhausted: false,
             news: false,
             wanted: Cell::new(None),

@@ -371,6 +371,7 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
         count: u64,
         lock_memory: LockMemory,
     ) -> Result<PhysicalPages, NtStatus> {
+        self.make_available(count);
         self.verb(|mm| mm.allocate_physical(process, count, lock_memory))
     }
     fn free_physical(&mut self, process: ProcessId, frames: &[u64]) -> Result<FreedPages, NtStatus> {

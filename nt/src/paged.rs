@@ -207,6 +207,15 @@ impl<R: PhysicalMemory, D: PageDevice> PagedMm<R, D> {
         panic!("every table of a process comes back, or is given up");
     }
 
+    /// Makes so many frames available, and some more, as far as they can be had.
+    pub(crate) fn make_available(&mut self, count: u64) {
+        const SOME_MORE: u64 = 64;
+        let wanted = count.saturating_add(SOME_MORE).min(self.mm.frame_counts().total());
+        if self.mm.frame_counts().available() < wanted {
+            let _more = self.get_frames(wanted);
+        }
+    }
+
     /// Tries to make frames available; whether more are than before.
     fn get_frames(&mut self, wanted: u64) -> bool {
         let counts = self.mm.frame_counts();

@@ -245,6 +245,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let owned = self.processes.iter().map(|(_, process)| process.physical.len() as u64).sum::<u64>();
         agree!(marked(PfnFlags::PHYSICAL), owned, "physical pages and those that processes own");
         let vads = self.processes.iter().flat_map(|(_, process)| process.vads.iter());
+        let kept = self.processes.iter().map(|(_, process)| process.large_pages).sum::<u64>();
+        agree!(marked(PfnFlags::LARGE), kept, "frames of large pages and those that processes count");
         let large = vads.filter(|(_, vad)| vad.kind == VadKind::LargePages).map(|(_, vad)| vad.range.pages());
         agree!(marked(PfnFlags::LARGE), large.sum::<u64>(), "frames of large pages and their regions");
         for (pfn, entry) in self.pfn.used() {

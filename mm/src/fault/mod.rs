@@ -52,6 +52,7 @@ impl<R: PhysicalMemory> Mm<R> {
             return FaultOutcome::Short;
         }
         let mut outcome = self.apply(process, request, plan);
+        self.looked = 0;
         if let FaultOutcome::Resume(resume) = &mut outcome {
             self.keep_hard_maximum(process, &mut resume.stale);
         }

@@ -3,6 +3,7 @@
 
 mod page_files;
 mod read;
+mod reserve;
 mod store;
 mod tables;
 mod transfer;
@@ -12,6 +13,7 @@ mod write;
 pub(crate) use page_files::PageFiles;
 pub use page_files::{MAX_PAGE_FILES, PageFileError, PageFileUse};
 pub(crate) use read::{FailedPage, PagedOut};
+pub(crate) use reserve::RESERVE_FRAMES;
 pub(crate) use store::CompressedPages;
 pub use store::{Compression, StoreUse};
 pub(crate) use tables::TableWait;

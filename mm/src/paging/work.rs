@@ -11,6 +11,8 @@ use vadose_facts::x86::{PhysicalMemory, Stale};
 
 /// Most entries of working sets that one step looks at.
 const VISITS: u64 = 256;
+/// Available frames below which pages are trimmed that were used just now.
+const CRITICAL_FRAMES: u64 = 8;
 /// Most page tables that one step looks at.
 const TABLE_VISITS: u64 = 64;
 /// Most modified pages that wait while frames are plentiful, as a share of RAM.
@@ -50,10 +52,13 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Does one bounded step of what keeps frames available. Call it between the guest's slices until it is idle, and
     /// whenever a fault is short of frames.
     pub fn work(&mut self) -> Work {
+        if std::mem::take(&mut self.over_maximum) {
+            return self.trim_to_maximums();
+        }
         let counts = self.pfn.counts();
         let available = counts.available();
-        self.working |= available < self.water.low;
-        if available >= self.water.high.max(self.asked_frames) {
+        self.working |= available < self.water.low && available < self.high_water();
+        if self.working && available >= self.high_water() {
             (self.working, self.asked_frames) = (false, 0);
         }
         let modified = counts.modified + counts.modified_no_write;
@@ -77,6 +82,28 @@ impl<R: PhysicalMemory> Mm<R> {
         })
     }
 
+    /// Available frames with which the work ends. Not more than half of those that pages can leave: what an instruction
+    /// needs has to stay together.
+    fn high_water(&self) -> u64 {
+        self.water.high.min(self.pageable_frames() / 2).max(self.asked_frames)
+    }
+
+    /// Whether every page was looked at since the last fault: a second look would find pages unused only because nobody
+    /// ran since the first. It is taken when hardly a frame is available, or when somebody waits for many.
+    fn has_looked_at_all(&self) -> bool {
+        let pages: u64 = self.processes.iter().map(|(_, process)| process.working_set.list.count()).sum();
+        self.looked >= pages && self.asked_frames == 0 && self.pfn.counts().available() >= CRITICAL_FRAMES
+    }
+
+    fn trim_to_maximums(&mut self) -> Work {
+        let mut stale = Stale::none();
+        let processes: Vec<ProcessId> = self.processes.iter().map(|(id, _)| id).collect();
+        for id in processes {
+            self.keep_hard_maximum(id, &mut stale);
+        }
+        Work::Trimmed(stale)
+    }
+
     /// Background work is to go on until so many frames are available, or until it finds no more.
     pub fn ask_for_frames(&mut self, frames: u64) {
         self.asked_frames = frames;
@@ -97,6 +124,9 @@ impl<R: PhysicalMemory> Mm<R> {
     /// Trims the working set that is furthest above its minimum; below it when all are there. `None` if no page can
     /// leave.
     fn trim_some(&mut self) -> Option<Work> {
+        if self.has_looked_at_all() {
+            return None;
+        }
         let mut processes: Vec<(i64, ProcessId)> =
             self.processes.iter().map(|(id, process)| (process.working_set.above_minimum(), id)).collect();
         processes.sort_by_key(|(above, id)| (-above, *id));

@@ -78,6 +78,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let base = VirtAddr::new(self.pool.base.raw() + start * PAGE_BYTES);
         let range = PageRange::new(base.vpn(), pages).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         let tables = self.missing_tables(self.system.root, range).charges;
+        self.need_nonpaged(pages + tables)?;
         self.need_frames(pages + tables).map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
         self.commit.charge((pages + tables).saturating_add(promised))?;
         self.pool.table_pages += tables;

@@ -57,7 +57,7 @@ impl<R: PhysicalMemory> Mm<R> {
     ) -> Result<PhysicalPages, NtStatus> {
         self.live(process)?;
         lock_memory.require()?;
-        let room = self.pfn.counts().available().saturating_sub(LEFT_FRAMES);
+        let room = self.pfn.counts().available().saturating_sub(LEFT_FRAMES).min(self.nonpaged_room());
         let given = count.min(room).min(self.commit.room_pages());
         if given == 0 && count > 0 {
             return Err(NtStatus::INSUFFICIENT_RESOURCES);

@@ -37,6 +37,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let tables = self.missing_directories(root, range);
         let mut trial = self.commit;
         trial.charge(tables.saturating_add(range.pages()))?;
+        self.need_nonpaged(range.pages())?;
         let wanted = range.bytes() / unit;
         let left = self.pfn.counts().available().checked_sub(range.pages());
         if left.is_none_or(|left| left < tables + super::awe::LEFT_FRAMES) {
@@ -126,6 +127,7 @@ impl<R: PhysicalMemory> Mm<R> {
             | self.rights.protection_bits(protection, EntryBits::DIRTY)
             | EntryBits::LARGE.bits();
         self.set_entry(at, first.base().raw() | bits);
+        self.process_mut(process).large_pages += frames;
     }
 
     /// Unmaps a region of large pages and frees its frames. Empty tables go when the range is tidied.
@@ -138,6 +140,7 @@ impl<R: PhysicalMemory> Mm<R> {
             };
             let first = frame_base(self.read(at)).pfn();
             self.set_entry(at, 0);
+            self.process_mut(process).large_pages -= unit;
             for frame in first.raw()..first.raw() + unit {
                 let frame = Pfn::new(frame);
                 assert!(self.pfn.unshare(frame) == LastShare::Yes, "a large page has one mapping");

@@ -46,7 +46,8 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// # Errors
     ///
-    /// `STATUS_INVALID_PARAMETER`; `STATUS_WORKING_SET_QUOTA` for more than the minimum working set allows;
+    /// `STATUS_INVALID_PARAMETER`; `STATUS_WORKING_SET_QUOTA` for more than the minimum working set allows, or than the
+    /// machine can keep in RAM;
     /// `STATUS_ACCESS_VIOLATION` if a page is not committed or not accessible. Nothing is locked then.
     pub fn lock(
         &mut self,
@@ -65,6 +66,8 @@ impl<R: PhysicalMemory> Mm<R> {
         if let Some(absent) = range.iter().find(|vpn| !self.is_valid(owner, *vpn)) {
             return Ok(LockOutcome::Touch(PageRange::inclusive(absent, range.last())));
         }
+        let new = range.pages() - locks_in(owner, range).count() as u64;
+        self.need_nonpaged(new).map_err(|_| NtStatus::WORKING_SET_QUOTA)?;
         let locks = &mut self.process_mut(process).working_set.locks;
         let mut status = NtStatus::SUCCESS;
         for vpn in range.iter() {

@@ -95,7 +95,8 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Sets both limits, and how strict they are (SPEC J2, J3, J4). A minimum below 20 pages is raised to it, and a
-    /// maximum beyond what the machine can give is lowered.
+    /// maximum beyond what the machine can give is lowered. Pages above a new hard maximum leave with the next
+    /// [`work`](Self::work).
     ///
     /// # Errors
     ///
@@ -129,6 +130,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let maximum_pages = maximum_pages.min(most).max(minimum_pages);
         self.process_mut(process).working_set.limits =
             WorkingSetLimits { minimum_pages, maximum_pages, minimum, maximum };
+        self.over_maximum |= maximum == LimitKind::Hard;
         Ok(())
     }
 

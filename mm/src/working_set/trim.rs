@@ -104,6 +104,7 @@ impl<R: PhysicalMemory> Mm<R> {
             if visit >= most && changed || trimmed == most_trimmed {
                 break;
             }
+            self.looked += 1;
             match self.look_at_oldest(id, TrimReason::NotUsed, stale) {
                 Look::Trimmed => {
                     trimmed += 1;

@@ -13,6 +13,7 @@ mod large_pages;
 mod model;
 mod paging;
 mod paging_simulator;
+mod paging_rules;
 mod placeholders;
 mod places;
 mod private_memory;

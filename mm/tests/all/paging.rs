@@ -1,6 +1,6 @@
 //! Programs that use more memory than there is RAM: pages leave for page files and come back as they were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus, edition, editions};
 use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Privilege, walk};
@@ -10,24 +10,36 @@ use vadose_mm::{
 };
 
 /// A machine whose page files are a table of pages.
-struct World {
-    mm: Mm<HeapRam>,
-    process: ProcessId,
+pub(crate) struct World {
+    pub(crate) mm: Mm<HeapRam>,
+    pub(crate) process: ProcessId,
     pages: BTreeMap<(u8, u32), Vec<u8>>,
-    reads: u64,
-    writes: u64,
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+    /// Pages of page files that cannot be read.
+    pub(crate) unreadable: BTreeSet<(u8, u32)>,
+    /// Transfers to page files that fail from now on.
+    pub(crate) failing_writes: u64,
 }
 
 impl World {
-    fn new(name: &str, ram_bytes: u64, page_file_bytes: u64) -> Self {
+    pub(crate) fn new(name: &str, ram_bytes: u64, page_file_bytes: u64) -> Self {
         let edition = edition(name).expect("a known edition");
         let config = MmConfig { edition, page_file_bytes, commit_limit_bytes: None, seed: 1 };
         let mut mm = Mm::new(config, HeapRam::new(ram_bytes / PAGE_BYTES)).expect("enough RAM");
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
-        Self { mm, process, pages: BTreeMap::new(), reads: 0, writes: 0 }
+        Self {
+            mm,
+            process,
+            pages: BTreeMap::new(),
+            reads: 0,
+            writes: 0,
+            unreadable: BTreeSet::new(),
+            failing_writes: 0,
+        }
     }
 
-    fn commit(&mut self, bytes: u64) -> Result<VirtAddr, NtStatus> {
+    pub(crate) fn commit(&mut self, bytes: u64) -> Result<VirtAddr, NtStatus> {
         let kind = AllocationType::RESERVE | AllocationType::COMMIT;
         let request = AllocateRequest { base: None, size: bytes, zero_bits: 0, kind, protection: 0x04 };
         let process = self.process;
@@ -35,7 +47,25 @@ impl World {
     }
 
     fn page(&mut self, transfer: &PagingTransfer) {
-        for (page, frame) in (transfer.first_page..).zip(&transfer.frames) {
+        let result = self.try_page(transfer);
+        self.mm.complete_paging(transfer.id, result).nothing_cached();
+    }
+
+    fn try_page(&mut self, transfer: &PagingTransfer) -> Result<(), NtStatus> {
+        let pages = transfer.first_page..transfer.first_page + transfer.frames.len() as u32;
+        match transfer.direction {
+            TransferDirection::Read
+                if pages.clone().any(|page| self.unreadable.contains(&(transfer.file, page))) =>
+            {
+                return Err(NtStatus::IO_DEVICE_ERROR);
+            }
+            TransferDirection::Write if self.failing_writes > 0 => {
+                self.failing_writes -= 1;
+                return Err(NtStatus::DISK_FULL);
+            }
+            TransferDirection::Read | TransferDirection::Write => {}
+        }
+        for (page, frame) in pages.zip(&transfer.frames) {
             let mut bytes = vec![0; PAGE_BYTES as usize];
             match transfer.direction {
                 TransferDirection::Read => {
@@ -49,10 +79,10 @@ impl World {
                 }
             }
         }
-        self.mm.complete_paging(transfer.id, Ok(())).nothing_cached();
+        Ok(())
     }
 
-    fn work(&mut self) {
+    pub(crate) fn work(&mut self) {
         loop {
             match self.mm.work() {
                 Work::Idle => return,
@@ -77,7 +107,7 @@ impl World {
     }
 
     /// Makes a call, again as often as it lacks frames or tables.
-    fn call<T>(
+    pub(crate) fn call<T>(
         &mut self,
         mut call: impl FnMut(&mut Mm<HeapRam>) -> Result<T, NtStatus>,
     ) -> Result<T, NtStatus> {
@@ -110,7 +140,7 @@ impl World {
         }
     }
 
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         for _ in 0..100_000 {
             match self.mm.prepare_deletion(self.process) {
                 Ok(Some(transfer)) => self.page(&transfer),
@@ -125,8 +155,12 @@ impl World {
         panic!("a process ends");
     }
 
-    fn touch(&mut self, address: VirtAddr, access: Access) -> Result<vadose_facts::addr::PhysAddr, NtStatus> {
-        for _ in 0..100 {
+    pub(crate) fn touch(
+        &mut self,
+        address: VirtAddr,
+        access: Access,
+    ) -> Result<vadose_facts::addr::PhysAddr, NtStatus> {
+        for _ in 0..3000 {
             let space = self.mm.translation(self.process);
             if let Ok(found) = walk(self.mm.ram(), space, address, access, Privilege::User) {
                 return Ok(found.phys);
@@ -143,16 +177,21 @@ impl World {
             }
             self.work();
         }
-        panic!("a touch ends");
+        panic!(
+            "a touch ends: {:?} with {:?}, {:?}",
+            self.mm.fault(self.process, FaultRequest { address, access, stack: None }),
+            self.mm.counters(),
+            self.mm.page_files()
+        );
     }
 
-    fn store(&mut self, address: VirtAddr, value: u64) -> Result<(), NtStatus> {
+    pub(crate) fn store(&mut self, address: VirtAddr, value: u64) -> Result<(), NtStatus> {
         let at = self.touch(address, Access::Write)?;
         self.mm.ram().write_u64(at, value);
         Ok(())
     }
 
-    fn load(&mut self, address: VirtAddr) -> Result<u64, NtStatus> {
+    pub(crate) fn load(&mut self, address: VirtAddr) -> Result<u64, NtStatus> {
         let at = self.touch(address, Access::Read)?;
         Ok(self.mm.ram().read_u64(at))
     }
