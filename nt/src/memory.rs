@@ -449,7 +449,7 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
         self.verb(|mm| mm.discard(process, base, size))
     }
     fn prefetch(&mut self, process: ProcessId, address: VirtAddr) -> Option<Transfer> {
-        (**self).prefetch(process, address)
+        self.prefetch_page(process, address)
     }
     fn dynamic_code(&self, process: ProcessId) -> DynamicCode {
         (**self).dynamic_code(process)

@@ -193,6 +193,16 @@ impl<R: PhysicalMemory, D: PageDevice> PagedMm<R, D> {
         }
     }
 
+    /// Brings a page back from a page file before it is touched, or says which read of its file would bring it in.
+    pub(crate) fn prefetch_page(&mut self, process: ProcessId, address: VirtAddr) -> Option<Transfer> {
+        self.balance();
+        if let Some(transfer) = self.mm.prefetch_paged(process, address) {
+            self.page(&transfer);
+            return None;
+        }
+        self.mm.prefetch(process, address)
+    }
+
     /// Deletes a process, with the tables and pages that it has in page files.
     pub fn end_process(&mut self, process: ProcessId) -> Unmapped {
         for _ in 0..MAX_ROUNDS {

@@ -2,6 +2,7 @@
 
 use super::decide::Plan;
 use crate::id::ProcessId;
+use crate::paging::PagingTransfer;
 use crate::pte::PrototypeState;
 use crate::request::{FaultOutcome, FaultRequest, Transfer};
 use crate::state::Mm;
@@ -32,6 +33,42 @@ impl<R: PhysicalMemory> Mm<R> {
             | PrototypeState::Transition { .. }
             | PrototypeState::DemandZero { .. }
             | PrototypeState::PageFile { .. } => None,
+        }
+    }
+
+    /// The same for a page in a page file. `None` also for one that is compressed in RAM, and for one whose page table is
+    /// in a page file: a prefetch is a hint.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn prefetch_paged(&mut self, process: ProcessId, address: VirtAddr) -> Option<PagingTransfer> {
+        let request = FaultRequest { address, access: Access::Read, stack: None };
+        let plan = self.decide(process, &request);
+        let paged = match plan {
+            Plan::PageFile { slot, .. } => !Self::is_stored(slot),
+            Plan::Shared { page, .. } => {
+                let slot = self.slot_in(self.read(self.area(page.area).prototype(page.number)));
+                slot.is_some_and(|slot| !Self::is_stored(slot))
+            }
+            Plan::Spurious
+            | Plan::Violation
+            | Plan::Failed { .. }
+            | Plan::Guard { .. }
+            | Plan::FirstStore { .. }
+            | Plan::CopyOnWrite { .. }
+            | Plan::DemandZero { .. }
+            | Plan::Transition { .. } => false,
+        };
+        if !paged || self.pfn.counts().available() == 0 {
+            return None;
+        }
+        match self.apply(process, &request, plan) {
+            FaultOutcome::Page(transfer) => Some(transfer),
+            FaultOutcome::Resume(_)
+            | FaultOutcome::Raise(_)
+            | FaultOutcome::Wait(_)
+            | FaultOutcome::Short => None,
         }
     }
 }

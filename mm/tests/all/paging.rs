@@ -46,7 +46,7 @@ impl World {
         Ok(self.call(|mm| mm.allocate(process, request))?.base)
     }
 
-    fn page(&mut self, transfer: &PagingTransfer) {
+    pub(crate) fn page(&mut self, transfer: &PagingTransfer) {
         let result = self.try_page(transfer);
         self.mm.complete_paging(transfer.id, result).nothing_cached();
     }

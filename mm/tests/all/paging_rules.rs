@@ -249,6 +249,21 @@ fn without_page_files_stored_pages_stay_in_ram() {
     world.mm.audit().expect("records agree");
 }
 
+/// SPEC J30 I36: a prefetched page waits in a frame, outside of the working set, and its touch is a soft fault.
+#[test]
+fn a_prefetched_page_needs_no_read() {
+    let mut world = World::new("win10-x64", RAM, 8 * RAM);
+    let base = world.commit(2 * RAM).expect("page files have room");
+    fill(&mut world, base, 2 * FRAMES);
+    let process = world.process;
+    let transfer = world.mm.prefetch_paged(process, base).expect("the first page was written long ago");
+    world.page(&transfer);
+    assert!(matches!(world.mm.page_attributes(process, base), PageAttributes::Absent(_)));
+    assert_eq!(world.mm.prefetch_paged(process, base), None, "it is in a frame now");
+    let reads = world.reads;
+    assert_eq!((world.load(base), world.reads), (Ok(1), reads));
+}
+
 /// SPEC J3: a hard maximum holds while memory is plentiful, a soft one does not; a hard minimum holds while it is short.
 #[test]
 fn hard_limits_hold() {
