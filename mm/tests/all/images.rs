@@ -190,8 +190,14 @@ fn a_store_to_a_shared_section_survives_its_views() {
     }
 }
 
-/// Commits and touches as much as there is, then gives it back.
+/// Touches pages of a file, which are not charged, and as much private memory as can be committed, then gives that back.
 fn use_all_frames(world: &mut World) {
+    for step in ["file 9 80000", "filesection 9 0 r", "view r"] {
+        assert_eq!(world.step(step), "ok");
+    }
+    for page in 0..0x80 {
+        assert_eq!(world.quietly(&format!("read {page}p")), "=9");
+    }
     let most = world.mm.counters().commit.limit_pages();
     let fits = |pages: &u64| world.quietly(&format!("alloc {pages}p at @50000000")) == "ok";
     let pages = (0..most).rev().find(fits).expect("something fits");

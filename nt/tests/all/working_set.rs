@@ -442,9 +442,9 @@ fn performance_figures_are_told_in_pages() {
         assert_eq!(field(world, 0), counters.commit.charged_pages(), "{edition}");
         assert_eq!(field(world, 1), counters.commit.limit_pages(), "{edition}");
         assert!(field(world, 2) >= field(world, 0), "{edition}");
-        // RAM and page files, less what the system took for itself at its start.
+        // RAM and page files, less what the system took for itself at its start and a small reserve.
         let manageable = (world.ram_bytes() >> 12) + (1 << 16);
-        assert!(field(world, 1) <= manageable && field(world, 1) > manageable - 64, "{edition}");
+        assert!(field(world, 1) <= manageable && field(world, 1) > manageable - 128, "{edition}");
         assert_eq!(field(world, 6), field(world, 7) + field(world, 8), "{edition}");
         assert!(field(world, 7) > 0 && field(world, 8) > 0, "{edition}");
         assert_eq!(field(world, 9), 4096, "{edition}");
