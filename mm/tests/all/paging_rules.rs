@@ -256,6 +256,8 @@ fn a_prefetched_page_needs_no_read() {
     let base = world.commit(2 * RAM).expect("page files have room");
     fill(&mut world, base, 2 * FRAMES);
     let process = world.process;
+    // Its page table is in RAM then: a prefetch does not wait for one.
+    assert_eq!(world.load(page(base, 40)), Ok(41));
     let transfer = world.mm.prefetch_paged(process, base).expect("the first page was written long ago");
     world.page(&transfer);
     assert!(matches!(world.mm.page_attributes(process, base), PageAttributes::Absent(_)));
