@@ -64,6 +64,7 @@ pub(super) const fn name(event: &TraceEvent) -> &'static str {
     }
 }
 
+// tidy: table
 /// Writes the fields of an event.
 pub(super) fn fields(event: &TraceEvent, names: &Names<'_>, transfers: &mut Transfers, to: &mut Object<'_>) {
     match event {
