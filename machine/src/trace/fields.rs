@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use vadose_facts::addr::Vpn;
 use vadose_mm::trace::{
     Content, FaultTrace, FrameSource, PageName, RegionTrace, TraceEvent, TracedOutcome, TracedTransfer,
-    TransferPlace, TransferTrace, WalkStep,
+    TransferPlace, TransferTrace, TrimReason, WalkStep,
 };
 use vadose_mm::{RegionBacking, Slot, TransferDirection};
 
@@ -87,19 +87,10 @@ pub(super) fn fields(event: &TraceEvent, names: &Names<'_>, transfers: &mut Tran
             page("page", *owner, names, to);
         }
         TraceEvent::PageTrimmed { process, vpn, frame, reason, content } => {
-            let (short, long) = words::trim(*reason);
             to.number("process", names.process(*process));
             to.hex("page", base(*vpn));
             to.number("frame", frame.raw());
-            to.text(
-                "content",
-                match content {
-                    Content::Modified => "modified",
-                    Content::Clean => "clean",
-                },
-            );
-            to.text("reason", short);
-            to.text("why", long);
+            trim(*reason, *content, to);
         }
         TraceEvent::TableTrimmed { process, vpn, frame } | TraceEvent::TableBack { process, vpn, frame } => {
             to.number("process", names.process(*process));
@@ -221,6 +212,19 @@ fn source(from: FrameSource, names: &Names<'_>, to: &mut Object<'_>) {
             }
         }
     }
+}
+
+fn trim(reason: TrimReason, content: Content, to: &mut Object<'_>) {
+    let (short, long) = words::trim(reason);
+    to.text(
+        "content",
+        match content {
+            Content::Modified => "modified",
+            Content::Clean => "clean",
+        },
+    );
+    to.text("reason", short);
+    to.text("why", long);
 }
 
 /// A page of a page file, or of the compressed store.

@@ -167,7 +167,8 @@ pub struct FaultTrace {
     pub address: VirtAddr,
     /// Whether the address may be a program's at all.
     pub side: AddressSide,
-    /// The entries that the processor read, top table first, down to the one that ended the walk.
+    /// The entries that the processor read, top table first, down to the one that ended its walk; and those below it, if
+    /// their tables were brought back for the decision.
     pub walk: Vec<WalkStep>,
     /// The region that holds the address.
     pub region: Option<RegionTrace>,

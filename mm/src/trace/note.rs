@@ -88,7 +88,10 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             other => other,
         };
+        let walk = self.trace_walk(id, request);
         if let Some(fault) = self.trace.open_fault() {
+            let seen = fault.walk.len();
+            fault.walk.extend(walk.into_iter().skip(seen));
             (fault.region, fault.prototype, fault.plan) = (region, prototype, plan);
         }
     }

@@ -7,3 +7,4 @@ mod runs;
 mod scene;
 #[cfg(feature = "unicorn")]
 mod shortage;
+mod traces;
