@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use vadose_facts::ntdef::{AllocationPreference, LargeAddressAware, edition};
 use vadose_machine::host::{FolderHost, Streams};
+use vadose_machine::page_file::PageFileSpec;
 use vadose_machine::report::{AddressSpaceMap, RunReport};
+use vadose_machine::trace::{Trace, TraceFormat};
 use vadose_machine::{
     Compression, FailPlan, FragmentPattern, Machine, MachineError, MachineOptions, Privilege, Spacing,
 };
@@ -124,6 +126,18 @@ impl Run {
         self
     }
 
+    /// On a machine with so much RAM and one page file of a fixed size.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes are no whole pages.
+    #[must_use]
+    pub fn small_machine(mut self, ram_bytes: u64, page_file_bytes: u64) -> Self {
+        let file = PageFileSpec::new(page_file_bytes, page_file_bytes, None).expect("whole pages");
+        (self.options.ram_bytes, self.options.page_files) = (ram_bytes, vec![file]);
+        self
+    }
+
     /// Stopped after this much of the host's time.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
@@ -144,19 +158,43 @@ impl Run {
         self.start()?.finish()
     }
 
+    /// The same, with all that happened as a trace.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Self::finish).
+    ///
+    /// # Panics
+    ///
+    /// As [`finish`](Self::finish).
+    pub fn finish_traced(self, format: TraceFormat) -> Result<(Outcome, String), MachineError> {
+        let bytes = Capture::default();
+        let trace = Trace::new(Box::new(bytes.clone()), format);
+        let outcome = self.start_with(Some(trace))?.finish()?;
+        Ok((outcome, bytes.text()))
+    }
+
     /// Boots and loads, and runs no instruction yet.
     ///
     /// # Errors
     ///
     /// As [`finish`](Self::finish).
     pub fn start(self) -> Result<Started, MachineError> {
+        self.start_with(None)
+    }
+
+    fn start_with(self, trace: Option<Trace>) -> Result<Started, MachineError> {
         let (output, error) = (Capture::default(), Capture::default());
         let streams = Streams {
             input: Box::new(Cursor::new(self.input)),
             output: Box::new(output.clone()),
             error: Box::new(error.clone()),
         };
-        let machine = Machine::load(&self.options, FolderHost::new(&self.options, streams)?)?;
+        let host = FolderHost::new(&self.options, streams)?;
+        let machine = match trace {
+            Some(trace) => Machine::load_traced(&self.options, host, trace)?,
+            None => Machine::load(&self.options, host)?,
+        };
         let (phys, va) = machine.processor_page();
         let cpu = UnicornCpu::new(machine.cpu_mode(), machine.ram(), ProcessorPage { phys, va })?;
         Ok(Started { machine, cpu, output, error, time_limit: self.time_limit })
@@ -202,6 +240,7 @@ impl Started {
     pub fn finish(mut self) -> Result<Outcome, MachineError> {
         self.machine.audit().expect("the records agree before the run");
         let report = self.machine.run(&mut self.cpu, Some(self.time_limit))?;
+        self.machine.end_trace().expect("memory takes everything");
         self.machine.audit().expect("the records agree after the run");
         Ok(Outcome { report, output: self.output.text(), error: self.error.text() })
     }

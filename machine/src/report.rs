@@ -138,7 +138,7 @@ pub struct MemoryReport {
     pub paging: PagingReport,
 }
 
-/// What went to page files and came back.
+/// What left RAM, and what went to page files and came back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PagingReport {
     /// Bytes that all page files have now.
@@ -159,6 +159,24 @@ pub struct PagingReport {
     pub reads: u64,
     /// Transfers that failed.
     pub failed: u64,
+    /// Faults that were resolved without a read.
+    pub soft_faults: u64,
+    /// Faults that waited for a read, from a page file or from a mapped file.
+    pub hard_faults: u64,
+    /// Pages that left working sets because frames were short and they had not been used.
+    pub trimmed_not_used: u64,
+    /// Pages that left working sets at their hard maximum.
+    pub trimmed_hard_maximum: u64,
+    /// Pages that left working sets by calls of the program.
+    pub trimmed_by_calls: u64,
+    /// Page tables that left.
+    pub tables_trimmed: u64,
+    /// Frames that were taken from pages on standby.
+    pub repurposed: u64,
+    /// Pages that came along when another one was read from a page file.
+    pub read_along: u64,
+    /// Those of them that were used before their frames were taken.
+    pub read_along_used: u64,
     /// The compressed store, where the edition has one and it is on.
     pub compressed: Option<CompressedReport>,
 }

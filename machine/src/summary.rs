@@ -11,6 +11,7 @@ use vadose_cpu::ram::GuestRam;
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::PhysicalMemory;
+use vadose_mm::trace::TrimReason;
 use vadose_mm::{FaultCounts, FaultKind, Mm, PageFileUse};
 use vadose_nt::{Caller, Crash, Ending, InjectedFailure, Nt, Process, Stuck};
 
@@ -140,12 +141,15 @@ pub(crate) fn memory(mm: &Mm<Arc<GuestRam>>, process: &Process, traffic: PageTra
         working_set: process.resident_pages * PAGE_BYTES,
         working_set_peak: process.peak_resident_pages * PAGE_BYTES,
         page_tables: process.table_pages * PAGE_BYTES,
-        paging: paging(mm, traffic),
+        paging: paging(mm, &process.faults, traffic),
     }
 }
 
-fn paging(mm: &Mm<Arc<GuestRam>>, traffic: PageTraffic) -> PagingReport {
-    let files = mm.page_files();
+fn paging(mm: &Mm<Arc<GuestRam>>, faults: &FaultCounts, traffic: PageTraffic) -> PagingReport {
+    let (files, moved) = (mm.page_files(), mm.counters().movements);
+    let hard_faults = faults.of(FaultKind::PageFileRead) + faults.of(FaultKind::ImagePageRead);
+    let trimmed = |reason| moved.trimmed(reason);
+    let (not_used, at_maximum) = (trimmed(TrimReason::NotUsed), trimmed(TrimReason::HardMaximum));
     let sum =
         |pages: fn(&PageFileUse) -> u32| files.iter().map(|file| u64::from(pages(file)) * PAGE_BYTES).sum();
     PagingReport {
@@ -158,6 +162,15 @@ fn paging(mm: &Mm<Arc<GuestRam>>, traffic: PageTraffic) -> PagingReport {
         pages_read: traffic.pages_read,
         reads: traffic.reads,
         failed: traffic.failed,
+        soft_faults: faults.resolved() - hard_faults,
+        hard_faults,
+        trimmed_not_used: not_used,
+        trimmed_hard_maximum: at_maximum,
+        trimmed_by_calls: moved.trimmed_in_all() - not_used - at_maximum,
+        tables_trimmed: moved.tables_trimmed,
+        repurposed: moved.repurposed,
+        read_along: moved.read_along,
+        read_along_used: moved.read_along_used,
         compressed: mm.compressed().map(|used| CompressedReport {
             pages: used.pages,
             ram: used.frames * PAGE_BYTES,

@@ -1,11 +1,12 @@
 //! What a run did, in plain words: faults by how they were resolved, services, memory.
 
 use crate::quantity::{grouped, readable};
-use vadose_machine::report::{Activity, MemoryReport, RunReport};
+use vadose_machine::report::{Activity, CompressedReport, MemoryReport, PagingReport, RunReport};
 
 /// The summary.
 pub(crate) fn text(report: &RunReport) -> String {
-    format!("{}\n{}", activity(&report.activity), memory(&report.memory))
+    let (activity, memory) = (activity(&report.activity), memory(&report.memory));
+    format!("{activity}\n{memory}{}", paging(&report.memory.paging))
 }
 
 fn activity(activity: &Activity) -> String {
@@ -43,42 +44,95 @@ fn memory(memory: &MemoryReport) -> String {
         ("working set", at_end_and_most(memory.working_set, memory.working_set_peak)),
         ("page tables", readable(memory.page_tables)),
     ];
-    let paged = [
-        (
-            "page files",
-            format!(
-                "{} of {} used at the end, {} at the most",
-                readable(memory.paging.used),
-                readable(memory.paging.size),
-                readable(memory.paging.used_peak)
-            ),
-        ),
-        ("paged out", moved(memory.paging.pages_written, memory.paging.writes, "writes")),
-        ("paged in", moved(memory.paging.pages_read, memory.paging.reads, "reads")),
+    table("Memory", rows)
+}
+
+/// What left RAM and came back; empty if nothing did and nothing could.
+fn paging(paging: &PagingReport) -> String {
+    let trimmed = paging.trimmed_not_used + paging.trimmed_hard_maximum + paging.trimmed_by_calls;
+    let has_page_files = paging.size > 0;
+    if !has_page_files && trimmed == 0 {
+        return String::new();
+    }
+    let rows = [
+        Some(("faults", faults(paging))),
+        Some(("trimmed", trims(paging, trimmed))),
+        Some(("repurposed", format!("{} frames, from pages on standby", grouped(paging.repurposed)))),
+        has_page_files.then(|| ("page files", use_of(paging))),
+        has_page_files.then(|| ("paged out", moved(paging.pages_written, paging.writes, "write"))),
+        has_page_files.then(|| ("paged in", moved(paging.pages_read, paging.reads, "read"))),
+        (paging.read_along > 0).then(|| ("read ahead", read_ahead(paging))),
+        (paging.failed > 0).then(|| ("failed", format!("{} transfers", grouped(paging.failed)))),
+        paging.compressed.filter(|used| used.stored + used.refused > 0).map(compressed),
     ];
-    let has_page_files = memory.paging.size > 0;
-    let rows = rows.into_iter().chain(paged.into_iter().filter(|_| has_page_files));
-    let compressed = memory.paging.compressed.filter(|used| used.stored + used.refused > 0).map(|used| {
-        let text = format!(
-            "{} pages stored, {} refused, {} came back; {} pages in {} at the end",
-            grouped(used.stored),
-            grouped(used.refused),
-            grouped(used.loaded),
-            grouped(used.pages),
-            readable(used.ram)
-        );
-        ("compressed", text)
-    });
-    let rows = rows.chain(compressed);
-    let mut text = "Memory\n".to_owned();
+    format!("\n{}", table("Paging", rows.into_iter().flatten()))
+}
+
+fn faults(paging: &PagingReport) -> String {
+    format!("{} without a read, {} with one", grouped(paging.soft_faults), grouped(paging.hard_faults))
+}
+
+fn trims(paging: &PagingReport, pages: u64) -> String {
+    let reasons = [
+        (paging.trimmed_not_used, "not used for a while"),
+        (paging.trimmed_hard_maximum, "over a hard maximum"),
+        (paging.trimmed_by_calls, "by calls"),
+    ];
+    let words: Vec<String> = reasons
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!("{} {words}", grouped(count)))
+        .collect();
+    let tables = format!("{} page tables", grouped(paging.tables_trimmed));
+    match words.is_empty() {
+        true => format!("no pages, {tables}"),
+        false => format!("{} pages ({}), {tables}", grouped(pages), words.join(", ")),
+    }
+}
+
+fn use_of(paging: &PagingReport) -> String {
+    format!(
+        "{} of {} used at the end, {} at the most",
+        readable(paging.used),
+        readable(paging.size),
+        readable(paging.used_peak)
+    )
+}
+
+fn read_ahead(paging: &PagingReport) -> String {
+    format!(
+        "{} pages read along, {} of them used ({}%)",
+        grouped(paging.read_along),
+        grouped(paging.read_along_used),
+        paging.read_along_used * 100 / paging.read_along
+    )
+}
+
+fn compressed(used: CompressedReport) -> (&'static str, String) {
+    let text = format!(
+        "{} pages stored, {} refused, {} came back; {} pages in {} at the end",
+        grouped(used.stored),
+        grouped(used.refused),
+        grouped(used.loaded),
+        grouped(used.pages),
+        readable(used.ram)
+    );
+    ("compressed", text)
+}
+
+fn table(heading: &str, rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let mut text = format!("{heading}\n");
     for (what, how_much) in rows {
         text.push_str(&format!("  {what:<13}  {how_much}\n"));
     }
     text
 }
 
+/// Pages, and how many went at once: the size of a cluster.
 fn moved(pages: u64, transfers: u64, what: &str) -> String {
-    format!("{} pages in {} {what}", grouped(pages), grouped(transfers))
+    let each = (pages * 10).checked_div(transfers).unwrap_or_default();
+    let (pages, transfers) = (grouped(pages), grouped(transfers));
+    format!("{pages} pages in {transfers} {what}s, {}.{} a {what}", each / 10, each % 10)
 }
 
 fn at_end_and_most(end: u64, most: u64) -> String {

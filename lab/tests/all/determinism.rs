@@ -3,6 +3,7 @@
 use crate::support::{bits_of, finish, on_each_edition};
 use vadose_facts::ntdef::{Bitness, editions};
 use vadose_lab::guest::{Outcome, Run, sample};
+use vadose_machine::trace::TraceFormat;
 
 /// Guests that between them use every part of the machine.
 const GUESTS: [&str; 5] = ["page_states", "guard_page", "write_copy", "stack_growth", "crash"];
@@ -24,6 +25,24 @@ fn the_same_seed_gives_the_same_report() {
                 |outcome: &Outcome| serde_json::to_string(&outcome.report).expect("a report is plain data");
             assert_eq!(json(&one), json(&two));
         }
+    });
+}
+
+/// With more memory in use than there is: what is trimmed, written, read back and taken is the same, step by step, and
+/// watching it changes nothing.
+#[test]
+fn the_same_seed_gives_the_same_trace_while_pages_come_and_go() {
+    on_each_edition(|edition| {
+        let run = || {
+            let guest = sample(bits_of(edition), "big_data");
+            Run::new(&guest, edition.name).arguments(&["10"]).small_machine(8 << 20, 64 << 20).seed(5)
+        };
+        let traced = || run().finish_traced(TraceFormat::Lines).unwrap_or_else(|error| panic!("{error}"));
+        let ((one, first), (two, second)) = (traced(), traced());
+        assert!(first.contains("\"plan\":\"page-file\""), "{}: pages came back", edition.name);
+        assert!(first == second, "{}: two traces", edition.name);
+        assert_eq!(one, two, "{}", edition.name);
+        assert_eq!(one, finish(run()), "{}: untraced", edition.name);
     });
 }
 
