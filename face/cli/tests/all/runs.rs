@@ -112,6 +112,35 @@ fn a_time_limit_ends_a_wait_for_a_reader_that_does_not_read() {
 }
 
 #[test]
+fn stats_sum_up_what_paging_did() {
+    let scene = scene_of("x64", &["big_data"]);
+    let line = "run --edition win7-x64 --ram 8M --pagefile 64M --stats --report report.json big_data.exe 24";
+    let run = scene.vadose(line);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    for words in [
+        "Paging\n",
+        " without a read, ",
+        " not used for a while",
+        " page tables",
+        " writes, ",
+        " a write\n",
+        " read along, ",
+    ] {
+        assert!(run.err.contains(words), "{words:?}: {}", run.err);
+    }
+    let report = std::fs::read(scene.path("report.json")).expect("the report is there");
+    let report: Value = serde_json::from_slice(&report).expect("an object");
+    let paging = |name: &str| report["memory"]["paging"][name].as_u64().expect("a number");
+    assert!(paging("read_along_used") > 0 && paging("read_along_used") <= paging("read_along"), "{report}");
+    assert_eq!(paging("pages_read"), paging("reads") + paging("read_along"), "{report}");
+    assert!(paging("trimmed_not_used") > paging("pages_written"), "more was trimmed than had to be written");
+    assert!(
+        paging("repurposed") > 4096 && paging("hard_faults") >= paging("reads") - paging("tables_trimmed"),
+        "{report}"
+    );
+}
+
+#[test]
 fn map_and_stats_are_text_on_standard_error() {
     let scene = scene_of("x64", &["hello"]);
     let run = scene.vadose("run --map --stats hello.exe");
