@@ -99,6 +99,20 @@ impl Run {
         self
     }
 
+    /// With so many bytes of guest RAM.
+    #[must_use]
+    pub fn ram(mut self, bytes: u64) -> Self {
+        self.options.ram_bytes = bytes;
+        self
+    }
+
+    /// With one more page file.
+    #[must_use]
+    pub fn page_file(mut self, file: PageFileSpec) -> Self {
+        self.options.page_files.push(file);
+        self
+    }
+
     /// By an account that holds these privileges besides.
     #[must_use]
     pub fn privileges(mut self, privileges: &[Privilege]) -> Self {
