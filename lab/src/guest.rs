@@ -159,7 +159,8 @@ impl Run {
         self
     }
 
-    /// Boots, loads, runs to the end; the records of the memory manager are audited before and after.
+    /// Boots, loads, runs to the end; the records of the memory manager are audited before and after, and the machine
+    /// is shut down.
     ///
     /// # Errors
     ///
@@ -242,7 +243,12 @@ impl Started {
         &self.machine
     }
 
-    /// Runs the program to its end.
+    /// Machine and processor, to run the program in another way.
+    pub fn into_parts(self) -> (Machine, UnicornCpu) {
+        (self.machine, self.cpu)
+    }
+
+    /// Runs the program to its end, and shuts the machine down.
     ///
     /// # Errors
     ///
@@ -250,12 +256,13 @@ impl Started {
     ///
     /// # Panics
     ///
-    /// If the memory manager's records disagree.
+    /// If the memory manager's records disagree, or the process leaves something behind.
     pub fn finish(mut self) -> Result<Outcome, MachineError> {
         self.machine.audit().expect("the records agree before the run");
         let report = self.machine.run(&mut self.cpu, Some(self.time_limit))?;
         self.machine.end_trace().expect("memory takes everything");
         self.machine.audit().expect("the records agree after the run");
+        self.machine.shut_down().unwrap_or_else(|left| panic!("{left}"));
         Ok(Outcome { report, output: self.output.text(), error: self.error.text() })
     }
 }

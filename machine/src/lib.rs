@@ -9,6 +9,7 @@ mod options;
 pub mod page_file;
 mod paging;
 pub mod report;
+mod shut_down;
 mod summary;
 pub mod trace;
 mod watchdog;
@@ -16,6 +17,7 @@ mod watchdog;
 pub use error::MachineError;
 pub use machine::Machine;
 pub use options::MachineOptions;
+pub use shut_down::{ShutDownError, Usage};
 pub use vadose_mm::Compression;
 pub use vadose_nt::{
     BadRule, FailKind, FailPlan, FailRule, FailTurn, FragmentPattern, MAX_LISTED_FAILURES, Privilege, Spacing,

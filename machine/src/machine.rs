@@ -6,6 +6,7 @@ use crate::map;
 use crate::options::MachineOptions;
 use crate::paging::HostPages;
 use crate::report::{AddressSpaceMap, MapMissing, RunEnding, RunReport};
+use crate::shut_down::Usage;
 use crate::summary;
 use crate::trace::{Cause, Levels, Names, Trace};
 use crate::watchdog::Watchdog;
@@ -26,12 +27,14 @@ const UNITS_PER_MICROSECOND: u64 = Moment::PER_MILLISECOND / 1_000;
 
 /// A booted machine with its program in place and no instruction run.
 pub struct Machine {
-    mm: PagedMm<Arc<GuestRam>, HostPages>,
+    pub(crate) mm: PagedMm<Arc<GuestRam>, HostPages>,
     nt: Nt,
-    host: FolderHost,
+    pub(crate) host: FolderHost,
     missing: Vec<MissingDll>,
     fast_fails: u64,
     trace: Option<Trace>,
+    /// What was in use before there was a process.
+    pub(crate) booted: Usage,
 }
 
 /// The exception code and parameters that a processor exception becomes.
@@ -110,7 +113,8 @@ impl Machine {
             lenience,
             large_address_aware: options.large_address_aware,
         };
-        let mut machine = Self { mm, nt, host, missing: Vec::new(), fast_fails: 0, trace };
+        let booted = Usage::of(&mm, &host);
+        let mut machine = Self { mm, nt, host, missing: Vec::new(), fast_fails: 0, booted, trace };
         machine.missing = machine.kernel().start(&start).map_err(explain)?.missing_dlls;
         if let Some(pattern) = options.fragment {
             machine.kernel().fragment(pattern, options.seed)?;
@@ -120,7 +124,7 @@ impl Machine {
         Ok(machine)
     }
 
-    fn kernel(&mut self) -> Kernel<'_> {
+    pub(crate) fn kernel(&mut self) -> Kernel<'_> {
         Kernel { nt: &mut self.nt, mm: &mut self.mm, host: &mut self.host }
     }
 

@@ -322,6 +322,8 @@ pub trait Memory {
     fn take_paging_stale(&mut self) -> Stale;
     /// Does background work until frames are available, or nothing more can be done.
     fn balance(&mut self);
+    /// Deletes a process, with all that it has in RAM and in page files.
+    fn end_process(&mut self, process: ProcessId) -> Unmapped;
 }
 
 impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
@@ -567,5 +569,8 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     }
     fn balance(&mut self) {
         self.balance();
+    }
+    fn end_process(&mut self, process: ProcessId) -> Unmapped {
+        self.end_process(process)
     }
 }

@@ -46,6 +46,10 @@ impl OpenFiles {
         self.files.remove(&file.raw());
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.files.len()
+    }
+
     pub(super) fn get(&self, file: HostFile) -> Result<&OpenFile, NtStatus> {
         self.files.get(&file.raw()).ok_or(NtStatus::INVALID_HANDLE)
     }

@@ -66,6 +66,11 @@ impl FolderHost {
         self.drive.work()
     }
 
+    /// Files of the host that are open for the guest.
+    pub(crate) fn open_files(&self) -> usize {
+        self.files.count()
+    }
+
     fn open_in_mount(
         &mut self,
         at: Location,

@@ -359,6 +359,12 @@ impl HandleTable {
         self.objects[index].take().map(|shared| shared.object)
     }
 
+    /// Takes every object, whoever holds it: the process is gone, and its handles with it.
+    pub(crate) fn take_all(&mut self) -> Vec<Object> {
+        let Self { objects, .. } = std::mem::take(self);
+        objects.into_iter().flatten().map(|shared| shared.object).collect()
+    }
+
     /// How many handles there are.
     pub fn count(&self) -> usize {
         self.entries.iter().flatten().count()

@@ -19,6 +19,7 @@ mod physical;
 mod prefetch;
 mod process;
 mod query;
+mod rundown;
 mod section;
 mod services;
 mod thread;

@@ -1,8 +1,7 @@
 //! Native services of processes and handles, and the loader's services for guest code.
 
 use super::process::Ending;
-use crate::executive::{FileIo, Object, Thread};
-use crate::host::HostFile;
+use crate::executive::{FileIo, Object, OpenFile, Thread};
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::ntdef::NtStatus;
 
@@ -60,13 +59,9 @@ impl crate::Kernel<'_> {
     pub(crate) fn object_is_gone(&mut self, id: super::ObjectId, object: Object) {
         match object {
             Object::File(file) => {
-                self.close_file(file.file);
+                self.close_file(&file);
                 if let FileIo::Overlapped { port: Some((port, _)) } = file.io {
                     self.release_object(port);
-                }
-                if file.delete_on_close {
-                    // The name may be gone already; closing works all the same.
-                    let _gone = self.host.remove(&file.path, crate::FileKind::File);
                 }
             }
             Object::Thread(tid) => self.nt.threads.remove(tid),
@@ -84,9 +79,13 @@ impl crate::Kernel<'_> {
         }
     }
 
-    fn close_file(&mut self, file: Option<HostFile>) {
-        if let Some(file) = file {
-            self.host.close(file);
+    pub(super) fn close_file(&mut self, file: &OpenFile) {
+        if let Some(number) = file.file {
+            self.host.close(number);
+        }
+        if file.delete_on_close {
+            // The name may be gone already; closing works all the same.
+            let _gone = self.host.remove(&file.path, crate::FileKind::File);
         }
     }
 

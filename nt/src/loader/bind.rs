@@ -180,7 +180,7 @@ impl Kernel<'_> {
     }
 
     /// Drops a section without views, and its file.
-    pub(super) fn drop_section(&mut self, section: SectionId, file: FileId) {
+    pub(crate) fn drop_section(&mut self, section: SectionId, file: FileId) {
         self.mm.close_section(section);
         if let Some(file) = self.nt.files.remove(file) {
             self.host.close(file);
