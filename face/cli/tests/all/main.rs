@@ -1,5 +1,7 @@
 //! The command line as its user meets it: `vadose` started in a folder of its own.
 
+#[cfg(feature = "unicorn")]
+mod killed;
 mod listings;
 mod refusals;
 mod runs;
