@@ -8,6 +8,7 @@ mod library;
 mod machine;
 mod memory;
 mod page_file;
+mod paging;
 mod regions;
 mod report;
 mod service;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 type Measure = fn() -> Vec<Row>;
 
 /// What is measured, by name.
-const GROUPS: [(&str, Measure); 7] = [
+const GROUPS: [(&str, Measure); 8] = [
     ("memory", memory::rows),
     ("loop", machine::rows),
     ("service", service::rows),
@@ -27,6 +28,7 @@ const GROUPS: [(&str, Measure); 7] = [
     ("library", library::rows),
     ("regions", regions::rows),
     ("pagefile", page_file::rows),
+    ("paging", paging::rows),
 ];
 
 fn main() -> ExitCode {

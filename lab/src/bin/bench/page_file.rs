@@ -3,6 +3,7 @@
 use crate::report::{Goal, Row, in_turns};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::time::Instant;
 use vadose_cpu::GuestRam;
 use vadose_facts::addr::{PAGE_BYTES, Pfn};
@@ -24,7 +25,7 @@ const RUNS: [(usize, Goal); 4] =
 /// A row for each length of a run.
 pub(crate) fn rows() -> Vec<Row> {
     let paging = Paging::new();
-    let mut plain = Plain::new(&paging);
+    let mut plain = Plain::in_folder(paging.files.folder(0));
     let row = |(run, goal)| {
         let (ours, theirs) = in_turns(|| paging.round(run), || plain.round());
         let work = format!("page file written and read, 256 MiB, runs of {run}");
@@ -67,19 +68,20 @@ impl Paging {
 }
 
 /// A buffer that goes to a plain file.
-struct Plain {
+pub(crate) struct Plain {
     bytes: Vec<u8>,
     file: File,
 }
 
 impl Plain {
-    /// Beside the page file.
-    fn new(paging: &Paging) -> Self {
-        let file = tempfile::tempfile_in(paging.files.folder(0)).expect("the page file is there as well");
+    /// Beside page files of that folder.
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        let file = tempfile::tempfile_in(folder).expect("the page file is there as well");
         Self { bytes: vec![1; usize::try_from(BYTES).expect("a buffer")], file }
     }
 
-    fn round(&mut self) -> f64 {
+    /// Writes 256 MiB and reads them; MiB a second.
+    pub(crate) fn round(&mut self) -> f64 {
         let began = Instant::now();
         for (offset, part) in (0..).step_by(PLAIN_BYTES).zip(self.bytes.chunks(PLAIN_BYTES)) {
             self.file.write_all_at(part, offset).expect("room on the disk");

@@ -53,12 +53,28 @@ fn seconds(program: &Path) -> f64 {
 
 /// A program that calls `NtClose` so many times and ends with 0.
 fn image(calls: u32) -> Vec<u8> {
+    build(&[("kernel32.dll", "ExitProcess"), ("ntdll.dll", "NtClose")], |slots| {
+        code(calls, slots[1], slots[0])
+    })
+}
+
+/// A program made of code, which gets the places of pointers to `ExitProcess` and then to other functions of kernel32.
+pub(crate) fn program(
+    functions: &[&'static str],
+    code: impl FnOnce(&[u64]) -> Result<Vec<u8>, IcedError>,
+) -> Vec<u8> {
+    let imports: Vec<_> =
+        ["ExitProcess"].iter().chain(functions).map(|name| ("kernel32.dll", *name)).collect();
+    build(&imports, code)
+}
+
+fn build(functions: &[(&str, &str)], code: impl FnOnce(&[u64]) -> Result<Vec<u8>, IcedError>) -> Vec<u8> {
     let mut sample = Sample::new(Width::X64);
     let mut tables = Blob::new(Width::X64, TABLES_RVA);
-    let (directory, [close, exit]) = imports(&mut tables);
+    let (directory, slots) = imports(&mut tables, functions);
     sample.directories[1] = directory;
-    let slot = |rva: u32| sample.image_base + u64::from(rva);
-    let code = code(calls, slot(close), slot(exit)).expect("the program can be encoded");
+    let slots: Vec<u64> = slots.iter().map(|rva| sample.image_base + u64::from(*rva)).collect();
+    let code = code(&slots).expect("the program can be encoded");
     let (code_bytes, table_bytes) = (code.len() as u32, tables.bytes.len() as u32);
     sample
         .with(".text", 0x20 | EXECUTE | READ, code, code_bytes)
@@ -83,15 +99,16 @@ fn code(calls: u32, close: u64, exit: u64) -> Result<Vec<u8>, IcedError> {
     a.assemble(0)
 }
 
-/// The import directory, and the slots of `NtClose` and `ExitProcess`.
-fn imports(tables: &mut Blob) -> ((u32, u32), [u32; 2]) {
+/// The import directory, and the slot of each function: every one has a line of its own.
+fn imports(tables: &mut Blob, functions: &[(&str, &str)]) -> ((u32, u32), Vec<u32>) {
     let mut words = Vec::new();
-    let slots = [("ntdll.dll", "NtClose"), ("kernel32.dll", "ExitProcess")].map(|(dll, function)| {
+    let mut slots = Vec::new();
+    for (dll, function) in functions {
         let name = tables.hint_name(0, function);
         let [lookup, slot] = [(); 2].map(|()| tables.pointers(&[name.into(), 0]));
         words.extend([lookup, 0, 0, tables.name(dll), slot]);
-        slot
-    });
+        slots.push(slot);
+    }
     words.extend([0; 5]);
     ((tables.words(&words), words.len() as u32 * 4), slots)
 }
