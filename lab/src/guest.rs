@@ -113,6 +113,13 @@ impl Run {
         self
     }
 
+    /// With or without compression of modified pages, where the edition has it. It is on if nothing is said.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.options.compression = compression;
+        self
+    }
+
     /// By an account that holds these privileges besides.
     #[must_use]
     pub fn privileges(mut self, privileges: &[Privilege]) -> Self {

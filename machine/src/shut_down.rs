@@ -10,8 +10,10 @@ use vadose_mm::{AuditError, Mm};
 /// What of a machine is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Frames that cannot be had at once.
+    /// Frames that cannot be had at once, without those of the store of compressed pages: it keeps one that is empty.
     pub frames: u64,
+    /// Compressed pages.
+    pub compressed_pages: u64,
     /// Pages of commit charge.
     pub commit_pages: u64,
     /// Pages of page files that hold content.
@@ -44,8 +46,12 @@ impl Usage {
     pub(crate) fn of(mm: &Mm<Arc<GuestRam>>, host: &FolderHost) -> Self {
         let counters = mm.counters();
         let files = mm.page_files();
+        let store = mm.compressed();
         Self {
-            frames: counters.frames.total() - counters.frames.available(),
+            frames: counters.frames.total()
+                - counters.frames.available()
+                - store.map_or(0, |used| used.frames),
+            compressed_pages: store.map_or(0, |used| used.pages),
             commit_pages: counters.commit.charged_pages(),
             page_file_pages: files.iter().map(|file| u64::from(file.used_pages)).sum(),
             pool_pages: counters.kernel.paged_pages,
@@ -57,8 +63,13 @@ impl Usage {
 
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { frames, commit_pages, page_file_pages, pool_pages, kernel_pages, open_files } = self;
-        write!(f, "{frames} frames, {commit_pages} pages of commit charge, {page_file_pages} of page files")?;
+        let Self { frames, compressed_pages, commit_pages, .. } = self;
+        let Self { page_file_pages, pool_pages, kernel_pages, open_files, .. } = self;
+        write!(
+            f,
+            "{frames} frames, {compressed_pages} compressed pages, {commit_pages} pages of commit charge, "
+        )?;
+        write!(f, "{page_file_pages} pages of page files")?;
         write!(
             f,
             " and {pool_pages} of pool are in use, the kernel has {kernel_pages}, {open_files} files are open"

@@ -3,6 +3,7 @@
 use crate::support::{bits_of, finish};
 use vadose_facts::ntdef::edition;
 use vadose_lab::guest::{Outcome, Run, sample};
+use vadose_machine::Compression;
 use vadose_machine::page_file::PageFileSpec;
 use vadose_machine::report::RunEnding;
 
@@ -22,9 +23,10 @@ fn run(guest: &str, edition_name: &str, data_bytes: u64) -> Run {
 }
 
 /// With less RAM than data, and a page file.
-fn finish_short(guest: &str, edition_name: &str, data_bytes: u64) -> Outcome {
+fn finish_short(guest: &str, edition_name: &str, data_bytes: u64, compression: Compression) -> Outcome {
     let file = PageFileSpec::new(64 << 20, 64 << 20, None).expect("whole pages");
-    finish(run(guest, edition_name, data_bytes).ram(RAM_BYTES).page_file(file))
+    let short = run(guest, edition_name, data_bytes).ram(RAM_BYTES).page_file(file);
+    finish(short.compression(compression))
 }
 
 #[track_caller]
@@ -35,7 +37,7 @@ fn check(guest: &str) {
         assert_eq!(ample.report.ending, RunEnding::Exit { code: 0 }, "{guest}: {}", ample.output);
         assert_eq!(ample.report.memory.paging.pages_written, 0, "{guest} has RAM enough");
         for name in EDITIONS {
-            let short = finish_short(guest, name, data_bytes);
+            let short = finish_short(guest, name, data_bytes, Compression::Off);
             let about = format!("{guest} over {times} times the RAM of {name}");
             assert_eq!(short.report.ending, ample.report.ending, "{about}: {}", short.output);
             assert_eq!(short.output, ample.output, "{about}");
@@ -49,6 +51,23 @@ fn check(guest: &str) {
             assert!(paging.pages_read > spilled >> 12 && paging.failed == 0, "{about}: {paging:?}");
         }
     }
+    check_compressed(guest);
+}
+
+/// With a store of compressed pages before the page file.
+#[track_caller]
+fn check_compressed(guest: &str) {
+    let data_bytes = 3 * ONCE_BYTES;
+    let ample = finish(run(guest, "win10-x64", data_bytes));
+    let short = finish_short(guest, "win10-x64", data_bytes, Compression::On);
+    assert_eq!(
+        (short.report.ending, short.output),
+        (ample.report.ending, ample.output),
+        "{guest}, compressed"
+    );
+    let paging = short.report.memory.paging;
+    let store = paging.compressed.expect("Windows 10 has it");
+    assert!(store.stored > 0 && paging.failed == 0, "{guest}: {paging:?}");
 }
 
 #[test]

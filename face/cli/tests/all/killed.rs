@@ -47,7 +47,7 @@ fn a_killed_run_leaves_no_page_file() {
     let folder = folder.path().canonicalize().expect("it is there");
     let size = format!("--pagefile=4G:{}", folder.display());
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
-        let mut command = scene.command("run --ram 8M");
+        let mut command = scene.command("run --ram 8M --compression off");
         command.args([&size, "big_data.exe", "2048"]).stdout(Stdio::null());
         let mut run = command.spawn().expect("vadose is built");
         wait_until_it_pages(&mut run, &folder);

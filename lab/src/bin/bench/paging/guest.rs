@@ -11,6 +11,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_lab::guest::Run;
+use vadose_machine::Compression;
 use vadose_machine::page_file::{PageFileSpec, PageFiles};
 use vadose_machine::report::{PagingReport, RunEnding};
 
@@ -80,7 +81,7 @@ fn page_file_folder() -> std::path::PathBuf {
 
 fn run(program: &Path) -> (f64, PagingReport) {
     let file = PageFileSpec::new(FILE_BYTES, FILE_BYTES, None).expect("whole pages");
-    let run = Run::new(program, "win10-x64").ram(RAM_BYTES).page_file(file);
+    let run = Run::new(program, "win10-x64").ram(RAM_BYTES).page_file(file).compression(Compression::Off);
     let (mut machine, mut cpu) = run.start().unwrap_or_else(|error| panic!("{error}")).into_parts();
     let began = Instant::now();
     let report = machine.run(&mut cpu, None).unwrap_or_else(|error| panic!("{error}"));
