@@ -35,7 +35,7 @@ pub struct StoreUse {
     pub pages: u64,
     /// Of those, pages of one word over and over, which take no room.
     pub same_filled_pages: u64,
-    /// Frames that it has: the working set of the process that Windows shows it as.
+    /// Frames that it has, an empty one included: the working set of the process that Windows shows it as.
     pub frames: u64,
     /// Bytes of its pages, compressed.
     pub bytes: u64,
@@ -78,7 +78,7 @@ impl<R: PhysicalMemory> Mm<R> {
         self.compressed.as_ref().map(|pages| StoreUse {
             pages: pages.store.slots(),
             same_filled_pages: pages.store.same_filled(),
-            frames: pages.store.frames(),
+            frames: pages.store.frames() + u64::from(pages.spare.is_some()),
             bytes: pages.store.bytes(),
             stored_pages: pages.stored,
             refused_pages: pages.refused,
