@@ -119,7 +119,7 @@ impl Machine {
         if let Some(pattern) = options.fragment {
             machine.kernel().fragment(pattern, options.seed)?;
         }
-        machine.nt.set_fail_plan(options.failures.clone());
+        machine.kernel().order_failures(options.failures.clone());
         machine.record(Cause::Loading);
         Ok(machine)
     }
@@ -251,6 +251,7 @@ impl Machine {
     }
 
     fn report(&mut self, ending: RunEnding) -> RunReport {
+        self.kernel().note_page_failures();
         let map = self.map();
         let process = self.nt.process();
         let faults = self.mm.process_counters(process.id).faults;
@@ -264,7 +265,7 @@ impl Machine {
                 self.nt.service_calls(),
             ),
             memory: summary::memory(&self.mm, process, self.mm.device().traffic()),
-            shortage: summary::shortage(&self.nt),
+            shortage: summary::shortage(&self.nt, self.mm.orders()),
             map,
         }
     }

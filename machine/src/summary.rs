@@ -13,7 +13,7 @@ use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::PhysicalMemory;
 use vadose_mm::trace::TrimReason;
 use vadose_mm::{FaultCounts, FaultKind, Mm, PageFileUse};
-use vadose_nt::{Caller, Crash, Ending, InjectedFailure, Nt, Process, Stuck};
+use vadose_nt::{Caller, Crash, Ending, FailKind, InjectedFailure, Nt, PageOrders, Process, Stuck};
 
 /// How the process ended.
 pub(crate) fn ending(mm: &Mm<Arc<GuestRam>>, process: &Process, ending: &Ending) -> RunEnding {
@@ -100,12 +100,16 @@ pub(crate) fn activity(counts: &FaultCounts, exceptions: u64, services: u64) -> 
 }
 
 /// Failures that were ordered.
-pub(crate) fn shortage(nt: &Nt) -> ShortageReport {
+pub(crate) fn shortage(nt: &Nt, pages: &PageOrders) -> ShortageReport {
     let plan = nt.fail_plan();
-    let unused = plan.rules().iter().filter(|rule| !rule.turn.has_come(plan.asked(rule.kind)));
+    let asked = |kind: FailKind| if kind.is_of_page_files() { pages.plan() } else { plan }.asked(kind);
+    let unused = plan.rules().iter().filter(|rule| !rule.turn.has_come(asked(rule.kind)));
     ShortageReport {
-        requests: plan.counts().map(|(kind, count)| RequestCount { kind: kind.name(), count }).collect(),
-        failed: nt.injected_count(),
+        requests: plan
+            .counts()
+            .map(|(kind, _)| RequestCount { kind: kind.name(), count: asked(kind) })
+            .collect(),
+        failed: nt.injected_count() + pages.failed(),
         failures: nt.injected_failures().iter().map(failure_report).collect(),
         unused: unused.map(ToString::to_string).collect(),
     }

@@ -39,6 +39,6 @@ pub use service::{
 };
 pub use shortage::{
     BadRule, Caller, FailKind, FailPlan, FailRule, FailTurn, FragmentError, FragmentPattern, InjectedFailure,
-    MAX_LISTED_FAILURES, Spacing,
+    MAX_LISTED_FAILURES, PageFailure, PageOrders, Spacing,
 };
 pub use win32::Win32State;

@@ -1,6 +1,7 @@
 //! The memory manager as services see it: one object-safe door, so that service tables are plain function pointers.
 
 use crate::paged::{PageDevice, PagedMm};
+use crate::shortage::{FailPlan, PageFailure};
 use vadose_facts::addr::{Pfn, VirtAddr};
 use vadose_facts::ntdef::{Edition, FreeType, LargeAddressAware, NtStatus};
 use vadose_facts::pe::PeImage;
@@ -31,6 +32,10 @@ pub trait Memory {
     fn translation(&self, process: ProcessId) -> AddressSpace;
     /// Highest user address (SPEC H2).
     fn user_limit(&self, process: ProcessId) -> VirtAddr;
+    /// Has transfers of page files fail.
+    fn order_page_failures(&mut self, plan: FailPlan);
+    /// Those that did since this was asked last.
+    fn take_page_failures(&mut self) -> Vec<PageFailure>;
     /// Refuses commit charges, or ends that.
     fn set_commit_charges(&mut self, charges: Charges);
     /// Reserves and commits (SPEC A).
@@ -344,6 +349,12 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     }
     fn user_limit(&self, process: ProcessId) -> VirtAddr {
         (**self).user_limit(process)
+    }
+    fn order_page_failures(&mut self, plan: FailPlan) {
+        self.order(plan);
+    }
+    fn take_page_failures(&mut self) -> Vec<PageFailure> {
+        self.take_page_failures()
     }
     fn set_commit_charges(&mut self, charges: Charges) {
         (**self).set_commit_charges(charges);

@@ -1,5 +1,6 @@
 //! The memory manager with its page files at hand: waits for pages are paid here, so that services see none of them.
 
+use crate::shortage::{FailPlan, PageFailure, PageOrders};
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use vadose_facts::addr::{VirtAddr, Vpn};
@@ -42,17 +43,33 @@ pub struct PagedMm<R, D> {
     stale: Stale,
     /// Pages of files that are to be written, by whoever owns files.
     file_writes: VecDeque<Transfer>,
+    /// Transfers that fail because it was ordered.
+    orders: PageOrders,
 }
 
 impl<R: PhysicalMemory, D: PageDevice> PagedMm<R, D> {
     /// Joins the two.
     pub fn new(mm: Mm<R>, device: D) -> Self {
-        Self { mm, device, stale: Stale::none(), file_writes: VecDeque::new() }
+        let orders = PageOrders::default();
+        Self { mm, device, stale: Stale::none(), file_writes: VecDeque::new(), orders }
     }
 
     /// Whoever moves the pages.
     pub const fn device(&self) -> &D {
         &self.device
+    }
+
+    /// Transfers that were ordered to fail.
+    pub const fn orders(&self) -> &PageOrders {
+        &self.orders
+    }
+
+    pub(crate) fn order(&mut self, plan: FailPlan) {
+        self.orders = PageOrders::new(plan);
+    }
+
+    pub(crate) fn take_page_failures(&mut self) -> Vec<PageFailure> {
+        self.orders.take_untold()
     }
 
     /// What background work made stale since this was asked last.
@@ -65,7 +82,7 @@ impl<R: PhysicalMemory, D: PageDevice> PagedMm<R, D> {
     }
 
     fn page(&mut self, transfer: &PagingTransfer) {
-        let result = self.device.move_pages(transfer);
+        let result = self.orders.judge(transfer).and_then(|()| self.device.move_pages(transfer));
         self.stale.absorb(self.mm.complete_paging(transfer.id, result));
     }
 

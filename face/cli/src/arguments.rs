@@ -47,6 +47,8 @@ With --fail, requests are counted from the program's first instruction on. What 
   commit      a request to the memory manager, made for a call of the program, that needs more commit than it has:
               STATUS_COMMITMENT_LIMIT, error 1455, and nothing is changed
   image-read  a read of a page of the program or of a DLL from its file: STATUS_IN_PAGE_ERROR where it is touched
+  pagefile-read, pagefile-write  a transfer of one or more pages between RAM and a page file: STATUS_IN_PAGE_ERROR where
+              a page is touched that cannot be read; one that cannot be written stays in RAM
 What failed is reported with the calls that led there.
 
 With --find-failures the table of what was survived is the output, and the program's own is only compared. alloc:N and
@@ -127,12 +129,13 @@ pub(crate) struct RunArguments {
     /// Let the program's account hold this privilege, disabled until the program enables it; may be given more than once
     #[arg(long, value_name = "PRIVILEGE", value_enum)]
     pub(crate) privilege: Vec<HeldPrivilege>,
-    /// Let a request fail that could be met: alloc:N, commit:N or image-read:N, the N-th of its kind, or alloc:every=K,
+    /// Let a request fail that could be met: alloc:N, the N-th of its kind (alloc, commit, image-read, pagefile-read or
+    /// pagefile-write), or alloc:every=K,
     /// each K-th; may be given more than once (see below)
     #[arg(long, value_name = "WHAT", allow_negative_numbers = true, value_parser = parse_failure)]
     pub(crate) fail: Vec<FailRule>,
-    /// Find out which failures the program survives: run it once as it is, then once for each of its requests (alloc, commit
-    /// or image-read) with that one failing (see below)
+    /// Find out which failures the program survives: run it once as it is, then once for each of its requests (a kind as of
+    /// --fail) with that one failing (see below)
     #[arg(long, value_name = "WHAT", allow_negative_numbers = true, value_parser = parse_find_order, conflicts_with_all = ["fail", "map", "stats", "trace"])]
     pub(crate) find_failures: Option<FindOrder>,
     /// Show the address space at the end

@@ -2,18 +2,18 @@
 
 use crate::quantity::{grouped, parse_size};
 use vadose_machine::report::{CodePlace, FailureReport, ShortageReport};
-use vadose_machine::{FailKind, FailRule, FailTurn, FragmentPattern, MAX_LISTED_FAILURES, Spacing};
+use vadose_machine::{BadRule, FailKind, FailRule, FailTurn, FragmentPattern, Spacing};
 
 /// Blocks lie on multiples of this.
 const UNIT_BYTES: u64 = 64 << 10;
+/// Failures that text tells of one by one; JSON has [`MAX_LISTED_FAILURES`](vadose_machine::MAX_LISTED_FAILURES).
+const FAILURES_SHOWN: usize = 20;
 /// Callers that text tells of; JSON has them all.
 const CALLERS_SHOWN: usize = 8;
 
 /// A failure such as `alloc:3`.
 pub(crate) fn parse_failure(text: &str) -> Result<FailRule, String> {
-    let rule: FailRule = text.parse().map_err(|error: vadose_machine::BadRule| error.to_string())?;
-    check_kind(rule.kind)?;
-    Ok(rule)
+    text.parse().map_err(|error: BadRule| error.to_string())
 }
 
 /// What `--find-failures` tries.
@@ -31,19 +31,8 @@ pub(crate) fn parse_find_order(text: &str) -> Result<FindOrder, String> {
         let FailRule { kind, turn } = parse_failure(text)?;
         return Ok(FindOrder { kind, turn: Some(turn) });
     }
-    let kind: FailKind = text.parse().map_err(|error: vadose_machine::BadRule| error.to_string())?;
-    check_kind(kind)?;
+    let kind = text.parse().map_err(|error: BadRule| error.to_string())?;
     Ok(FindOrder { kind, turn: None })
-}
-
-/// Refuses what nothing can ask for yet.
-fn check_kind(kind: FailKind) -> Result<(), String> {
-    match kind {
-        FailKind::Alloc | FailKind::Commit | FailKind::ImageRead => Ok(()),
-        FailKind::PagefileRead | FailKind::PagefileWrite => Err(format!(
-            "{kind} cannot fail yet, for no page goes to a page file; alloc, commit and image-read can"
-        )),
-    }
 }
 
 /// `64M`: blocks so far apart; `64M:random`: at most so far.
@@ -74,10 +63,10 @@ pub(crate) fn text(name: &str, report: &ShortageReport) -> String {
             grouped(report.failed)
         ));
     }
-    for failure in &report.failures {
+    for failure in report.failures.iter().take(FAILURES_SHOWN) {
         text.push_str(&format!("  {}\n", line(failure)));
     }
-    let more = report.failed.saturating_sub(MAX_LISTED_FAILURES as u64);
+    let more = report.failed.saturating_sub(FAILURES_SHOWN as u64);
     if more > 0 {
         text.push_str(&format!("  and {} more\n", grouped(more)));
     }
@@ -105,11 +94,11 @@ fn line(failure: &FailureReport) -> String {
     format!("{} {}: {what}, {}{place}", failure.kind, failure.number, failure.name)
 }
 
-/// The call, what it was about, or both.
+/// The call, what was to be read or written, or both.
 pub(crate) fn what(failure: &FailureReport) -> String {
     match (failure.call, failure.subject.as_str()) {
         (Some(call), "") => call.to_owned(),
-        (Some(call), subject) => format!("{call} of {subject}"),
+        (Some(call), subject) => format!("{subject} in {call}"),
         (None, subject) => subject.to_owned(),
     }
 }
@@ -144,20 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn page_files_cannot_fail_yet() {
-        assert!(parse_failure("alloc:3").is_ok() && parse_failure("image-read:every=2").is_ok());
-        for text in ["pagefile-read:1", "pagefile-write:every=3"] {
-            let error = parse_failure(text).expect_err(text);
-            assert!(error.contains("cannot fail yet") && error.contains("image-read"), "{error}");
-        }
-    }
-
-    #[test]
     fn all_requests_of_a_kind_are_tried_or_some() {
         let order = |kind, turn| Ok(FindOrder { kind, turn });
         assert_eq!(parse_find_order("alloc"), order(FailKind::Alloc, None));
         assert_eq!(parse_find_order("commit:every=7"), order(FailKind::Commit, Some(FailTurn::Every(7))));
-        for text in ["", "all", "pagefile-read", "pagefile-read:1", "alloc:", "alloc:0"] {
+        for text in ["", "all", "alloc:", "alloc:0"] {
             assert!(parse_find_order(text).is_err(), "{text}");
         }
     }
@@ -188,5 +168,17 @@ mod tests {
         );
         assert_eq!(line(&failure(Some("HeapAlloc"), "", 0)), "alloc 3: HeapAlloc, STATUS_NO_MEMORY");
         assert!(line(&failure(Some("HeapAlloc"), "", 9)).ends_with("a.exe+0x8, ..."));
+        assert!(
+            line(&failure(Some("Sleep"), "page file 1 at 0x0", 0)).contains(": page file 1 at 0x0 in Sleep,")
+        );
+    }
+
+    #[test]
+    fn many_failures_are_told_in_short() {
+        let failures = vec![failure(Some("HeapAlloc"), "", 1); 30];
+        let text = text("a.exe", &ShortageReport { failed: 1234, failures, ..ShortageReport::default() });
+        assert!(text.starts_with("vadose: 1,234 requests of a.exe failed as ordered\n"), "{text}");
+        assert_eq!(text.lines().count(), 1 + FAILURES_SHOWN + 1);
+        assert!(text.ends_with("  and 1,214 more\n"), "{text}");
     }
 }

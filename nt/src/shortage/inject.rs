@@ -1,5 +1,6 @@
 //! Failures that were ordered: where requests are counted and refused, and what is told of each refusal.
 
+use super::pages::PageFailure;
 use super::plan::{FailKind, FailPlan};
 use crate::kernel::{Kernel, Nt};
 use crate::memory::Memory;
@@ -63,12 +64,8 @@ pub struct Caller {
 }
 
 impl Nt {
-    /// Orders failures. Requests are counted from now on.
-    pub fn set_fail_plan(&mut self, plan: FailPlan) {
-        self.shortage = Shortage { plan, ..Shortage::default() };
-    }
-
-    /// The plan, with what was counted so far.
+    /// The plan, with what was counted so far. Transfers of page files are counted by
+    /// [`PageOrders`](crate::PageOrders).
     pub fn fail_plan(&self) -> &FailPlan {
         &self.shortage.plan
     }
@@ -78,13 +75,19 @@ impl Nt {
         &self.shortage.failures
     }
 
-    /// How many were injected.
+    /// How many were injected, beside transfers of page files.
     pub fn injected_count(&self) -> u64 {
         self.shortage.count
     }
 }
 
 impl Kernel<'_> {
+    /// Orders failures. Requests are counted from now on.
+    pub fn order_failures(&mut self, plan: FailPlan) {
+        self.mm.order_page_failures(plan.about(FailKind::is_of_page_files));
+        self.nt.shortage = Shortage { plan, ..Shortage::default() };
+    }
+
     /// What follows is done for the guest, which stopped here: at a call, or at an access.
     pub(crate) fn enter_site(&mut self, cpu: &dyn Vcpu, call: Option<&'static str>) {
         if self.nt.shortage.plan.is_empty() {
@@ -101,39 +104,71 @@ impl Kernel<'_> {
 
     /// What follows is done for the kernel's own sake.
     pub(crate) fn leave_site(&mut self) {
+        self.note_page_failures();
         self.nt.shortage.site = None;
+    }
+
+    /// Takes note of transfers of page files that failed, on behalf of whatever the guest is stopped for.
+    pub fn note_page_failures(&mut self) {
+        for PageFailure { kind, number, status, subject } in self.mm.take_page_failures() {
+            self.list(InjectedFailure {
+                kind,
+                number,
+                status,
+                call: None,
+                subject,
+                tid: None,
+                stack: Vec::new(),
+            });
+        }
     }
 
     /// Whether requests of a kind are counted now: a program's only while something is done for it.
     fn counts(&self, kind: FailKind) -> bool {
-        let anybodys = match kind {
-            FailKind::Alloc | FailKind::Commit | FailKind::ImageRead => false,
-            FailKind::PagefileRead | FailKind::PagefileWrite => true,
-        };
         let shortage = &self.nt.shortage;
-        shortage.plan.watches(kind) && (anybodys || shortage.site.is_some())
+        shortage.plan.watches(kind) && shortage.site.is_some()
     }
 
     /// Counts a request, and says whether it is to fail. A failure is noted with its subject and the guest's call stack.
-    pub fn fails(&mut self, kind: FailKind, status: NtStatus, subject: impl FnOnce(&Nt) -> String) -> bool {
+    pub(crate) fn fails(
+        &mut self,
+        kind: FailKind,
+        status: NtStatus,
+        subject: impl FnOnce(&Nt) -> String,
+    ) -> bool {
         if !self.counts(kind) || !self.nt.shortage.plan.should_fail(kind) {
             return false;
         }
         self.nt.shortage.count += 1;
-        if self.nt.shortage.failures.len() < MAX_LISTED_FAILURES {
-            let site = self.nt.shortage.site.clone();
-            let failure = InjectedFailure {
-                kind,
-                number: self.nt.shortage.plan.asked(kind),
-                status,
-                call: site.as_ref().and_then(|site| site.call),
-                subject: subject(self.nt),
-                tid: site.as_ref().and_then(|_| self.nt.threads.current()).map(|thread| thread.tid),
-                stack: site.map_or_else(Vec::new, |site| self.callers(&site)),
-            };
-            self.nt.shortage.failures.push(failure);
-        }
+        let number = self.nt.shortage.plan.asked(kind);
+        let subject = subject(self.nt);
+        self.list(InjectedFailure {
+            kind,
+            number,
+            status,
+            call: None,
+            subject,
+            tid: None,
+            stack: Vec::new(),
+        });
         true
+    }
+
+    /// Adds who asked, and keeps the failure if there are not too many.
+    fn list(&mut self, failure: InjectedFailure) {
+        if self.nt.shortage.failures.len() >= MAX_LISTED_FAILURES {
+            return;
+        }
+        let listed = match self.nt.shortage.site.clone() {
+            None => failure,
+            Some(site) => InjectedFailure {
+                call: site.call,
+                tid: self.nt.threads.current().map(|thread| thread.tid),
+                stack: self.callers(&site),
+                ..failure
+            },
+        };
+        self.nt.shortage.failures.push(listed);
     }
 
     fn callers(&mut self, site: &Site) -> Vec<Caller> {

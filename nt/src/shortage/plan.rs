@@ -36,6 +36,16 @@ impl FailKind {
     }
 }
 
+impl FailKind {
+    /// Whether it is a transfer between RAM and a page file: nobody's, while the others are requests of the program.
+    pub const fn is_of_page_files(self) -> bool {
+        match self {
+            Self::Alloc | Self::Commit | Self::ImageRead => false,
+            Self::PagefileRead | Self::PagefileWrite => true,
+        }
+    }
+}
+
 impl fmt::Display for FailKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -154,6 +164,15 @@ impl FailPlan {
         Self { rules: Vec::new(), asked: [(kind, 0)].into() }
     }
 
+    /// The part of the plan that is about some kinds, with nothing counted.
+    #[must_use]
+    pub fn about(&self, of_interest: impl Fn(FailKind) -> bool) -> Self {
+        let rules = self.rules.iter().copied().filter(|rule| of_interest(rule.kind)).collect();
+        let asked =
+            self.asked.keys().copied().filter(|kind| of_interest(*kind)).map(|kind| (kind, 0)).collect();
+        Self { rules, asked }
+    }
+
     /// The rules, as they were given.
     pub fn rules(&self) -> &[FailRule] {
         &self.rules
@@ -245,6 +264,19 @@ mod tests {
         let counts: Vec<_> = plan.counts().collect();
         assert_eq!(counts, [(FailKind::Alloc, 11), (FailKind::Commit, 3)]);
         assert!(!plan.watches(FailKind::ImageRead) && plan.asked(FailKind::ImageRead) == 0);
+    }
+
+    #[test]
+    fn a_part_of_a_plan_is_about_its_kinds_alone() {
+        let rules = ["alloc:1", "pagefile-read:1", "pagefile-write:every=2"].map(rule);
+        let plan = FailPlan::new(rules.to_vec());
+        let mut pages = plan.about(FailKind::is_of_page_files);
+        assert_eq!(pages.rules(), &rules[1..]);
+        assert_eq!(failing(&mut pages, FailKind::Alloc, 2), []);
+        assert_eq!(failing(&mut pages, FailKind::PagefileRead, 2), [1]);
+        assert_eq!(failing(&mut pages, FailKind::PagefileWrite, 4), [2, 4]);
+        let counted = FailPlan::counting(FailKind::PagefileRead).about(FailKind::is_of_page_files);
+        assert!(counted.watches(FailKind::PagefileRead) && !counted.is_empty());
     }
 
     #[test]

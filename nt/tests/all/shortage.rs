@@ -36,7 +36,7 @@ fn each(check: impl Fn(&mut World, &str)) {
 
 fn order(world: &mut World, rules: &[&str]) {
     let rule = |text: &&str| text.parse::<FailRule>().unwrap_or_else(|error| panic!("{text}: {error}"));
-    world.nt.set_fail_plan(FailPlan::new(rules.iter().map(rule).collect()));
+    world.kernel().order_failures(FailPlan::new(rules.iter().map(rule).collect()));
 }
 
 /// A call by which a program asks for memory.

@@ -178,6 +178,45 @@ fn every_run_has_the_same_input() {
     assert_eq!(of_file.out, found.out);
 }
 
+/// A page that cannot be written stays in RAM; one that cannot be read is an in-page error where it is touched, or is
+/// read again.
+#[test]
+fn transfers_of_page_files_fail_too() {
+    for (bits, edition) in MACHINES {
+        let scene = Scene::with(&format!("{bits}/big_data.exe"));
+        let machine = format!("--edition {edition} --ram 8M --pagefile 64M --compression off");
+        let good = scene.vadose(&format!("run {machine} big_data.exe 24"));
+        let orders = "--fail pagefile-write:1 --fail pagefile-write:every=3";
+        let run = scene.vadose(&format!("run {machine} {orders} --report r.json big_data.exe 24"));
+        assert_eq!((run.code, &run.out), (Some(0), &good.is_quiet(0).out), "{edition}: {}", run.err);
+        assert!(
+            run.err.contains(
+                "  pagefile-write 1: page file 1 at 0x0, STATUS_IO_DEVICE_ERROR, at big_data.exe+0x"
+            )
+        );
+        let report = json(&std::fs::read_to_string(scene.path("r.json")).expect("the report"));
+        let count = |key: &str| report["shortage"][key].as_u64().expect("a number");
+        assert!(count("failed") > 3 && report["shortage"]["unused"] == serde_json::json!([]));
+        let line =
+            format!("run {machine} --find-failures pagefile-read:every=90 --format json big_data.exe 24");
+        let found = json(&scene.vadose(&line).out);
+        let trials = found["trials"].as_array().expect("a list");
+        assert!(trials.len() > 3, "{edition}: {found}");
+        for trial in trials {
+            assert!(["same", "crashed"].contains(&trial["outcome"].as_str().expect("a word")), "{trial}");
+            assert!(
+                trial["outcome"] == "same" || trial["ending"]["name"] == "STATUS_IN_PAGE_ERROR",
+                "{trial}"
+            );
+            assert!(
+                trial["failure"]["subject"]
+                    .as_str()
+                    .is_some_and(|subject| subject.starts_with("page file 1 at 0x"))
+            );
+        }
+    }
+}
+
 #[test]
 fn an_address_space_comes_in_pieces() {
     for (bits, edition) in MACHINES {
