@@ -10,7 +10,7 @@ use vadose_mm::{AuditError, Mm};
 /// What of a machine is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Frames that cannot be had at once, without those of the store of compressed pages: it keeps one that is empty.
+    /// Frames that cannot be had at once, without those of the store of compressed pages, which may keep an empty one.
     pub frames: u64,
     /// Compressed pages.
     pub compressed_pages: u64,

@@ -168,7 +168,10 @@ impl<R: PhysicalMemory> Mm<R> {
     pub(super) fn free_stored(&mut self, slot: Slot) {
         let number = StoreSlot::new(slot.page).expect("a slot in an entry is not 0");
         let pages = self.compressed.as_mut().expect("an entry names the store");
-        for frame in pages.store.remove(number) {
+        let freed = pages.store.remove(number);
+        // An empty store needs no frame for the next page.
+        let spare = if pages.store.slots() == 0 { pages.spare.take() } else { None };
+        for frame in freed.into_iter().chain(spare) {
             self.free_store_frame(frame);
         }
     }
