@@ -30,9 +30,16 @@ impl<R: PhysicalMemory> Mm<R> {
     #[inline]
     pub(crate) fn note(&mut self, event: impl FnOnce(&Self) -> TraceEvent) {
         if self.trace.is_on() {
-            let event = event(self);
-            self.trace.push(event);
+            self.keep(event);
         }
+    }
+
+    /// Out of the way of the callers, which mostly find tracing off.
+    #[cold]
+    #[inline(never)]
+    fn keep(&mut self, event: impl FnOnce(&Self) -> TraceEvent) {
+        let event = event(self);
+        self.trace.push(event);
     }
 
     /// A fault begins. Until it is [decided](Self::note_plan) a page table is all that it waits for.
