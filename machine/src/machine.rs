@@ -183,7 +183,9 @@ impl Machine {
             self.drop_stale(cpu);
             if let Some(ending) = self.nt.ending().cloned() {
                 self.kernel().write_mapped_files();
-                let ending = summary::ending(&self.mm, self.nt.process(), &ending);
+                let id = self.nt.process().id;
+                let (regions, last) = (self.mm.regions(id), self.mm.user_limit(id).raw());
+                let ending = summary::ending(&regions, last, self.nt.process(), &ending);
                 return Ok(self.report(ending));
             }
             let turn = self.kernel().schedule(cpu);

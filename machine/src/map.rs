@@ -1,11 +1,9 @@
 //! The address space as a listing: what VMMap's users expect, with a purpose for every region that has one.
 
 use crate::report::{AddressSpaceMap, MapModule, MapRegion, MapTotal};
-use std::sync::Arc;
-use vadose_cpu::ram::GuestRam;
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::{Edition, MemoryState, MemoryType, Protection};
-use vadose_mm::{Mm, Region, RegionBacking};
+use vadose_mm::{Region, RegionBacking};
 use vadose_nt::{Module, ModuleKind, Process, RegionUse};
 
 /// Lists the process's regions, its images and the sums by type.
@@ -158,12 +156,11 @@ fn protection_words(protection: Protection) -> String {
 }
 
 /// What lies at an address, in words: `committed READONLY, image, hello.exe .text`, or `free`.
-pub(crate) fn describe(mm: &Mm<Arc<GuestRam>>, process: &Process, address: u64) -> String {
+pub(crate) fn describe(regions: &[Region], last: u64, process: &Process, address: u64) -> String {
     let vpn = vadose_facts::addr::VirtAddr::new(address).vpn();
-    if address > mm.user_limit(process.id).raw() {
+    if address > last {
         return "kernel space or no address at all".to_owned();
     }
-    let regions = mm.regions(process.id);
     let Some(region) = regions.iter().find(|region| region.range.contains(vpn)) else {
         return if address < Edition::MIN_USER_ADDRESS.raw() {
             "free: the first 64 KiB are never allocated".to_owned()

@@ -12,14 +12,14 @@ use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::PhysicalMemory;
 use vadose_mm::trace::TrimReason;
-use vadose_mm::{FaultCounts, FaultKind, Mm, PageFileUse};
+use vadose_mm::{FaultCounts, FaultKind, Mm, PageFileUse, Region};
 use vadose_nt::{Caller, Crash, Ending, FailKind, InjectedFailure, Nt, PageOrders, Process, Stuck};
 
-/// How the process ended.
-pub(crate) fn ending(mm: &Mm<Arc<GuestRam>>, process: &Process, ending: &Ending) -> RunEnding {
+/// How the process ended, with the regions that it had then and its last address.
+pub(crate) fn ending(regions: &[Region], last: u64, process: &Process, ending: &Ending) -> RunEnding {
     match ending {
         Ending::Exit(code) => RunEnding::Exit { code: *code },
-        Ending::Crash(crash) => RunEnding::Crash(crash_report(mm, process, crash)),
+        Ending::Crash(crash) => RunEnding::Crash(crash_report(regions, last, process, crash)),
         Ending::MissingFunction(missing) => {
             RunEnding::MissingFunction { dll: missing.dll.clone(), function: missing.name.clone() }
         }
@@ -38,18 +38,18 @@ fn waiting_thread(process: &Process, thread: &Stuck) -> WaitingThread {
     }
 }
 
-fn crash_report(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> CrashReport {
+fn crash_report(regions: &[Region], last: u64, process: &Process, crash: &Crash) -> CrashReport {
     CrashReport {
         code: crash.status.raw(),
         name: crash.status.to_string(),
         address: crash.address.raw(),
         place: process.place_of(crash.address),
-        access: crash_access(mm, process, crash),
+        access: crash_access(regions, last, process, crash),
         parameters: crash.parameters.as_slice().to_vec(),
     }
 }
 
-fn crash_access(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> Option<CrashAccess> {
+fn crash_access(regions: &[Region], last: u64, process: &Process, crash: &Crash) -> Option<CrashAccess> {
     let memory = [
         NtStatus::ACCESS_VIOLATION,
         NtStatus::GUARD_PAGE_VIOLATION,
@@ -66,7 +66,7 @@ fn crash_access(mm: &Mm<Arc<GuestRam>>, process: &Process, crash: &Crash) -> Opt
         8 => "execute",
         _ => return None,
     };
-    Some(CrashAccess { verb, address, region: map::describe(mm, process, address) })
+    Some(CrashAccess { verb, address, region: map::describe(regions, last, process, address) })
 }
 
 /// Names and meanings of the ways in which faults are resolved.

@@ -38,8 +38,8 @@ pub enum PageFileError {
         /// What can be named.
         limit: u64,
     },
-    /// It would have no page, or shrink.
-    #[error("a page file has at least one page, and its maximum is no less than its initial size")]
+    /// It would never have a page, or shrink.
+    #[error("a page file may grow to one page at least, and its maximum is no less than its initial size")]
     TooSmall,
 }
 
@@ -89,7 +89,7 @@ impl PageFiles {
         if maximum > limit {
             return Err(PageFileError::TooLarge { pages: maximum, limit });
         }
-        if initial == 0 || initial > maximum {
+        if maximum == 0 || initial > maximum {
             return Err(PageFileError::TooSmall);
         }
         let pages = |count: u64| u32::try_from(count).expect("no more than can be named");

@@ -33,7 +33,7 @@ fn a_file_that_grew_has_more_pages() {
 fn sizes_that_cannot_be_are_refused() {
     let mut files = PageFiles::default();
     let format = SoftwarePteFormat::X86;
-    assert_eq!(files.add(0, 9, format), Err(PageFileError::TooSmall));
+    assert_eq!(files.add(0, 0, format), Err(PageFileError::TooSmall));
     assert_eq!(files.add(9, 8, format), Err(PageFileError::TooSmall));
     let limit = (1 << 20) - 1;
     let pages = limit + 1;
