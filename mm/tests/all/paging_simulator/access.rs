@@ -23,7 +23,7 @@ impl Run<'_> {
         let access = if token.is_some() { Access::Write } else { Access::Read };
         for _ in 0..MOST_FAULTS {
             let machine = &mut self.machine;
-            if let Ok(frame) = machine.processor.translate(&machine.mm, process, address, access) {
+            if let Some(frame) = machine.processor.translate(&machine.mm, process, address, access)? {
                 self.arrive(number, address.vpn().raw(), frame, token)?;
                 return Ok(Progress::Done);
             }

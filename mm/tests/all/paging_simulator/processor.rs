@@ -6,8 +6,9 @@ use crate::simulator::random::Random;
 use std::collections::HashMap;
 use vadose_facts::addr::{PAGE_BYTES, Pfn, PhysAddr, VirtAddr, Vpn};
 use vadose_facts::x86::{
-    Access, HeapRam, Miss, PhysicalMemory, Privilege, Stale, StaleTranslations, Translation, walk,
+    Access, EntryBits, HeapRam, PhysicalMemory, Privilege, Stale, StaleTranslations, Translation, walk,
 };
+use vadose_mm::pte::PteState;
 use vadose_mm::{Mm, ProcessId};
 
 /// Everything that it remembers.
@@ -34,24 +35,31 @@ impl Processor {
         stale.nothing_cached();
     }
 
-    /// Translates, from memory if it can. Another address space is loaded first: that forgets all translations.
+    /// Translates, from memory if it can; nothing if the access faults. Another address space is loaded first: that
+    /// forgets all translations.
     pub(super) fn translate(
         &mut self,
         mm: &Mm<HeapRam>,
         process: ProcessId,
         at: VirtAddr,
         access: Access,
-    ) -> Result<PhysAddr, Miss> {
+    ) -> Result<Option<PhysAddr>, String> {
         if self.loaded != Some(process) {
             self.known.clear();
             self.loaded = Some(process);
         }
-        let found = match self.known.get(&at.vpn()) {
-            Some(known) if allows(known, access) => *known,
-            Some(_) | None => walk(mm.ram(), mm.translation(process), at, access, Privilege::User)?,
+        if let Some(known) = self.known.get(&at.vpn()).filter(|known| allows(known, access)) {
+            let frame = known.phys.pfn();
+            if !still_says(mm, process, at, frame, access) {
+                return Err(format!("{at:?} went from {frame:?}, or is clean again, and nobody said so"));
+            }
+            return Ok(Some(frame.base()));
+        }
+        let Ok(found) = walk(mm.ram(), mm.translation(process), at, access, Privilege::User) else {
+            return Ok(None);
         };
         self.known.insert(at.vpn(), found);
-        Ok(found.phys.pfn().base())
+        Ok(Some(found.phys.pfn().base()))
     }
 
     /// Reads the words of a page; they are the same in all of it that is looked at.
@@ -87,6 +95,16 @@ fn fill(ram: &HeapRam, frame: PhysAddr, token: u64) {
     for offset in (0..PAGE_BYTES).step_by(8) {
         ram.write_u64(frame.offset(offset), noise.next());
     }
+}
+
+/// Whether the entry says what the processor remembers of it: the frame, and that it was accessed and stored to.
+fn still_says(mm: &Mm<HeapRam>, process: ProcessId, at: VirtAddr, frame: Pfn, access: Access) -> bool {
+    let Some((_, raw, PteState::Valid(valid))) = mm.page_entry(process, at) else { return false };
+    let noted = match access {
+        Access::Read | Access::Execute => EntryBits::ACCESSED,
+        Access::Write => EntryBits::ACCESSED | EntryBits::DIRTY | EntryBits::WRITABLE,
+    };
+    valid.pfn == frame && raw & noted.bits() == noted.bits()
 }
 
 fn allows(known: &Translation, access: Access) -> bool {

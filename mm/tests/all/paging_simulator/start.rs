@@ -53,7 +53,13 @@ impl Run<'_> {
                 let region = self.model.space(number).pick(a, Region::is_view)?;
                 (b % 3 == 0).then_some(Call::Unmap { vpn: region.first })?
             }
-            Verb::Flush => Call::Flush { at: self.span(number, step, FEW_PAGES, Region::is_view)? },
+            Verb::Flush => {
+                let file = self.model.sections.last().expect("the file has a section").area;
+                let of_file =
+                    |region: &Region| matches!(region.kind, Kind::View { area, .. } if area == file);
+                let fit = |region: &Region| region.is_view() && (b.is_multiple_of(8) || of_file(region));
+                Call::Flush { at: self.span(number, step, FILE_PAGES, fit)? }
+            }
             Verb::Query => {
                 let region = self.model.space(number).pick(a, |region| region.kind != Kind::Window)?;
                 Call::Query { vpn: region.first + region.spot(b) }
