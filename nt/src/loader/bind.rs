@@ -182,6 +182,11 @@ impl Kernel<'_> {
     /// Drops a section without views, and its file.
     pub(crate) fn drop_section(&mut self, section: SectionId, file: FileId) {
         self.mm.close_section(section);
+        self.drop_file(file);
+    }
+
+    /// Forgets an image's file that nothing is mapped from.
+    pub(crate) fn drop_file(&mut self, file: FileId) {
         if let Some(file) = self.nt.files.remove(file) {
             self.host.close(file);
         }

@@ -114,6 +114,7 @@ impl Kernel<'_> {
             return Ok(None);
         };
         if self.nt.process().modules.len() >= MAX_IMAGES {
+            self.drop_file(file.file);
             let path = self.nt.process().image_path.to_string();
             return Err(LoadError::TooManyImages { path, limit: MAX_IMAGES });
         }
@@ -223,7 +224,7 @@ impl Kernel<'_> {
         let process = self.nt.process().id;
         let limit = NtStatus::COMMITMENT_LIMIT;
         let made = self.charging(limit, |mm| mm.create_image_section(file.file, &file.image));
-        let section = made.map_err(what)?;
+        let section = made.inspect_err(|_| self.drop_file(file.file)).map_err(what)?;
         let whole = ViewRequest::whole(READ_ONLY);
         let view = match self.charging(limit, |mm| mm.map_view(process, section, whole)) {
             Ok(view) => view,

@@ -1,6 +1,6 @@
 //! Shortage on demand through the system-call door: what fails when it was ordered, how, and what is told of it.
 
-use crate::world::{World, guest};
+use crate::world::{World, guest, library};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{MemoryState, NtStatus, edition};
 use vadose_facts::x86::Access;
@@ -230,6 +230,32 @@ fn a_call_of_many_charges_fails_at_each_of_them() {
             }
         }
     });
+}
+
+/// A DLL that lacks commit for its section, its view or what the loader writes is not there afterwards, nor is its file.
+#[test]
+fn a_dll_that_lacks_commit_leaves_no_file_open() {
+    for name in EDITIONS {
+        let edition = edition(name).expect("an edition");
+        let plugin = library(edition, "plugin2.dll");
+        let files = [("work\\guest.exe", guest(edition, "hello")), ("work\\plugin2.dll", plugin)];
+        let mut world = World::with_files(name, &files);
+        world.start("work\\guest.exe", Lenience::Strict).expect("a sample guest starts");
+        let at = world.scratch(0x100);
+        world.kernel().write(UserPtr::new(at), b"plugin2.dll\0").expect("the stack is there");
+        let (files, modules) = (world.host.open_files(), world.nt.process().modules.len());
+        for number in 1.. {
+            order(&mut world, &[&format!("commit:{number}")]);
+            world.call("VdsLoadLibraryA", &[at]);
+            world.mm.audit().expect("agreement");
+            if world.nt.injected_count() == 0 {
+                assert!(number > 2 && world.nt.process().modules.len() == modules + 1, "{name}");
+                break;
+            }
+            assert_eq!(world.nt.process().modules.len(), modules, "{name}, charge {number}");
+            assert_eq!(world.host.open_files(), files, "{name}, charge {number}");
+        }
+    }
 }
 
 /// SPEC E27: an image's page that cannot be read raises an in-page error with the status of the device, for the access

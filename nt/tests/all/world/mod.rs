@@ -151,8 +151,13 @@ pub(crate) struct World {
 
 /// A committed sample guest.
 pub(crate) fn guest(edition: &Edition, name: &str) -> Vec<u8> {
+    library(edition, &format!("{name}.exe"))
+}
+
+/// A committed sample library, by its file's name.
+pub(crate) fn library(edition: &Edition, name: &str) -> Vec<u8> {
     let folder = if edition.pointer_bytes() == 8 { "x64" } else { "x86" };
-    let path = format!("{}/../lab/guests/bin/{folder}/{name}.exe", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../lab/guests/bin/{folder}/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
