@@ -4,6 +4,7 @@ use crate::support::{bits_of, check_guest, finish, on_each_edition};
 use std::time::Duration;
 use vadose_facts::ntdef::{Edition, LargeAddressAware, edition};
 use vadose_lab::guest::{Outcome, Run, sample};
+use vadose_machine::Compression;
 use vadose_machine::report::{FailureReport, RunEnding};
 
 /// A guest that hangs is stopped after this.
@@ -168,6 +169,39 @@ fn whatever_fails_the_records_agree() {
                     assert_eq!(outcome.report.shortage.failed, 1, "{kind}:{number} of {guest} on {name}");
                 }
                 run(format!("{kind}:every=1"));
+            }
+        }
+    }
+}
+
+/// Under pressure, with transfers of page files that fail here and there: a program prints what it always prints, or dies
+/// of an in-page error; what it reads is never wrong, and it leaves nothing behind.
+#[test]
+fn a_page_that_cannot_be_moved_is_never_a_wrong_one() {
+    const KIB: &str = "9000";
+    for name in ["winxp-x86", "win7-x86", "win10-x64"] {
+        let program = sample(bits_of(edition(name).expect("known")), "sort");
+        let run = |rules: &[&str]| {
+            let short = Run::new(&program, name).arguments(&[KIB]).small_machine(5 << 20, 64 << 20);
+            finish(short.compression(Compression::Off).failing(rules))
+        };
+        let counted = run(&["pagefile-read:1000000", "pagefile-write:1000000"]);
+        assert_eq!(counted.report.ending, RunEnding::Exit { code: 0 }, "{}", counted.output);
+        let count = |index: usize| counted.report.shortage.requests[index].count;
+        let mut rules: Vec<String> =
+            ["pagefile-write:1", "pagefile-write:every=2"].map(str::to_owned).to_vec();
+        for part in [1, 4, 7] {
+            rules.push(format!("pagefile-read:{}", count(0) * part / 8));
+            rules.push(format!("pagefile-write:{}", count(1) * part / 8));
+        }
+        rules.push(format!("pagefile-read:every={}", count(0) / 3));
+        for rule in rules {
+            let outcome = run(&[&rule]);
+            assert!(outcome.report.shortage.failed > 0, "{rule} on {name}");
+            match &outcome.report.ending {
+                RunEnding::Exit { code: 0 } => assert_eq!(outcome.output, counted.output, "{rule} on {name}"),
+                RunEnding::Crash(crash) => assert_eq!(crash.name, "STATUS_IN_PAGE_ERROR", "{rule} on {name}"),
+                other => panic!("{rule} on {name}: {other:?}: {}", outcome.output),
             }
         }
     }
