@@ -57,7 +57,10 @@ pub use audit::AuditError;
 pub use commit::Charges;
 pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
 pub use id::{AreaId, FileId, PagingId, ProcessId, SectionId, TransferId};
-pub use look::{Counters, KernelPages, ProcessCounters, Region};
+pub use look::{
+    Counters, FrameLook, FrameOwner, FrameUse, FrameUser, KernelPages, OriginalEntry, OwningEntry, PageWalk,
+    ProcessCounters, PrototypeEntry, Region, WalkEnd, WalkStep,
+};
 pub use movements::Movements;
 pub use paging::{
     Compression, MAX_PAGE_FILES, PageFileError, PageFileUse, PagingTransfer, Slot, StoreUse, Wanted,
@@ -71,6 +74,7 @@ pub use request::{
     RegionBacking, RegionInformation, RegionType, Resume, SectionBacking, SectionInformation, SectionRequest,
     ThreadStack, Transfer, TransferDirection, Unlocked, Unmapped, ViewRequest,
 };
+pub use section::{AreaBacking, AreaLook, AreaPlaces, SubsectionLook};
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};
 pub use trace::{TraceEvent, Tracing};
 pub use verb::{

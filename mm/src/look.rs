@@ -1,5 +1,13 @@
 //! Looking at address spaces and counts without changing anything.
 
+mod frame;
+mod usage;
+mod walk;
+
+pub use frame::{FrameLook, FrameOwner, OriginalEntry, OwningEntry};
+pub use usage::{FrameUse, FrameUser};
+pub use walk::{PageWalk, PrototypeEntry, WalkEnd, WalkStep};
+
 use crate::commit::Commit;
 use crate::id::ProcessId;
 use crate::movements::Movements;

@@ -108,10 +108,25 @@ impl PfnEntry {
         original_pte: 0,
     };
 
+    /// The next frame of the list that the frame is on.
+    pub(crate) fn next(&self) -> Option<Pfn> {
+        named(self.flink)
+    }
+
+    /// The frame before it on its list.
+    pub(crate) fn previous(&self) -> Option<Pfn> {
+        named(self.blink)
+    }
+
     /// The frame that holds the entry which owns the page (SPEC I21 `PteFrame`).
     pub const fn pte_frame(&self) -> Pfn {
         self.pte.pfn()
     }
+}
+
+/// The frame that a list's link names.
+fn named(link: u32) -> Option<Pfn> {
+    (link != NO_FRAME).then(|| Pfn::new(u64::from(link)))
 }
 
 const _: () = assert!(size_of::<PfnEntry>() <= 40, "the frame database stays within 64 bytes a frame");

@@ -62,7 +62,7 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// The process that an entry of its tables belongs to, and the lowest page that is mapped through it.
-    fn mapped_by(&self, entry: PhysAddr) -> Option<(ProcessId, Vpn)> {
+    pub(crate) fn mapped_by(&self, entry: PhysAddr) -> Option<(ProcessId, Vpn)> {
         let bytes = self.edition.paging.entry_bytes();
         let (mut indices, mut at) = (Vec::new(), entry);
         while indices.len() < MOST_LEVELS {
@@ -84,6 +84,12 @@ impl<R: PhysicalMemory> Mm<R> {
             }
         }
         None
+    }
+
+    /// The process whose top table is in a frame, or with PAE one of its page directories.
+    pub(crate) fn top_table_of(&self, pfn: Pfn) -> Option<ProcessId> {
+        let own = self.processes.iter().find(|(_, process)| process.root.pfn() == pfn);
+        own.map(|(id, _)| id).or_else(|| self.root_above(pfn.base()).map(|(id, _)| id))
     }
 
     /// The process whose top table this is; with PAE a page directory, and which of the four.

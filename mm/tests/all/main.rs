@@ -10,6 +10,7 @@ mod faults;
 mod given_up;
 mod images;
 mod large_pages;
+mod look;
 mod model;
 mod paging;
 mod paging_rules;

@@ -82,6 +82,12 @@ impl World {
         Ok(())
     }
 
+    /// The first word of a page in a page file.
+    pub(crate) fn stored(&self, file: u8, slot: u32) -> u64 {
+        let word = self.pages[&(file, slot)][..8].try_into().expect("eight bytes");
+        u64::from_le_bytes(word)
+    }
+
     pub(crate) fn work(&mut self) {
         loop {
             match self.mm.work() {
