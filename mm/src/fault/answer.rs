@@ -124,7 +124,8 @@ impl<R: PhysicalMemory> Mm<R> {
         resume(FaultKind::FirstStore, Stale::page(request.address.vpn()))
     }
 
-    /// A store to a shared page: the process gets its own copy (SPEC I33, E29).
+    /// A store to a shared page: the process gets its own copy (SPEC I33, E29), locked as the shared page was in its
+    /// working set.
     fn copy_on_write(
         &mut self,
         id: ProcessId,
@@ -139,12 +140,16 @@ impl<R: PhysicalMemory> Mm<R> {
             return self.out_of_frames(request);
         };
         self.ram.copy_frame(source.pfn, copy);
+        let lock = self.process(id).working_set.locks.get(&vpn).copied();
         self.leave_working_set(id, vpn, source.pfn);
         self.unmap_frame(source);
         let own = protection.with_base(protection.base().after_copy());
         let original = self.format.demand_zero(own.to_pte());
         self.pfn.activate(copy, at, original, PfnFlags::MODIFIED);
         self.make_valid(id, vpn, at, copy, own, Access::Write);
+        if let Some(lock) = lock {
+            self.process_mut(id).working_set.locks.insert(vpn, lock);
+        }
         resume(FaultKind::CopyOnWrite, stale)
     }
 
