@@ -57,7 +57,7 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Pages that a handler of a stack overflow is sure of (SPEC E22).
-    fn guaranteed_pages(&self, stack: ThreadStack) -> u64 {
+    pub(super) fn guaranteed_pages(&self, stack: ThreadStack) -> u64 {
         let least = match self.edition.bitness {
             Bitness::Bits32 => 0,
             Bitness::Bits64 => LEAST_GUARANTEE_64,

@@ -15,11 +15,6 @@ use vadose_facts::addr::{PageRange, Vpn};
 use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::{Access, NoExecute, PhysicalMemory, Stale};
 
-/// Tables that the pages which a stack grows by may need.
-const MOST_STACK_TABLES: u64 = 4;
-/// Pages below a guard page that a stack may grow by: the guaranteed pages, and one more guard.
-const MOST_STACK_PAGES: u64 = 64;
-
 /// A read that failed, for the thread that asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FailedRead {
@@ -67,18 +62,27 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// The tables of the page, and of the pages below it that a stack may grow by.
     fn bring_tables(&mut self, id: ProcessId, request: &FaultRequest) -> Result<(), TableWait> {
-        let vpn = request.address.vpn();
         if self.process(id).tables_out == 0 || request.address > self.process(id).max_user {
             return Ok(());
         }
-        self.bring_way(id, vpn)?;
-        match request.stack {
-            Some(stack) if stack.holds(request.address) => {
-                let below = Vpn::new(vpn.raw().saturating_sub(MOST_STACK_PAGES));
-                self.bring_way(id, below.max(stack.reserve_base.vpn()))
-            }
-            Some(_) | None => Ok(()),
+        for vpn in self.table_starts(self.growth_range(request)) {
+            self.bring_way(id, vpn)?;
         }
+        Ok(())
+    }
+
+    /// The page of a fault, with the pages below it that its stack may grow by: the guaranteed ones, and one more guard
+    /// (SPEC E22).
+    fn growth_range(&self, request: &FaultRequest) -> PageRange {
+        let vpn = request.address.vpn();
+        let lowest = match request.stack {
+            Some(stack) if stack.holds(request.address) => {
+                let below = vpn.raw().saturating_sub(1 + self.guaranteed_pages(stack));
+                Vpn::new(below).max(stack.reserve_base.vpn())
+            }
+            Some(_) | None => vpn,
+        };
+        PageRange::inclusive(lowest, vpn)
     }
 
     fn wait_for_table(&mut self, id: ProcessId, request: &FaultRequest, wait: TableWait) -> FaultOutcome {
@@ -102,8 +106,9 @@ impl<R: PhysicalMemory> Mm<R> {
         let frames = match plan {
             Plan::DemandZero { .. } | Plan::Shared { .. } => 1 + tables(),
             Plan::CopyOnWrite { .. } | Plan::PageFile { .. } => 1,
-            // Its own table, and those of the pages that a stack grows by.
-            Plan::Guard { .. } => MOST_STACK_TABLES + tables(),
+            Plan::Guard { .. } => {
+                self.missing_tables(self.process(id).root, self.growth_range(request)).frames()
+            }
             Plan::Spurious
             | Plan::Violation
             | Plan::Failed { .. }
