@@ -29,6 +29,8 @@ pub(crate) struct Process {
     pub(crate) large_pages: u64,
     /// Tables that left the working set.
     pub(crate) tables_out: u64,
+    /// A directory could not be read: tables below it are counted still, and are gone.
+    pub(crate) lost_directories: bool,
     /// Valid user pages.
     pub(crate) resident_pages: u64,
     pub(crate) peak_resident_pages: u64,
@@ -127,8 +129,10 @@ impl<R: PhysicalMemory> Mm<R> {
         self.free_all_physical(id);
         let process = self.processes.remove(id).expect("the process was found");
         assert!(process.commit_pages == 0 && process.resident_pages == 0, "a process ends with nothing left");
-        assert!(process.tables_out == 0, "its tables were brought back before");
-        assert!(process.table_pages == root_frames(self.edition.paging), "only the top tables are left");
+        if !process.lost_directories {
+            assert!(process.tables_out == 0, "its tables were brought back before");
+            assert!(process.table_pages == root_frames(self.edition.paging), "only the top tables are left");
+        }
         self.free_root(process.root);
         self.commit.give_back(process.table_pages);
         unmapped
@@ -258,6 +262,7 @@ impl Process {
             table_pages,
             large_pages: 0,
             tables_out: 0,
+            lost_directories: false,
             resident_pages: 0,
             peak_resident_pages: 0,
             virtual_pages: 0,

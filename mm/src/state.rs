@@ -43,6 +43,8 @@ pub struct Mm<R> {
     pub(crate) page_files: PageFiles,
     pub(crate) paging: Arena<PendingPaging, PagingKind>,
     pub(crate) failed_pages: Vec<FailedPage>,
+    /// Page tables that could not be read and were given up: what their entries had in page files stays unused.
+    pub(crate) lost_tables: u64,
     /// `None` where memory is not compressed.
     pub(crate) compressed: Option<CompressedPages>,
     pub(crate) water: Water,
@@ -147,6 +149,7 @@ impl<R: PhysicalMemory> Mm<R> {
             page_files: PageFiles::default(),
             paging: Arena::default(),
             failed_pages: Vec::new(),
+            lost_tables: 0,
             compressed: None,
             water: Water::of(frames),
             working: false,

@@ -77,7 +77,7 @@ impl<R: PhysicalMemory> Mm<R> {
                 }
             }
         }
-        let mut unseen = false;
+        let mut unseen = self.lost_tables > 0;
         for (id, process) in self.processes.iter() {
             self.each_directory_entry(process, |_, _, raw, _| {
                 let slot = self.slot_in(raw);

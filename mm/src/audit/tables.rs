@@ -30,7 +30,7 @@ impl<R: PhysicalMemory> Mm<R> {
             }
         });
         agree!(found.wrong, Vec::<String>::new(), "tables of {id:?}");
-        if found.unseen {
+        if found.unseen || process.lost_directories {
             agree!(process.table_pages >= found.charged, true, "charged tables of {id:?}");
             agree!(process.tables_out >= found.out, true, "tables of {id:?} that left the working set");
         } else {

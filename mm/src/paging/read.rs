@@ -98,6 +98,13 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
+    /// Whether the last read of a page failed, and its process has not learned of it.
+    pub(super) fn has_failed(&self, process: ProcessId, vpn: Vpn, slot: Slot) -> bool {
+        self.failed_pages.iter().any(|failed| {
+            (failed.process, failed.vpn, failed.slot) == (process, vpn, slot) && failed.cause.is_some()
+        })
+    }
+
     pub(super) fn note_failed_read(
         &mut self,
         process: ProcessId,

@@ -198,11 +198,13 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// The same for a range whose content is about to go: what is out of RAM goes at once, table by table, so that no more
-    /// tables have to be in RAM than pages in RAM need anyway.
+    /// tables have to be in RAM than pages in RAM need anyway. A table that cannot be read and that nothing else uses is
+    /// given up with what its entries had in page files, as at a process's end.
     ///
     /// # Errors
     ///
-    /// As [`need_tables`](Self::need_tables).
+    /// As [`need_tables`](Self::need_tables). A table at an end of the range that cannot be read, and that another
+    /// region needs, fails the call before anything is gone.
     pub(crate) fn need_tables_of_the_gone(
         &mut self,
         id: ProcessId,
@@ -212,9 +214,16 @@ impl<R: PhysicalMemory> Mm<R> {
             return Ok(());
         }
         let root = self.process(id).root;
-        let ControlFlow::Break(vpn) = self.bring_below(id, root, self.edition.paging.levels(), range) else {
-            return Ok(());
-        };
+        for end in [range.start(), range.last()] {
+            let way =
+                self.bring_below(id, root, self.edition.paging.levels(), PageRange::inclusive(end, end));
+            if let ControlFlow::Break(vpn) = way
+                && !self.is_alone(id, vpn, range)
+            {
+                return self.lacks(id, vpn);
+            }
+        }
+        let Err(vpn) = self.bring_or_give_up(id, range) else { return Ok(()) };
         if let Some(before) =
             vpn.pages_above(range.start()).and_then(|pages| PageRange::new(range.start(), pages))
         {
@@ -227,8 +236,57 @@ impl<R: PhysicalMemory> Mm<R> {
             }
             self.tidy_tables(id, before);
         }
-        self.want_table(root, vpn);
+        self.lacks(id, vpn)
+    }
+
+    fn lacks(&self, id: ProcessId, vpn: Vpn) -> Result<(), NtStatus> {
+        self.want_table(self.process(id).root, vpn);
         Err(NtStatus::NO_MEMORY)
+    }
+
+    /// Makes the tables of a range valid, and gives those up that cannot be read and hold nothing else. A page whose table
+    /// is to be read comes back.
+    fn bring_or_give_up(&mut self, id: ProcessId, range: PageRange) -> Result<(), Vpn> {
+        let root = self.process(id).root;
+        while let ControlFlow::Break(vpn) = self.bring_below(id, root, self.edition.paging.levels(), range) {
+            if !self.is_alone(id, vpn, range) || !self.cannot_be_read(id, vpn) {
+                return Err(vpn);
+            }
+            self.abandon_table(id, vpn);
+        }
+        Ok(())
+    }
+
+    /// Whether the table that is missing on the way to a page of a range holds nothing but the range.
+    fn is_alone(&self, id: ProcessId, vpn: Vpn, range: PageRange) -> bool {
+        let Some((_, level)) = self.table_out(id, vpn) else { return true };
+        let pages = 1 << (level.shift - PAGE_SHIFT);
+        let first = Vpn::new(vpn.raw() & !(pages - 1));
+        let end = Vpn::new(first.raw() + pages);
+        let below = range.start().pages_above(first).and_then(|pages| PageRange::new(first, pages));
+        let above = end.pages_above(range.end()).and_then(|pages| PageRange::new(range.end(), pages));
+        let vads = &self.process(id).vads;
+        [below, above].into_iter().flatten().all(|rest| vads.overlapping(rest).is_none())
+    }
+
+    fn cannot_be_read(&self, id: ProcessId, vpn: Vpn) -> bool {
+        let slot = self.table_out(id, vpn).and_then(|(at, _)| self.slot_in(self.read(at)));
+        slot.is_some_and(|slot| self.has_failed(id, vpn, slot))
+    }
+
+    /// The directory entry of the table that is missing on the way to a page.
+    fn table_out(&self, id: ProcessId, vpn: Vpn) -> Option<(PhysAddr, Level)> {
+        let levels = self.edition.paging.levels();
+        let mut table = self.process(id).root;
+        for level in &levels[..levels.len() - 1] {
+            let at = self.slot_of(table, *level, vpn);
+            match self.child_in(self.read(at), *level) {
+                Child::Table(child) => table = child,
+                Child::Out => return Some((at, *level)),
+                Child::None | Child::Promised | Child::Large | Child::Waiting(_) => return None,
+            }
+        }
+        None
     }
 
     fn bring_below(
@@ -325,23 +383,21 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    /// A table that cannot be read is as good as empty.
+    /// A table that cannot be read is as good as empty. How many tables were below a directory nobody knows.
     fn abandon_table(&mut self, id: ProcessId, vpn: Vpn) {
+        let Some((at, level)) = self.table_out(id, vpn) else { return };
+        let slot: Slot = self.slot_in(self.read(at)).expect("the read ended");
+        self.free_slot(slot);
+        self.lost_tables += 1;
         let levels = self.edition.paging.levels();
-        let mut table = self.process(id).root;
-        for level in &levels[..levels.len() - 1] {
-            let at = self.slot_of(table, *level, vpn);
-            match self.child_in(self.read(at), *level) {
-                Child::Table(child) => table = child,
-                Child::Out => {
-                    let slot: Slot = self.slot_in(self.read(at)).expect("the read ended");
-                    self.free_slot(slot);
-                    self.set_entry(at, self.format.demand_zero(TABLE_PROTECTION));
-                    self.process_mut(id).tables_out -= 1;
-                    return;
-                }
-                Child::None | Child::Promised | Child::Large | Child::Waiting(_) => return,
-            }
-        }
+        let is_directory = level.shift > levels[levels.len() - 2].shift;
+        self.set_entry(at, if is_directory { 0 } else { self.format.demand_zero(TABLE_PROTECTION) });
+        let shift = level.shift - PAGE_SHIFT;
+        let first = vpn.raw() >> shift << shift;
+        let process = self.process_mut(id);
+        process.tables_out -= 1;
+        process.lost_directories |= is_directory;
+        process.working_set.stored.retain(|stored| stored.raw() >> shift << shift != first);
+        self.failed_pages.retain(|failed| (failed.process, failed.vpn) != (id, vpn));
     }
 }

@@ -11,6 +11,7 @@ mod given_up;
 mod images;
 mod large_pages;
 mod look;
+mod lost_tables;
 mod model;
 mod paging;
 mod paging_rules;

@@ -6,13 +6,15 @@ use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus,
 use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Privilege, walk};
 use vadose_mm::{
     AllocateRequest, BasicInformation, FaultOutcome, FaultRequest, LimitFlags, MINIMUM_RAM_BYTES, Mm,
-    MmConfig, PagingTransfer, ProcessId, TransferDirection, Wanted, Work,
+    MmConfig, PagingTransfer, ProcessId, ThreadStack, TransferDirection, Wanted, Work,
 };
 
 /// A machine whose page files are a table of pages.
 pub(crate) struct World {
     pub(crate) mm: Mm<HeapRam>,
     pub(crate) process: ProcessId,
+    /// The thread whose touches these are.
+    pub(crate) stack: Option<ThreadStack>,
     pages: BTreeMap<(u8, u32), Vec<u8>>,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
@@ -31,6 +33,7 @@ impl World {
         Self {
             mm,
             process,
+            stack: None,
             pages: BTreeMap::new(),
             reads: 0,
             writes: 0,
@@ -100,16 +103,19 @@ impl World {
         }
     }
 
-    fn get(&mut self, wanted: Wanted) {
+    /// Whether it can be had.
+    fn get(&mut self, wanted: Wanted) -> bool {
         match wanted {
             Wanted::Frames(frames) => self.mm.ask_for_frames(frames),
             Wanted::Table(table) => match self.mm.read_table(table) {
                 Ok(Some(transfer)) => self.page(&transfer),
                 Ok(None) => {}
-                Err(_) => self.mm.ask_for_frames(8),
+                Err(NtStatus::NO_MEMORY) => self.mm.ask_for_frames(8),
+                Err(_unreadable) => return false,
             },
         }
         self.work();
+        true
     }
 
     /// Makes a call, again as often as it lacks frames or tables.
@@ -122,7 +128,11 @@ impl World {
             match self.mm.take_wanted() {
                 None => return answer,
                 Some(_) if answer.is_ok() => return answer,
-                Some(wanted) => self.get(wanted),
+                Some(wanted) => {
+                    if !self.get(wanted) {
+                        return answer;
+                    }
+                }
             }
         }
         panic!("a call ends");
@@ -141,9 +151,14 @@ impl World {
             }
             match wanted {
                 None => return known.expect("nothing was unknown"),
-                Some(wanted) => self.get(wanted),
+                Some(wanted) => assert!(self.get(wanted), "the page files can be read"),
             }
         }
+    }
+
+    /// No page that is in a page file now can be read.
+    pub(crate) fn lose_page_files(&mut self) {
+        self.unreadable = self.pages.keys().copied().collect();
     }
 
     pub(crate) fn end(&mut self) {
@@ -171,7 +186,7 @@ impl World {
             if let Ok(found) = walk(self.mm.ram(), space, address, access, Privilege::User) {
                 return Ok(found.phys);
             }
-            match self.mm.fault(self.process, FaultRequest { address, access, stack: None }) {
+            match self.mm.fault(self.process, FaultRequest { address, access, stack: self.stack }) {
                 FaultOutcome::Resume(resume) => resume.stale.nothing_cached(),
                 FaultOutcome::Page(transfer) => self.page(&transfer),
                 FaultOutcome::Short => {}
@@ -185,7 +200,7 @@ impl World {
         }
         panic!(
             "a touch ends: {:?} with {:?}, {:?}",
-            self.mm.fault(self.process, FaultRequest { address, access, stack: None }),
+            self.mm.fault(self.process, FaultRequest { address, access, stack: self.stack }),
             self.mm.counters(),
             self.mm.page_files()
         );
