@@ -72,7 +72,7 @@ pub use request::{
     AllocateRequest, Allocated, BasicInformation, ExceptionParameters, FaultKind, FaultOutcome, FaultRequest,
     Flushed, Freed, ImageInformation, LockOutcome, Locked, MappedView, Protected, Raise, Reclaimed,
     RegionBacking, RegionInformation, RegionType, Resume, SectionBacking, SectionInformation, SectionRequest,
-    ThreadStack, Transfer, TransferDirection, Unlocked, Unmapped, ViewRequest,
+    ThreadStack, Transfer, TransferDirection, TransferEnd, Unlocked, Unmapped, ViewRequest,
 };
 pub use section::{AreaBacking, AreaLook, AreaPlaces, SubsectionLook};
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};

@@ -421,6 +421,16 @@ pub struct Transfer {
     pub bytes: u32,
 }
 
+/// What the end of a transfer comes to.
+#[must_use = "the processor may remember what was in the frame, and what was stored must reach its file"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct TransferEnd {
+    /// What the processor must drop.
+    pub stale: Stale,
+    /// The page was stored to while it was written: make this transfer as well.
+    pub write: Option<Transfer>,
+}
+
 impl BasicInformation {
     /// The same pages and those of `next`, if `next` begins where they end and is like them.
     pub fn joined(self, next: Self) -> Option<Self> {

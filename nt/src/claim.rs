@@ -391,6 +391,14 @@ impl Kernel<'_> {
 
     /// Moves a page's bytes between its file and its frame.
     pub(crate) fn transfer(&mut self, transfer: Transfer) {
+        let mut next = Some(transfer);
+        while let Some(transfer) = next {
+            next = self.transfer_once(transfer);
+        }
+    }
+
+    /// Moves them once. What comes back was stored to meanwhile.
+    fn transfer_once(&mut self, transfer: Transfer) -> Option<Transfer> {
         let mut bytes = vec![0; transfer.bytes as usize];
         let result = match transfer.direction {
             TransferDirection::Read if self.image_read_fails(&transfer) => Err(NtStatus::DEVICE_DATA_ERROR),
@@ -403,8 +411,9 @@ impl Kernel<'_> {
                 self.nt.files.write(self.host, transfer.file, transfer.offset, &bytes)
             }
         };
-        let stale = self.mm.complete_transfer(transfer.id, result);
-        self.nt.stale.absorb(stale);
+        let end = self.mm.complete_transfer(transfer.id, result);
+        self.nt.stale.absorb(end.stale);
+        end.write
     }
 
     /// Whether the read of an image's page fails because that was ordered.

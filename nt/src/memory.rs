@@ -11,7 +11,8 @@ use vadose_mm::{
     FaultOutcome, FaultRequest, FileId, Flushed, Freed, FreedPages, ImageInformation, LimitFlags, LockKinds,
     LockMemory, LockOutcome, MappedView, OfferPriority, PageAttributes, PhysicalPages, ProcessCounters,
     ProcessId, Protected, Reclaimed, Region, RegionInformation, ResidentPage, SectionId, SectionInformation,
-    SectionRequest, Transfer, TransferId, Unlocked, Unmapped, ViewRequest, WatchReset, WrittenPages,
+    SectionRequest, Transfer, TransferEnd, TransferId, Unlocked, Unmapped, ViewRequest, WatchReset,
+    WrittenPages,
 };
 
 /// What services and the loader ask of the memory manager. Each method is [`Mm`](vadose_mm::Mm)'s of the same name.
@@ -314,7 +315,7 @@ pub trait Memory {
     /// Resolves an access that the page tables refused.
     fn fault(&mut self, process: ProcessId, request: FaultRequest) -> FaultOutcome;
     /// Reports that a transfer is done.
-    fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> Stale;
+    fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> TransferEnd;
     /// The address space as a list.
     fn regions(&mut self, process: ProcessId) -> Vec<Region>;
     /// Frames and commit charge of the system.
@@ -560,7 +561,7 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     fn fault(&mut self, process: ProcessId, request: FaultRequest) -> FaultOutcome {
         self.paged_fault(process, request)
     }
-    fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> Stale {
+    fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> TransferEnd {
         (**self).complete_transfer(id, result)
     }
     fn regions(&mut self, process: ProcessId) -> Vec<Region> {

@@ -206,9 +206,11 @@ impl<R: PhysicalMemory> Mm<R> {
             }
         }
         agree!(area.views, views, "views of {id:?}");
+        let moving = self.transfers.iter().filter(|(_, transfer)| transfer.area == id).count() as u64;
+        agree!(area.moving_pages, moving, "transfers of {id:?}");
         let sections = self.sections.iter().filter(|(_, section)| section.area == id).count() as u64;
         agree!(area.sections, sections, "sections over {id:?}");
-        agree!(views + sections > 0 || self.moves_pages_of(id), true, "somebody needs {id:?}");
+        agree!(views + sections > 0 || area.moving_pages > 0, true, "somebody needs {id:?}");
         Ok(())
     }
 

@@ -187,8 +187,9 @@ impl<R: PhysicalMemory> Mm<R> {
         self.set_prototype(at, self.format.transition(pfn, protection));
         let vpn = request.address.vpn();
         let purpose = Purpose::Read { process: id, vpn };
-        let pending = PendingTransfer { area: page.area, page: page.number, frame: pfn, purpose };
-        let transfer = self.transfers.insert(pending);
+        let place = self.area(page.area).file_place(page.number).expect("the page is in a file");
+        let pending = PendingTransfer { area: page.area, page: page.number, frame: pfn, place, purpose };
+        let transfer = self.add_transfer(pending);
         self.note_transfer(transfer, pfn, Some((id, vpn)));
         FaultOutcome::Wait(self.transfer_of(pfn))
     }

@@ -37,6 +37,8 @@ pub(crate) struct ControlArea {
     /// Section objects over it.
     pub(crate) sections: u64,
     pub(crate) views: u64,
+    /// Transfers of its pages that are under way.
+    pub(crate) moving_pages: u64,
     /// Runs of prototype entries, lowest page first: one, and one more for each time that a file grew.
     pub(super) parts: Vec<Part>,
     pub(super) entry_bytes: u64,
@@ -251,7 +253,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// could not be written to their file is lost then.
     pub(crate) fn delete_area_if_unused(&mut self, id: AreaId) {
         let Some(area) = self.areas.get(id) else { return };
-        if area.views > 0 || area.sections > 0 || self.moves_pages_of(id) {
+        if area.views > 0 || area.sections > 0 || area.moving_pages > 0 {
             return;
         }
         let area = self.areas.remove(id).expect("the area was found");

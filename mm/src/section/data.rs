@@ -193,7 +193,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     fn new_area(&self, backing: Backing, part: Part) -> ControlArea {
         let entry_bytes = self.edition.paging.entry_bytes();
-        ControlArea { backing, sections: 0, views: 0, parts: vec![part], entry_bytes }
+        ControlArea { backing, sections: 0, views: 0, moving_pages: 0, parts: vec![part], entry_bytes }
     }
 
     /// Pool for the prototype entries of some pages, and one record behind them; promised pages are charged with it.

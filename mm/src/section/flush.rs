@@ -98,6 +98,10 @@ impl<R: PhysicalMemory> Mm<R> {
                 PrototypeState::Active { pfn } | PrototypeState::Transition { pfn, .. } => {
                     self.ram.write_bytes(pfn.base().offset(in_page), &bytes[done..done + count]);
                     stale.add_frame(pfn);
+                    let flags = &mut self.pfn.get_mut(pfn).flags;
+                    // A write under way may put older bytes over these.
+                    let again = flags.contains(PfnFlags::WRITE_IN_PROGRESS);
+                    flags.set(PfnFlags::MODIFIED, again || flags.contains(PfnFlags::MODIFIED));
                 }
                 PrototypeState::Absent
                 | PrototypeState::Subsection { .. }

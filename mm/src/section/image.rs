@@ -29,7 +29,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let run = self.take_pool(pages_for(bytes), shared)?;
         let part = Part { first_page: 0, pages, run, records };
         let backing = Backing::Image(image);
-        let area = ControlArea { backing, sections: 0, views: 0, parts: vec![part], entry_bytes };
+        let area =
+            ControlArea { backing, sections: 0, views: 0, moving_pages: 0, parts: vec![part], entry_bytes };
         self.fill_image_prototypes(&area);
         let area = self.areas.insert(area);
         Ok(self.add_section(Section {

@@ -1,10 +1,10 @@
 //! Page transfers under way: reads that a fault asked for, and writes of pages that were stored to; done by the machine,
 //! reported back here.
 
-use crate::id::{AreaId, ProcessId, TransferId};
+use crate::id::{AreaId, FileId, ProcessId, TransferId};
 use crate::pfn::{ListName, PageLocation, PfnFlags};
 use crate::pte::PrototypeState;
-use crate::request::{Transfer, TransferDirection};
+use crate::request::{Transfer, TransferDirection, TransferEnd};
 use crate::state::Mm;
 use crate::trace::{TraceEvent, TracedTransfer};
 use vadose_facts::addr::{Pfn, Vpn};
@@ -20,6 +20,8 @@ pub(crate) struct PendingTransfer {
     /// Which page of the area.
     pub(crate) page: u32,
     pub(crate) frame: Pfn,
+    /// Where in which file, as it was when the transfer began: offset and bytes.
+    pub(crate) place: (FileId, u64, u32),
     pub(crate) purpose: Purpose,
 }
 
@@ -35,29 +37,31 @@ pub(crate) enum Purpose {
 impl<R: PhysicalMemory> Mm<R> {
     /// Reports a transfer's end. After a read the page waits in its frame for the fault to be raised again; after a
     /// failed one the next fault of the process that asked, at that page, raises `STATUS_IN_PAGE_ERROR` with the given
-    /// cause (SPEC E27). A page that could not be written counts as stored to again. A transfer that is not under way
+    /// cause (SPEC E27). A page that could not be written counts as stored to again; one that was stored to while it was
+    /// written, and that nobody maps any more, is to be written once more (SPEC F46). A transfer that is not under way
     /// changes nothing.
-    pub fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> Stale {
+    pub fn complete_transfer(&mut self, id: TransferId, result: Result<(), NtStatus>) -> TransferEnd {
         let Some(transfer) = self.transfers.remove(id) else {
-            return Stale::none();
+            return TransferEnd { stale: Stale::none(), write: None };
         };
+        self.area_mut(transfer.area).moving_pages -= 1;
         self.note(|_| TraceEvent::TransferEnd { id: TracedTransfer::File(id), result });
         let entry = self.pfn.get_mut(transfer.frame);
         assert!(entry.flags.intersects(IN_TRANSFER), "a transfer's frame knows of it");
         entry.flags.remove(IN_TRANSFER);
         entry.reference_count -= 1;
-        let stale = match transfer.purpose {
+        let end = match transfer.purpose {
             Purpose::Read { process, vpn } => {
                 self.end_read(&transfer, process, vpn, result);
-                Stale::frame(transfer.frame)
+                TransferEnd { stale: Stale::frame(transfer.frame), write: None }
             }
             Purpose::Write => {
-                self.end_write(transfer.frame, result);
-                Stale::none()
+                let write = self.end_write(&transfer, result);
+                TransferEnd { stale: Stale::none(), write }
             }
         };
         self.delete_area_if_unused(transfer.area);
-        stale
+        end
     }
 
     fn end_read(
@@ -85,14 +89,16 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    fn end_write(&mut self, frame: Pfn, result: Result<(), NtStatus>) {
-        let entry = self.pfn.get_mut(frame);
+    fn end_write(&mut self, transfer: &PendingTransfer, result: Result<(), NtStatus>) -> Option<Transfer> {
+        let entry = self.pfn.get_mut(transfer.frame);
         if result.is_err() {
             entry.flags.insert(PfnFlags::MODIFIED);
         }
-        if entry.location == PageLocation::Transition {
-            self.retire(frame);
+        if entry.location != PageLocation::Transition {
+            return None;
         }
+        self.retire(transfer.frame);
+        result.ok().and_then(|()| self.start_write(transfer.area, transfer.page))
     }
 
     /// Whether the process that asked for a page still has a view of the area there.
@@ -103,9 +109,10 @@ impl<R: PhysicalMemory> Mm<R> {
         })
     }
 
-    /// Whether a transfer of a page of the area is under way.
-    pub(crate) fn moves_pages_of(&self, area: AreaId) -> bool {
-        self.transfers.iter().any(|(_, transfer)| transfer.area == area)
+    /// Notes a transfer that is asked for.
+    pub(crate) fn add_transfer(&mut self, pending: PendingTransfer) -> TransferId {
+        self.area_mut(pending.area).moving_pages += 1;
+        self.transfers.insert(pending)
     }
 
     /// The transfer that is under way for a frame.
@@ -113,12 +120,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let mut under_way = self.transfers.iter();
         let (id, pending) =
             under_way.find(|(_, transfer)| transfer.frame == pfn).expect("a frame in transfer has one");
-        self.describe_transfer(id, pending)
-    }
-
-    fn describe_transfer(&self, id: TransferId, pending: &PendingTransfer) -> Transfer {
-        let place = self.area(pending.area).file_place(pending.page);
-        let (file, offset, bytes) = place.expect("only pages of a file are moved");
+        let (file, offset, bytes) = pending.place;
         let direction = match pending.purpose {
             Purpose::Read { .. } => TransferDirection::Read,
             Purpose::Write => TransferDirection::Write,
@@ -146,16 +148,17 @@ impl<R: PhysicalMemory> Mm<R> {
         }
         let entry = self.pfn.get_mut(pfn);
         entry.flags.remove(PfnFlags::MODIFIED);
-        if self.area(area).file_place(page).is_none() {
+        let Some(place) = self.area(area).file_place(page) else {
             if listed {
                 self.retire(pfn);
             }
             return None;
-        }
+        };
         let entry = self.pfn.get_mut(pfn);
         entry.flags.insert(PfnFlags::WRITE_IN_PROGRESS);
         entry.reference_count += 1;
-        let id = self.transfers.insert(PendingTransfer { area, page, frame: pfn, purpose: Purpose::Write });
+        let id =
+            self.add_transfer(PendingTransfer { area, page, frame: pfn, place, purpose: Purpose::Write });
         self.note_transfer(id, pfn, None);
         Some(self.transfer_of(pfn))
     }

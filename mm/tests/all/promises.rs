@@ -267,7 +267,7 @@ fn a_late_failure_belongs_to_nobody() {
         if ends_before {
             world.mm.unmap_view(process, base).expect("the view").stale.nothing_cached();
         }
-        world.mm.complete_transfer(transfer.id, Err(NtStatus::END_OF_FILE)).nothing_cached();
+        world.mm.complete_transfer(transfer.id, Err(NtStatus::END_OF_FILE)).stale.nothing_cached();
         if !ends_before {
             world.mm.unmap_view(process, base).expect("the view").stale.nothing_cached();
         }

@@ -2,6 +2,8 @@
 
 use crate::door::{World, check, check_on};
 use vadose_facts::ntdef::{MemoryType, NtStatus, ParameterStatus, ViewCommitCheck, editions};
+use vadose_facts::x86::{PhysicalMemory, Stale};
+use vadose_mm::FileId;
 
 /// Runs steps on a world and compares each answer.
 #[track_caller]
@@ -266,6 +268,58 @@ fn stores_reach_the_file_when_they_are_flushed_or_unmapped() {
          filebyte 2 1000; view wc; write 0 9; flush 0 0; unmap 0; filebyte 2 0; view r; read 0; read 1p",
         "ok ok ok ok ok =2 ok =5 =2 ok =2 ok =7 =6 ok ok =8 ok ok ok ok =5 ok =5 =8",
     );
+}
+
+/// SPEC J6 I33: a locked page that is copied because it was stored to stays locked.
+#[test]
+fn a_copy_of_a_locked_page_is_locked() {
+    check(
+        "section 2p commit rw; view wc; lock 0 2p; write 0 5; trim; lock 0 1p; unlock 0 2p; trim; unlock 0 1p",
+        "ok ok ok ok ok was-locked ok ok not-locked",
+    );
+}
+
+/// SPEC F46: what is stored while its page is on its way to the file is written after that, though the view and the section
+/// are gone by then.
+#[test]
+fn a_store_during_a_write_is_written_after_it() {
+    for edition in editions() {
+        let mut world = World::new(edition.name);
+        steps(&mut world, "file 2 2p; filesection 2 0 rw; view rw; write 0 5", "ok ok ok ok");
+        let mut flushed = world.mm.flush_view(world.process, world.origin, 0).expect("a view");
+        world.drop_stale(std::mem::replace(&mut flushed.stale, Stale::none()));
+        let write = flushed.writes.pop().expect("a page to write");
+        assert!(flushed.writes.is_empty());
+        let mut old = vec![0; write.bytes as usize];
+        world.mm.ram().read_bytes(write.frame.base(), &mut old);
+        steps(&mut world, "write 0 6; unmap 0; close", "ok ok ok");
+        world.store_file_part(&write, &old);
+        let end = world.mm.complete_transfer(write.id, Ok(()));
+        assert!(world.mm.is_file_mapped(FileId::new(2)), "on {}", edition.name);
+        world.mm.audit().expect("agreement");
+        world.transfer(end.write.expect("the page is written once more"));
+        assert_eq!(world.step("filebyte 2 0"), "=6", "on {}", edition.name);
+        assert!(!world.mm.is_file_mapped(FileId::new(2)), "on {}", edition.name);
+        world.mm.audit().expect("agreement");
+    }
+}
+
+/// SPEC F48: bytes that a program writes to the file itself while a page is on its way there win.
+#[test]
+fn a_write_to_the_file_during_a_transfer_wins() {
+    for edition in editions() {
+        let mut world = World::new(edition.name);
+        steps(&mut world, "file 2 2p; filesection 2 0 rw; view rw; write 0 5", "ok ok ok ok");
+        let mut flushed = world.mm.flush_view(world.process, world.origin, 0).expect("a view");
+        world.drop_stale(std::mem::replace(&mut flushed.stale, Stale::none()));
+        let write = flushed.writes.pop().expect("a page to write");
+        let mut old = vec![0; write.bytes as usize];
+        world.mm.ram().read_bytes(write.frame.base(), &mut old);
+        assert_eq!(world.step("store 2 0 7"), "ok");
+        world.store_file_part(&write, &old);
+        let _end = world.mm.complete_transfer(write.id, Ok(()));
+        steps(&mut world, "read 0; unmap 0; filebyte 2 0", "=7 ok =7");
+    }
 }
 
 /// SPEC F47: a flush needs a view, and page-file memory has nothing to write.

@@ -331,7 +331,7 @@ impl<'a> World<'a> {
             }
             Ending::Badly => Err(BROKEN),
         };
-        self.mm.complete_transfer(transfer.id, result).nothing_cached();
+        self.mm.complete_transfer(transfer.id, result).stale.nothing_cached();
     }
 }
 

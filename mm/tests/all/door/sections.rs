@@ -171,7 +171,7 @@ impl World {
     }
 
     /// Moves a page between a file and its frame.
-    pub(super) fn transfer(&mut self, transfer: Transfer) {
+    pub(crate) fn transfer(&mut self, transfer: Transfer) {
         let result = match (self.failing_reads, transfer.direction) {
             (Some(status), TransferDirection::Read) => Err(status),
             (None, TransferDirection::Read) => {
@@ -186,8 +186,9 @@ impl World {
                 Ok(())
             }
         };
-        let stale = self.mm.complete_transfer(transfer.id, result);
-        self.done(stale);
+        let end = self.mm.complete_transfer(transfer.id, result);
+        self.done(end.stale);
+        self.transfers(end.write.into_iter().collect());
     }
 
     fn file_part(&self, transfer: &Transfer) -> &[u8] {
@@ -199,7 +200,7 @@ impl World {
         &file[start..start + transfer.bytes as usize]
     }
 
-    fn store_file_part(&mut self, transfer: &Transfer, page: &[u8]) {
+    pub(crate) fn store_file_part(&mut self, transfer: &Transfer, page: &[u8]) {
         let file = self.sections.files.get_mut(&transfer.file.raw()).expect("only data files are written");
         let start = usize::try_from(transfer.offset).expect("a small file");
         file[start..start + page.len()].copy_from_slice(page);

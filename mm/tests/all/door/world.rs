@@ -538,6 +538,11 @@ impl World {
         "ok".to_owned()
     }
 
+    /// The same, for a test that makes its own calls.
+    pub(crate) fn drop_stale(&mut self, stale: Stale) {
+        self.processor.drop_stale(self.process, stale);
+    }
+
     fn raised(&self, status: NtStatus, parameters: ExceptionParameters) -> String {
         let [code, address, rest @ ..] = parameters.as_slice() else { panic!("two parameters at least") };
         let offset = address.wrapping_sub(self.origin.raw());

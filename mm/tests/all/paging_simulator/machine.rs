@@ -177,7 +177,11 @@ impl Machine {
         let (bad, limit) = (self.bad_pages(), self.mm.counters().commit.limit_pages());
         let stale = match moving {
             Moving::Pages(transfer) => self.mm.complete_paging(transfer.id, result),
-            Moving::File(transfer) => self.mm.complete_transfer(transfer.id, result),
+            Moving::File(transfer) => {
+                let end = self.mm.complete_transfer(transfer.id, result);
+                end.write.into_iter().for_each(|transfer| self.file(transfer, None));
+                end.stale
+            }
         };
         self.processor.drop_stale(stale);
         let spoilt = self.bad_pages() - bad;
