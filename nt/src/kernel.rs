@@ -2,7 +2,7 @@
 
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
-use crate::executive::{Ending, Privilege, Process, Scheduler, SectionFiles, Thread, ThreadTable};
+use crate::executive::{Ending, Privilege, Process, Scheduler, SectionFiles, Thread, ThreadTable, Watch};
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
 use crate::service::{Call, MISSING_BASE, Number, ServiceTable};
@@ -45,6 +45,8 @@ pub struct Nt {
     pub(crate) granted: Vec<Privilege>,
     /// Failures that were ordered.
     pub(crate) shortage: Shortage,
+    /// What is told to whoever watches.
+    pub(crate) watch: Watch,
     process: Option<Process>,
     ending: Option<Ending>,
     service_calls: u64,
@@ -78,6 +80,7 @@ impl Nt {
             now: Moment::default(),
             granted: Vec::new(),
             shortage: Shortage::default(),
+            watch: Watch::default(),
             process: None,
             ending: None,
             service_calls: 0,

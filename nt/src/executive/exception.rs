@@ -133,7 +133,9 @@ impl Kernel<'_> {
     /// Delivers an exception to the guest: its registers and a record go onto the user's stack, and the guest goes on
     /// in `KiUserExceptionDispatcher`. A stack that cannot take them ends the process.
     pub fn raise(&mut self, cpu: &mut dyn Vcpu, status: NtStatus, parameters: &[u64], address: VirtAddr) {
-        self.raise_flagged(cpu, status, 0, parameters, address);
+        if !self.nt.holds(status, parameters, address) {
+            self.raise_flagged(cpu, status, 0, parameters, address);
+        }
     }
 
     /// [`raise`](Kernel::raise) with flags for the record.

@@ -24,6 +24,7 @@ mod section;
 mod services;
 mod thread;
 mod token;
+mod watch;
 mod working_set;
 mod write_watch;
 
@@ -57,6 +58,8 @@ pub(crate) use token::{
     nt_query_token,
 };
 pub use token::{Privilege, Token};
+pub(crate) use watch::Watch;
+pub use watch::{FaultDelivery, HeldFault};
 pub(crate) use working_set::{working_set_attributes, working_set_list};
 
 use crate::service::Export;

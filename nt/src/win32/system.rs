@@ -64,8 +64,8 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("DecodeSystemPointer", &[Word], decode_pointer).set("core-util"),
     Export::library("GetComputerNameA", &[Word, Word], computer_name_a).only_in_kernel32(),
     Export::library("GetComputerNameW", &[Word, Word], computer_name_w).only_in_kernel32(),
-    Export::library("OutputDebugStringA", &[Word], output_debug_string).set("core-debug"),
-    Export::library("OutputDebugStringW", &[Word], output_debug_string).set("core-debug"),
+    Export::library("OutputDebugStringA", &[Word], output_debug_string_a).set("core-debug"),
+    Export::library("OutputDebugStringW", &[Word], output_debug_string_w).set("core-debug"),
     Export::library("MulDiv", &[U32, U32, U32], mul_div).only_in_kernel32(),
     Export::system("QueryFullProcessImageNameA", &[Word, U32, Word, Word], image_name_a).only_in_kernel32(),
     Export::system("QueryFullProcessImageNameW", &[Word, U32, Word, Word], image_name_w)
@@ -438,8 +438,20 @@ fn computer_name(call: &mut Call<'_>, width: Width) -> Answer {
     if length < u64::from(room) { Ok(1) } else { Err(BUFFER_OVERFLOW.into()) }
 }
 
-/// No debugger listens.
-fn output_debug_string(_: &mut Call<'_>) -> Answer {
+fn output_debug_string_a(call: &mut Call<'_>) -> Answer {
+    output_debug_string(call, Width::Narrow)
+}
+
+fn output_debug_string_w(call: &mut Call<'_>) -> Answer {
+    output_debug_string(call, Width::Wide)
+}
+
+/// No debugger listens, but whoever watches may. Text that cannot be read is nobody's trouble, as in Windows.
+fn output_debug_string(call: &mut Call<'_>, width: Width) -> Answer {
+    let at = call.ptr(0);
+    if let Ok(Some(text)) = call.optional_text(at, width) {
+        call.nt.note_debug_text(text);
+    }
     Ok(0)
 }
 
