@@ -1,8 +1,10 @@
 //! Joins memory manager, processor and NT services into one machine that runs a Windows program on the host.
 #![forbid(unsafe_code)]
 
+mod breakpoint;
 mod error;
 pub mod host;
+pub mod inspect;
 mod machine;
 mod map;
 mod options;
@@ -14,6 +16,7 @@ mod summary;
 pub mod trace;
 mod watchdog;
 
+pub use breakpoint::{BadBreak, BreakAt, Stop, StoppedFault};
 pub use error::MachineError;
 pub use machine::Machine;
 pub use options::MachineOptions;

@@ -1,5 +1,6 @@
 //! The machine: memory manager, NT and host booted with one program loaded, and the loop that runs it.
 
+use crate::breakpoint::{BreakAt, Stop};
 use crate::error::MachineError;
 use crate::host::FolderHost;
 use crate::map;
@@ -28,13 +29,15 @@ const UNITS_PER_MICROSECOND: u64 = Moment::PER_MILLISECOND / 1_000;
 /// A booted machine with its program in place and no instruction run.
 pub struct Machine {
     pub(crate) mm: PagedMm<Arc<GuestRam>, HostPages>,
-    nt: Nt,
+    pub(crate) nt: Nt,
     pub(crate) host: FolderHost,
     missing: Vec<MissingDll>,
     fast_fails: u64,
     trace: Option<Trace>,
     /// What was in use before there was a process.
     pub(crate) booted: Usage,
+    /// Whether the processor has begun.
+    pub(crate) entered: bool,
 }
 
 /// The exception code and parameters that a processor exception becomes.
@@ -114,7 +117,8 @@ impl Machine {
             large_address_aware: options.large_address_aware,
         };
         let booted = Usage::of(&mm, &host);
-        let mut machine = Self { mm, nt, host, missing: Vec::new(), fast_fails: 0, booted, trace };
+        let mut machine =
+            Self { mm, nt, host, missing: Vec::new(), fast_fails: 0, booted, trace, entered: false };
         machine.missing = machine.kernel().start(&start).map_err(explain)?.missing_dlls;
         if let Some(pattern) = options.fragment {
             machine.kernel().fragment(pattern, options.seed)?;
@@ -175,9 +179,25 @@ impl Machine {
         cpu: &mut dyn Vcpu,
         time_limit: Option<Duration>,
     ) -> Result<RunReport, MachineError> {
+        match self.run_until(cpu, time_limit, &BreakAt::Exit)? {
+            Stop::Ended(report) => Ok(*report),
+            other => unreachable!("a run to the end stops at the end: {other:?}"),
+        }
+    }
+
+    /// The same to a place where it stops to be looked at. Run again, with the same processor, it goes on from there.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_until(
+        &mut self,
+        cpu: &mut dyn Vcpu,
+        time_limit: Option<Duration>,
+        stop: &BreakAt,
+    ) -> Result<Stop, MachineError> {
         let watchdog = Watchdog::start(cpu.stop_handle(), time_limit);
-        cpu.set_address_space(self.mm.translation(self.nt.process().id));
-        self.kernel().enter(cpu);
+        self.resume(cpu, stop);
         loop {
             self.kernel().write_file_pages();
             self.drop_stale(cpu);
@@ -186,7 +206,10 @@ impl Machine {
                 let id = self.nt.process().id;
                 let (regions, last) = (self.mm.regions(id), self.mm.user_limit(id).raw());
                 let ending = summary::ending(&regions, last, self.nt.process(), &ending);
-                return Ok(self.report(ending));
+                return Ok(Stop::Ended(Box::new(self.report(ending))));
+            }
+            if let Some(stopped) = self.stopped(stop) {
+                return Ok(stopped);
             }
             let turn = self.kernel().schedule(cpu);
             self.drop_stale(cpu);
@@ -200,7 +223,7 @@ impl Machine {
             }
             if watchdog.has_expired() {
                 self.kernel().write_mapped_files();
-                return Ok(self.report(RunEnding::TimedOut));
+                return Ok(Stop::Ended(Box::new(self.report(RunEnding::TimedOut))));
             }
         }
     }

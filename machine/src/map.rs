@@ -39,7 +39,7 @@ fn committed_bytes(region: &Region) -> u64 {
     }
 }
 
-fn purpose(process: &Process, region: &Region) -> String {
+pub(crate) fn purpose(process: &Process, region: &Region) -> String {
     match region.backing {
         RegionBacking::SharedUserData => "shared user data".to_owned(),
         RegionBacking::Placeholder => "placeholder".to_owned(),

@@ -38,7 +38,7 @@ fn waiting_thread(process: &Process, thread: &Stuck) -> WaitingThread {
     }
 }
 
-fn crash_report(regions: &[Region], last: u64, process: &Process, crash: &Crash) -> CrashReport {
+pub(crate) fn crash_report(regions: &[Region], last: u64, process: &Process, crash: &Crash) -> CrashReport {
     CrashReport {
         code: crash.status.raw(),
         name: crash.status.to_string(),
