@@ -70,11 +70,11 @@ pub use process::DynamicCode;
 pub use process::FaultCounts;
 pub use request::{
     AllocateRequest, Allocated, BasicInformation, ExceptionParameters, FaultKind, FaultOutcome, FaultRequest,
-    Flushed, Freed, ImageInformation, LockOutcome, Locked, MappedView, Protected, Raise, Reclaimed,
+    Flushed, Freed, ImageInformation, LockOutcome, Locked, MapForm, MappedView, Protected, Raise, Reclaimed,
     RegionBacking, RegionInformation, RegionType, Resume, SectionBacking, SectionInformation, SectionRequest,
     ThreadStack, Transfer, TransferDirection, TransferEnd, Unlocked, Unmapped, ViewRequest,
 };
-pub use section::{AreaBacking, AreaLook, AreaPlaces, SubsectionLook};
+pub use section::{AreaBacking, AreaLook, AreaPlaces, Extension, SubsectionLook};
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};
 pub use trace::{TraceEvent, Tracing};
 pub use verb::{

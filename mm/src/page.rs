@@ -85,8 +85,11 @@ impl<R: PhysicalMemory> Mm<R> {
                 let end = u64::from(run.first_page + run.pages - view.first_page);
                 Vpn::new(vad.range.start().raw() + end).min(vad.range.end())
             }
-            VadKind::Mapped { view } if self.area(view.area).has_reserved_pages() => vpn.next(),
-            VadKind::Mapped { .. } => vad.range.end(),
+            VadKind::Mapped { view } => {
+                let page = Self::view_page(vad, vpn);
+                let alike = self.area(view.area).alike_until(page) - page;
+                Vpn::new(vpn.raw() + u64::from(alike)).min(vad.range.end())
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What callers ask of the memory manager and what they get back.
 
+use crate::extended::AddressRequirements;
 use crate::id::{FileId, TransferId};
 use crate::paging::PagingTransfer;
 use bitflags::bitflags;
@@ -218,6 +219,8 @@ pub enum SectionBacking {
 pub struct SectionInformation {
     /// Bytes.
     pub size: u64,
+    /// Where its views lie in every process, `None` if that is not fixed (SPEC F40).
+    pub base: Option<VirtAddr>,
     /// `SEC_*` bits.
     pub attributes: SectionAttributes,
     /// The file behind it.
@@ -241,6 +244,19 @@ pub struct ViewRequest {
     pub kind: ViewType,
     /// A `PAGE_*` word. An image's pages have protections of their own.
     pub protection: u32,
+    /// Which call it is.
+    pub form: MapForm,
+    /// Where the view may lie (SPEC F42).
+    pub requirements: AddressRequirements,
+}
+
+/// The two map-view calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapForm {
+    /// `NtMapViewOfSection`, which knows no placeholders.
+    Plain,
+    /// `NtMapViewOfSectionEx`.
+    Extended,
 }
 
 /// A view mapped.

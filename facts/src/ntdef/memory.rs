@@ -79,6 +79,8 @@ bitflags! {
     pub struct ViewType: u32 {
         /// The view may pass the section's end.
         const RESERVE = 0x2000;
+        /// The view takes the place of a placeholder.
+        const REPLACE_PLACEHOLDER = 0x4000;
         /// Search from the top.
         const TOP_DOWN = 0x10_0000;
         /// The view keeps the protection that it is mapped with.

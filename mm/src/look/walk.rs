@@ -160,7 +160,9 @@ impl<R: PhysicalMemory> Mm<R> {
             | PteState::Transition { .. }
             | PteState::PageFile { .. } => false,
         };
-        shared.then(|| self.prototype_entry(view.area, Self::view_page(&vad, address.vpn())))
+        let page = Self::view_page(&vad, address.vpn());
+        let there = shared && page < self.area(view.area).pages();
+        there.then(|| self.prototype_entry(view.area, page))
     }
 
     /// The region that holds an address.

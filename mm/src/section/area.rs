@@ -7,7 +7,7 @@ use crate::paging::Slot;
 use crate::pfn::PfnFlags;
 use crate::pte::PrototypeState;
 use crate::state::Mm;
-use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
+use vadose_facts::addr::{PAGE_BYTES, PageRange, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Protection, PteProtection, SectionAttributes};
 use vadose_facts::pe::{Layout, Machine, PageSource, Sharing, Subsection};
 use vadose_facts::x86::PhysicalMemory;
@@ -28,6 +28,8 @@ pub(crate) struct Section {
     pub(crate) protection: Protection,
     /// As a query tells them (SPEC F22).
     pub(crate) attributes: SectionAttributes,
+    /// Where its views lie in every process (SPEC F40).
+    pub(crate) based: Option<PageRange>,
 }
 
 /// What sections and views of one thing share.
@@ -229,8 +231,11 @@ impl<R: PhysicalMemory> Mm<R> {
         self.areas.get_mut(id).expect("a view keeps its control area alive")
     }
 
-    /// What a page's prototype entry says.
+    /// What a page's prototype entry says; nothing past the area, which a view may pass (SPEC F35).
     pub(crate) fn prototype_state(&self, area: &ControlArea, page: u32) -> PrototypeState {
+        if page >= area.pages() {
+            return PrototypeState::Absent;
+        }
         self.format.decode_prototype(self.read(area.prototype(page)))
     }
 
@@ -322,11 +327,12 @@ impl ControlArea {
         }
     }
 
-    /// Whether a page of it is not committed yet (SPEC D13).
-    pub(crate) fn has_reserved_pages(&self) -> bool {
+    /// The first page after one at which it may change whether pages are reserved (SPEC D13, F35).
+    pub(crate) fn alike_until(&self, page: u32) -> u32 {
         match &self.backing {
-            Backing::PageFile { committed_pages } => *committed_pages < u64::from(self.pages()),
-            Backing::Image(_) | Backing::File { .. } => false,
+            Backing::PageFile { committed_pages } if *committed_pages < u64::from(self.pages()) => page + 1,
+            Backing::File { .. } if page < self.pages() => self.pages(),
+            Backing::PageFile { .. } | Backing::Image(_) | Backing::File { .. } => u32::MAX,
         }
     }
 

@@ -5,14 +5,14 @@ use super::area::{Backing, ControlArea, Part, RECORD_BYTES, RecordWords, Section
 use crate::id::{AreaId, FileId, SectionId};
 use crate::request::{SectionBacking, SectionInformation, SectionRequest};
 use crate::state::Mm;
-use vadose_facts::addr::{PAGE_BYTES, pages_for};
+use vadose_facts::addr::{PAGE_BYTES, PageRange, pages_for};
 use vadose_facts::ntdef::{
     BaseProtection, Edition, NtStatus, PageModifier, Protection, PteProtection, SectionAttributes,
 };
 use vadose_facts::x86::PhysicalMemory;
 
 /// Most pages of one control area: pages are numbered in 32 bits.
-const MAX_AREA_PAGES: u64 = u32::MAX as u64;
+pub(super) const MAX_AREA_PAGES: u64 = u32::MAX as u64;
 
 /// What prototype entries of data hold as protection: the view decides, so it is the most permissive one.
 const DATA_PROTECTION: Protection = Protection::plain(BaseProtection::ExecuteReadWrite);
@@ -99,8 +99,8 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// # Errors
     ///
-    /// The statuses of SPEC F1 to F15; nothing has changed then. Based sections and large pages pass their checks and
-    /// are then refused with `STATUS_NOT_SUPPORTED`.
+    /// The statuses of SPEC F1 to F15; nothing has changed then. Large pages pass their checks and are then refused with
+    /// `STATUS_NOT_SUPPORTED`.
     pub fn create_section(&mut self, request: SectionRequest) -> Result<SectionId, NtStatus> {
         use SectionAttributes as A;
         let protection = request.check_kind(self.edition)?;
@@ -108,26 +108,35 @@ impl<R: PhysicalMemory> Mm<R> {
         if asked.contains(A::IMAGE) {
             return Err(NtStatus::INVALID_FILE_FOR_SECTION);
         }
-        let (area, size_bytes, kind) = match request.backing {
+        let size_bytes = self.section_bytes(&request, protection)?;
+        let based = asked.contains(A::BASED).then(|| self.section_base(size_bytes)).transpose()?;
+        let (area, kind) = match request.backing {
             SectionBacking::PageFile => {
-                let kind = asked & (A::COMMIT | A::RESERVE);
-                let area = self.create_page_file_area(request.size, asked)?;
-                (area, request.size.next_multiple_of(PAGE_BYTES), kind)
+                (self.create_page_file_area(size_bytes, asked)?, asked & (A::COMMIT | A::RESERVE))
             }
-            SectionBacking::File { file, bytes } => {
-                if asked.contains(A::LARGE_PAGES) {
-                    return Err(NtStatus::invalid_parameter(6));
-                }
-                if request.file_bytes_needed(protection)? > bytes {
-                    return Err(NtStatus::SECTION_TOO_BIG);
-                }
-                refuse_unsupported(asked)?;
-                let area = self.data_area(file, bytes)?;
-                (area, if request.size == 0 { bytes } else { request.size }, A::FILE)
-            }
+            SectionBacking::File { file, bytes } => (self.data_area(file, bytes)?, A::FILE),
         };
-        let kept = asked & (A::NO_CACHE | A::WRITE_COMBINE | A::NO_CHANGE);
-        Ok(self.add_section(Section { area, size_bytes, protection, attributes: kind | kept }))
+        let kept = asked & (A::NO_CACHE | A::WRITE_COMBINE | A::NO_CHANGE | A::BASED);
+        Ok(self.add_section(Section { area, size_bytes, protection, attributes: kind | kept, based }))
+    }
+
+    /// The size that a section gets: whole pages of page-file memory, and of a file what was asked for, or all of it
+    /// (SPEC F4, F9 to F12, F15).
+    fn section_bytes(&self, request: &SectionRequest, protection: Protection) -> Result<u64, NtStatus> {
+        let large = request.attributes.contains(SectionAttributes::LARGE_PAGES);
+        match request.backing {
+            SectionBacking::PageFile if request.size == 0 => Err(NtStatus::invalid_parameter(4)),
+            SectionBacking::PageFile if pages_for(request.size) > MAX_AREA_PAGES => {
+                Err(NtStatus::SECTION_TOO_BIG)
+            }
+            SectionBacking::PageFile if large => Err(NtStatus::NOT_SUPPORTED),
+            SectionBacking::PageFile => Ok(pages_for(request.size) * PAGE_BYTES),
+            SectionBacking::File { .. } if large => Err(NtStatus::invalid_parameter(6)),
+            SectionBacking::File { bytes, .. } if request.file_bytes_needed(protection)? > bytes => {
+                Err(NtStatus::SECTION_TOO_BIG)
+            }
+            SectionBacking::File { bytes, .. } => Ok(if request.size == 0 { bytes } else { request.size }),
+        }
     }
 
     /// Size and attributes of a section (SPEC F22).
@@ -139,6 +148,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let section = self.sections.get(id).ok_or(NtStatus::INVALID_HANDLE)?;
         Ok(SectionInformation {
             size: section.size_bytes,
+            base: section.based.map(PageRange::base),
             attributes: section.attributes,
             file: self.area(section.area).file(),
         })
@@ -146,19 +156,14 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// A section over page files is charged whole, or page by page as it is committed (SPEC F11, F12, F13).
     fn create_page_file_area(&mut self, size: u64, asked: SectionAttributes) -> Result<AreaId, NtStatus> {
-        if size == 0 {
-            return Err(NtStatus::invalid_parameter(4));
-        }
         let pages = pages_for(size);
-        if pages > MAX_AREA_PAGES {
-            return Err(NtStatus::SECTION_TOO_BIG);
-        }
-        refuse_unsupported(asked)?;
         let (committed_pages, raw) = if asked.contains(SectionAttributes::COMMIT) {
             (pages, self.format.demand_zero(DATA_PROTECTION.to_pte()))
         } else {
             (0, 0)
         };
+        let mut trial = self.commit;
+        trial.charge(committed_pages)?;
         let part = self.new_part(0, pages, committed_pages)?;
         let backing = Backing::PageFile { committed_pages };
         let area = self.new_area(backing, part);
@@ -170,7 +175,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// The control area of a file's data, made or made longer so that all of the file has prototype entries (SPEC F18,
     /// I38).
-    fn data_area(&mut self, file: FileId, bytes: u64) -> Result<AreaId, NtStatus> {
+    pub(super) fn data_area(&mut self, file: FileId, bytes: u64) -> Result<AreaId, NtStatus> {
         let Some(id) = self.data_area_of(file) else {
             let part = self.new_part(0, pages_for(bytes), 0)?;
             let area = self.new_area(Backing::File { file, bytes, mapped_bytes: bytes }, part);
@@ -227,12 +232,4 @@ impl<R: PhysicalMemory> Mm<R> {
             Backing::Image(_) | Backing::File { .. } => unreachable!("only page-file pages are reserved"),
         }
     }
-}
-
-/// What passes its checks and is not made.
-fn refuse_unsupported(asked: SectionAttributes) -> Result<(), NtStatus> {
-    if asked.intersects(SectionAttributes::BASED | SectionAttributes::LARGE_PAGES) {
-        return Err(NtStatus::NOT_SUPPORTED);
-    }
-    Ok(())
 }

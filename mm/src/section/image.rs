@@ -38,6 +38,7 @@ impl<R: PhysicalMemory> Mm<R> {
             size_bytes: u64::from(pages) * PAGE_BYTES,
             protection: Protection::plain(BaseProtection::ExecuteWriteCopy),
             attributes: SectionAttributes::IMAGE | SectionAttributes::FILE,
+            based: None,
         }))
     }
 

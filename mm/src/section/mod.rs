@@ -1,15 +1,19 @@
 //! Sections: images, files and page-file memory that processes map, with one prototype entry a page that all share.
 
 mod area;
+mod based;
 mod data;
+mod extend;
 mod flush;
 mod image;
 mod look;
 mod pool;
+mod replace;
 mod transfer;
 mod view;
 
 pub(crate) use area::{Backing, ControlArea, IN_TRANSFER, Section};
+pub use extend::Extension;
 pub use look::{AreaBacking, AreaLook, AreaPlaces, SubsectionLook};
 pub(crate) use pool::Pool;
 pub(crate) use transfer::{PendingTransfer, Purpose};

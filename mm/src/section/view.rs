@@ -1,17 +1,21 @@
 //! Views: taking a place in an address space for a part of a section, and giving it back (SPEC F25 to F46).
 
 use super::area::{Backing, ControlArea, Section};
+use super::based::at_section_base;
+use super::data::MAX_AREA_PAGES;
+use crate::extended::AddressRequirements;
 use crate::id::{ProcessId, SectionId};
-use crate::request::{MappedView, Unmapped, ViewRequest};
+use crate::request::{MapForm, MappedView, Unmapped, ViewRequest};
 use crate::state::Mm;
 use crate::tables::Need;
-use crate::vad::{Change, Placement, Vad, VadKind, VadMarks, View};
+use crate::vad::{Change, Placement, Vad, VadId, VadKind, VadMarks, View};
 use crate::verb::bad_parameter;
 use vadose_facts::addr::{
     GRANULARITY_BYTES, GRANULARITY_PAGES, PAGE_BYTES, PageRange, VirtAddr, Vpn, pages_for,
 };
 use vadose_facts::ntdef::{
-    BaseProtection, Bitness, Edition, NtStatus, PageModifier, Protection, SectionAttributes, ViewType,
+    BaseProtection, Bitness, Edition, ExtendedMemory, NtStatus, PageModifier, Protection, SectionAttributes,
+    ViewType,
 };
 use vadose_facts::pe::Machine;
 use vadose_facts::x86::{PhysicalMemory, Stale};
@@ -27,7 +31,27 @@ impl ViewRequest {
             size: 0,
             kind: ViewType::empty(),
             protection,
+            form: MapForm::Plain,
+            requirements: AddressRequirements {
+                lowest: VirtAddr::new(0),
+                highest: VirtAddr::new(0),
+                alignment: 0,
+            },
         }
+    }
+
+    /// The checks of extended parameters, before those of the call itself (SPEC F42).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_INVALID_PARAMETER`.
+    pub fn check_requirements(&self, edition: &Edition) -> Result<(), NtStatus> {
+        self.requirements.check(edition)?;
+        let placed = self.base.is_some() || self.kind.contains(ViewType::REPLACE_PLACEHOLDER);
+        if self.requirements.alignment != 0 || placed && !self.requirements.is_none() {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        Ok(())
     }
 
     /// The checks that come before any pointer is touched: type, then protection (SPEC F25).
@@ -41,7 +65,11 @@ impl ViewRequest {
             Bitness::Bits32 => T::ROUND_TO_PAGE,
             Bitness::Bits64 => T::empty(),
         };
-        let known = T::RESERVE | T::TOP_DOWN | T::NO_CHANGE | T::LARGE_PAGES | round;
+        let replace = match (self.form, edition.extended_memory) {
+            (MapForm::Extended, ExtendedMemory::Present) => T::REPLACE_PLACEHOLDER,
+            (MapForm::Plain, _) | (MapForm::Extended, ExtendedMemory::Absent) => T::empty(),
+        };
+        let known = T::RESERVE | T::TOP_DOWN | T::NO_CHANGE | T::LARGE_PAGES | round | replace;
         if !known.contains(self.kind) {
             return Err(bad_parameter(edition, 9));
         }
@@ -101,14 +129,25 @@ impl<R: PhysicalMemory> Mm<R> {
         section: SectionId,
         request: ViewRequest,
     ) -> Result<MappedView, NtStatus> {
+        request.check_requirements(self.edition)?;
         let protection = request.check_kind(self.edition)?;
         request.check_range(self.edition)?;
         self.live(process)?;
         let object = *self.sections.get(section).ok_or(NtStatus::INVALID_HANDLE)?;
         let request = self.aligned(request)?;
+        let request = at_section_base(&object, request)?;
         let plan = self.plan_view(&object, &request, protection)?;
-        let range = self.place_view(process, &request, &plan)?;
-        let (kind, protection, marks) = (plan.kind, plan.protection, VadMarks::empty());
+        let replaced = match request.kind.contains(ViewType::REPLACE_PLACEHOLDER) {
+            true => Some(self.placeholder_to_replace(process, &request, plan.pages)?),
+            false => None,
+        };
+        let range = match replaced {
+            Some(placeholder) => self.process(process).vads.get(placeholder).range,
+            None => self.place_view(process, &request, &plan)?,
+        };
+        let mut marks = VadMarks::empty();
+        marks.set(VadMarks::REPLACED_PLACEHOLDER, replaced.is_some());
+        let (kind, protection) = (plan.kind, plan.protection);
         let mut vad = Vad { range, kind, protection, commit_pages: 0, marks };
         vad.commit_pages = self.charged_in(self.process(process), &vad, range);
         let new_pages = self.reserved_in(object.area, plan.kind, u64::from(plan.new_pages));
@@ -118,20 +157,28 @@ impl<R: PhysicalMemory> Mm<R> {
             self.commit_prototype(object.area, page);
         }
         self.charge(process, vad.commit_pages).expect("room for the pages was made sure of");
+        if let Some(placeholder) = replaced {
+            self.remove_vad(process, placeholder);
+        }
         self.insert_vad(process, vad);
         self.area_mut(object.area).views += 1;
         let status = self.view_status(self.area(object.area), range);
         Ok(MappedView { base: range.base(), offset: request.offset, size: range.bytes(), status })
     }
 
-    /// Neither base nor offset is rounded, but for `AT_ROUND_TO_PAGE` (SPEC F27, F28).
+    /// Neither base nor offset is rounded, but for `AT_ROUND_TO_PAGE`; where a placeholder is replaced they need only be
+    /// whole pages (SPEC F27, F28, F42).
     fn aligned(&self, request: ViewRequest) -> Result<ViewRequest, NtStatus> {
         if request.kind.contains(ViewType::ROUND_TO_PAGE) {
             let base = request.base.map(|base| base.align_down(PAGE_BYTES));
             return Ok(ViewRequest { base, offset: request.offset & !(PAGE_BYTES - 1), ..request });
         }
-        let base_fits = request.base.is_none_or(|base| base.is_aligned(GRANULARITY_BYTES));
-        if !base_fits || !request.offset.is_multiple_of(GRANULARITY_BYTES) {
+        let unit = match request.kind.contains(ViewType::REPLACE_PLACEHOLDER) {
+            true => PAGE_BYTES,
+            false => GRANULARITY_BYTES,
+        };
+        let base_fits = request.base.is_none_or(|base| base.is_aligned(unit));
+        if !base_fits || !request.offset.is_multiple_of(unit) {
             return Err(NtStatus::MAPPED_ALIGNMENT);
         }
         Ok(request)
@@ -149,7 +196,7 @@ impl<R: PhysicalMemory> Mm<R> {
             return Err(NtStatus::SECTION_PROTECTION);
         }
         self.check_reserving(area, section, request)?;
-        let size = view_size(section, request)?;
+        let size = view_size(area, section, request)?;
         check_commit_size(self.edition, area, request, size)?;
         let fixed = request.kind.contains(ViewType::NO_CHANGE)
             || section.attributes.contains(SectionAttributes::NO_CHANGE);
@@ -201,13 +248,17 @@ impl<R: PhysicalMemory> Mm<R> {
         if let Some(base) = request.base {
             return self.free_place(process, plan.pages, base).ok_or(NtStatus::CONFLICTING_ADDRESSES);
         }
-        let preferred = plan.preferred.filter(|base| base.is_aligned(PAGE_BYTES));
+        let preferred =
+            plan.preferred.filter(|base| base.is_aligned(PAGE_BYTES) && request.requirements.is_none());
         if let Some(range) = preferred.and_then(|base| self.free_place(process, plan.pages, base)) {
             return Ok(range);
         }
         let highest = crate::verb::highest_address(request.zero_bits, self.edition)
             .map_err(|_| bad_parameter(self.edition, 4))?;
+        let required = request.requirements;
+        let highest = if required.highest.raw() == 0 { highest } else { highest.min(required.highest.raw()) };
         let place = self.user_placement(process, plan.pages).below(highest);
+        let place = Placement { low: place.low.max(required.lowest.vpn()), ..place };
         let vads = &self.process(process).vads;
         let start = if request.kind.contains(ViewType::TOP_DOWN) {
             vads.highest_gap(place)
@@ -243,11 +294,13 @@ impl<R: PhysicalMemory> Mm<R> {
         (first..first + count).filter(|page| self.is_reserved(area, *page)).collect()
     }
 
-    /// Whether a page of a page-file section is not committed yet (SPEC D13).
+    /// Whether a page of a page-file section is not committed yet, or one of a view of a file lies past what the section
+    /// has grown to (SPEC D13, F35).
     pub(crate) fn is_reserved(&self, area: &ControlArea, page: u32) -> bool {
         match area.backing {
             Backing::PageFile { .. } => self.read(area.prototype(page)) == 0,
-            Backing::Image(_) | Backing::File { .. } => false,
+            Backing::File { .. } => page >= area.pages(),
+            Backing::Image(_) => false,
         }
     }
 
@@ -272,21 +325,27 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// `STATUS_NOT_MAPPED_VIEW` if there is none.
     pub fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Unmapped, NtStatus> {
-        let owner = self.live(process)?;
-        let id = owner.vads.find(address.vpn()).ok_or(NtStatus::NOT_MAPPED_VIEW)?;
-        owner.vads.get(id).kind.view().ok_or(NtStatus::NOT_MAPPED_VIEW)?;
-        let range = owner.vads.get(id).range;
+        let id = self.view_at(process, address)?;
+        let range = self.process(process).vads.get(id).range;
         self.need_tables_of_the_gone(process, range)?;
         let mut unmapped = Unmapped { stale: Stale::none(), writes: Vec::new() };
         self.delete_vad(process, id, &mut unmapped);
         Ok(unmapped)
     }
 
+    /// The region of the view that holds an address.
+    pub(super) fn view_at(&self, process: ProcessId, address: VirtAddr) -> Result<VadId, NtStatus> {
+        let owner = self.live(process)?;
+        let id = owner.vads.find(address.vpn()).ok_or(NtStatus::NOT_MAPPED_VIEW)?;
+        owner.vads.get(id).kind.view().ok_or(NtStatus::NOT_MAPPED_VIEW)?;
+        Ok(id)
+    }
+
     /// A view of a vanished VAD is gone: what only it mapped is written, and its control area may go.
     pub(crate) fn end_view(&mut self, vad: &Vad, view: View, unmapped: &mut Unmapped) {
         if self.area(view.area).writes_back() {
-            let last = Self::view_page(vad, vad.range.last());
-            for page in view.first_page..=last {
+            let end = Self::view_page(vad, vad.range.last()).saturating_add(1);
+            for page in view.first_page..end.min(self.area(view.area).pages()) {
                 let written = self.is_unmapped(view, page).then(|| self.start_write(view.area, page));
                 unmapped.writes.extend(written.flatten());
             }
@@ -308,15 +367,28 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 }
 
-/// Bytes of a view: to the section's end if none are asked for, and never past it (SPEC F32, F33, F34).
-fn view_size(section: &Section, request: &ViewRequest) -> Result<u64, NtStatus> {
-    let rest = section.size_bytes.checked_sub(request.offset).filter(|rest| *rest > 0);
+/// Bytes of a view: to the section's end if none are asked for, and past it only in a view that waits for its section to
+/// grow (SPEC F32 to F35). Of an image all is there, whatever size its section reports (SPEC F17).
+fn view_size(area: &ControlArea, section: &Section, request: &ViewRequest) -> Result<u64, NtStatus> {
+    let whole = match &area.backing {
+        Backing::Image(_) => u64::from(area.pages()) * PAGE_BYTES,
+        Backing::PageFile { .. } | Backing::File { .. } => section.size_bytes,
+    };
+    let rest = whole.checked_sub(request.offset).filter(|rest| *rest > 0);
     match (rest, request.size) {
         (None, _) => Err(NtStatus::INVALID_VIEW_SIZE),
         (Some(rest), 0) => Ok(rest),
+        (Some(_), size) if request.kind.contains(ViewType::RESERVE) && fits_an_area(request, size) => {
+            Ok(size)
+        }
         (Some(rest), size) if size > rest => Err(NtStatus::INVALID_VIEW_SIZE),
         (Some(_), size) => Ok(size),
     }
+}
+
+/// Whether the pages of a view can be numbered.
+fn fits_an_area(request: &ViewRequest, size: u64) -> bool {
+    request.offset.checked_add(size).is_some_and(|end| pages_for(end) <= MAX_AREA_PAGES)
 }
 
 /// SPEC F36.

@@ -127,10 +127,11 @@ impl<R: PhysicalMemory> Mm<R> {
             page_state: page.state,
             page_protection: page.protection,
         };
-        let prototype = vad.kind.view().map(|view| {
-            let at = self.area(view.area).prototype(Self::view_page(&vad, vpn));
+        let prototype = vad.kind.view().and_then(|view| {
+            let (area, page) = (self.area(view.area), Self::view_page(&vad, vpn));
+            let at = (page < area.pages()).then(|| area.prototype(page))?;
             let raw = self.read(at);
-            PrototypeTrace { at, raw, state: self.format.decode_prototype(raw) }
+            Some(PrototypeTrace { at, raw, state: self.format.decode_prototype(raw) })
         });
         (Some(region), prototype)
     }

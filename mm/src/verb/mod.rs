@@ -21,4 +21,5 @@ pub(crate) use awe::UNMAPPED;
 pub use awe::{FreedPages, PhysicalPages};
 pub use large::large_page_bytes;
 pub use offer::OfferPriority;
+pub(crate) use placeholder::placeholder;
 pub use write_watch::{WatchReset, WrittenPages, check_watch};

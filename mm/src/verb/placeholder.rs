@@ -95,7 +95,7 @@ impl<R: PhysicalMemory> Mm<R> {
 }
 
 /// A placeholder: reserved, with `PAGE_NOACCESS` as the protection of its allocation (SPEC A52).
-fn placeholder(range: PageRange) -> Vad {
+pub(crate) fn placeholder(range: PageRange) -> Vad {
     Vad {
         range,
         kind: VadKind::Placeholder,

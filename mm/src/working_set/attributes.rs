@@ -153,8 +153,7 @@ impl<R: PhysicalMemory> Mm<R> {
     /// A page whose entry leaves it to the region what it is.
     fn absent_by_vad(&self, vad: &Vad, vpn: Vpn) -> PageAttributes {
         let Some(view) = vad.kind.view() else { return NOTHING };
-        let prototype = self.area(view.area).prototype(Self::view_page(vad, vpn));
-        let place = match self.format.decode_prototype(self.read(prototype)) {
+        let place = match self.prototype_state(self.area(view.area), Self::view_page(vad, vpn)) {
             PrototypeState::Active { pfn } | PrototypeState::Transition { pfn, .. } => {
                 self.place_in_frame(pfn)
             }

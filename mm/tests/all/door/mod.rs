@@ -18,8 +18,9 @@
 //! read4 OFF   write16 OFF   add8 OFF (1 to 16 bytes by one instruction)   base OFF (moves the origin)
 //! run HEX [cx=N] [si=+OFF] (an instruction with registers, where the driver executes)
 //!
-//! section SIZE (commit|reserve|RAW) PROT [nc] [fixed]   file N SIZE (a file of bytes N)   filesection N SIZE PROT
+//! section SIZE (commit|reserve|RAW) PROT [nc] [fixed] [based]   file N SIZE (a file of bytes N)   filesection N SIZE PROT
 //! use N (a section made before)   close   view PROT [from OFF] [size SIZE] [at ADDR] [top] [commit SIZE] [fixed] [reserve]
+//! [round] [replace] [extended] [low ADDR] [high ADDR] [align BYTES]   unmap OFF preserve   extend SIZE   limit SIZE   size
 //! flush OFF SIZE   filebyte N OFF   store N OFF BYTE (into the file)   cut N SIZE (the file by another route)
 //! ```
 //!

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use vadose_facts::ntdef::{NtStatus, SectionAttributes, ViewType};
 use vadose_facts::x86::PhysicalMemory;
 use vadose_mm::{
-    FileId, SectionBacking, SectionId, SectionRequest, Transfer, TransferDirection, Unmapped, ViewRequest,
+    Extension, FileId, MapForm, SectionBacking, SectionId, SectionRequest, Transfer, TransferDirection,
+    Unmapped, ViewRequest,
 };
 
 /// The number of the image's file; data files have the others.
@@ -41,11 +42,27 @@ impl World {
                 self.sections.current = number.parse().expect("a section's number");
                 "ok".to_owned()
             }
+            ("useimage", []) => {
+                self.sections.current = self.sections.made.len();
+                self.sections.made.push(self.image_section());
+                "ok".to_owned()
+            }
             ("close", []) => {
                 self.mm.close_section(self.sections.made[self.sections.current]);
                 "ok".to_owned()
             }
             ("view", [protection, options @ ..]) => self.map_part(protection, options),
+            ("extend", [size]) => self.extend_section(parse::number(size)),
+            ("limit", [size]) => {
+                let section = self.sections.made[self.sections.current];
+                let limited = self.mm.limit_image_section(section, parse::number(size));
+                limited.map_or_else(show::status, |()| "ok".to_owned())
+            }
+            ("size", []) => {
+                let section = self.sections.made[self.sections.current];
+                let known = self.mm.section_information(section).expect("a section that lives");
+                format!("={:x}", known.size)
+            }
             ("flush", [offset, size]) => {
                 let base = self.address(offset);
                 match self.mm.flush_view(self.process, base, parse::number(size)) {
@@ -133,6 +150,14 @@ impl World {
                 "top" => request.kind |= ViewType::TOP_DOWN,
                 "fixed" => request.kind |= ViewType::NO_CHANGE,
                 "reserve" => request.kind |= ViewType::RESERVE,
+                "extended" => request.form = MapForm::Extended,
+                "replace" => {
+                    request.form = MapForm::Extended;
+                    request.kind |= ViewType::REPLACE_PLACEHOLDER;
+                }
+                "low" => request.requirements.lowest = self.address(value()),
+                "high" => request.requirements.highest = self.address(value()),
+                "align" => request.requirements.alignment = parse::number(value()),
                 "round" => request.kind |= ViewType::ROUND_TO_PAGE,
                 raw => request.kind |= ViewType::from_bits_retain(parse::number(raw) as u32),
             }
@@ -145,6 +170,22 @@ impl World {
             }
             Err(status) => show::status(status),
         }
+    }
+
+    /// The file grows first, as services do it.
+    fn extend_section(&mut self, size: u64) -> String {
+        let section = self.sections.made[self.sections.current];
+        let planned = self.mm.plan_extension(section, size);
+        let file = self.mm.section_information(section).ok().and_then(|known| known.file);
+        let extended = planned.and_then(|plan| match plan {
+            Extension::Enough(bytes) => Ok(bytes),
+            Extension::FileBytes(bytes) => {
+                let file = file.expect("only files grow").raw().to_string();
+                self.file(&file).resize(usize::try_from(bytes).expect("a small file"), 0);
+                self.mm.extend_section(section, size, bytes)
+            }
+        });
+        extended.map_or_else(show::status, |size| format!("={size:x}"))
     }
 
     /// Somebody writes a byte to the file itself.
@@ -217,6 +258,7 @@ fn attributes(kind: &str, options: &[&str]) -> SectionAttributes {
         "nc" => all | SectionAttributes::NO_CACHE,
         "cb" => all | SectionAttributes::WRITE_COMBINE,
         "fixed" => all | SectionAttributes::NO_CHANGE,
+        "based" => all | SectionAttributes::BASED,
         other => panic!("an option of a section: {other}"),
     })
 }

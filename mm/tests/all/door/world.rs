@@ -71,7 +71,7 @@ pub(crate) struct World {
 }
 
 /// Steps that are calls: refused or done.
-const CALLS: [&str; 27] = [
+const CALLS: [&str; 29] = [
     "reserve",
     "alloc",
     "commit",
@@ -99,6 +99,8 @@ const CALLS: [&str; 27] = [
     "undo",
     "offer",
     "discard",
+    "extend",
+    "limit",
 ];
 /// Answers of calls that were done, besides an old protection.
 const SUCCESSES: [&str; 3] = ["ok", "image-not-at-base", "image-machine-type-mismatch"];
@@ -197,7 +199,8 @@ impl World {
         let answer = self.run(&words);
         // A call that touches memory may meet an exception: a guard is consumed, what was touched before has come in
         // (SPEC E14, E15).
-        let done = SUCCESSES.contains(&answer.as_str()) || answer.starts_with("was-");
+        let done =
+            SUCCESSES.contains(&answer.as_str()) || answer.starts_with("was-") || answer.starts_with('=');
         let refused = !done && !answer.contains('(');
         if let Some(before) = before.filter(|_| refused) {
             let change = before.change(&Snapshot::of(&self.mm, &self.processes));
@@ -260,6 +263,11 @@ impl World {
                 let unmapped = self.mm.unmap_view(self.process, address);
                 unmapped.map_or_else(show::status, |unmapped| self.unmapped(unmapped))
             }
+            ["unmap", offset, "preserve"] => {
+                let address = self.address(offset);
+                let unmapped = self.mm.unmap_to_placeholder(self.process, address);
+                unmapped.map_or_else(show::status, |unmapped| self.unmapped(unmapped))
+            }
             ["base", offset] => {
                 self.origin = self.address(offset);
                 "ok".to_owned()
@@ -273,7 +281,7 @@ impl World {
             }
             [
                 verb @ ("section" | "filesection" | "view" | "flush" | "close" | "use" | "file" | "filebyte"
-                | "cut" | "store"),
+                | "cut" | "store" | "extend" | "limit" | "size" | "useimage"),
                 ref rest @ ..,
             ] => self.section_step(verb, rest),
             ["prefetch" | "wsex" | "process", _] => self.working_set_step(words),
@@ -549,6 +557,11 @@ impl World {
         let cause: String =
             rest.iter().map(|raw| format!("/{}", show::status(NtStatus::new(*raw as u32)))).collect();
         format!("{}({code})+{offset:x}{cause}", show::status(status))
+    }
+
+    /// The section of the image.
+    pub(super) fn image_section(&self) -> SectionId {
+        self.image.as_ref().expect("a world with an image").1
     }
 
     /// The bytes of the image, which is file 1.

@@ -3,7 +3,7 @@
 use super::model::Rights;
 use super::run::{Progress, Run};
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, FreeType, NtStatus, ViewType};
+use vadose_facts::ntdef::{AllocationType, FreeType, NtStatus};
 use vadose_facts::x86::Stale;
 use vadose_mm::{
     AllocateRequest, BasicInformation, LimitFlags, LockKinds, LockMemory, OfferPriority, Reclaimed,
@@ -176,13 +176,9 @@ impl Run<'_> {
                 let id = self.model.sections[section].id.ok_or(NtStatus::INVALID_HANDLE)?;
                 let all = self.model.areas[self.model.sections[section].area].pages;
                 let request = ViewRequest {
-                    base: None,
-                    zero_bits: 0,
-                    commit_size: 0,
                     offset: first * PAGE_BYTES,
                     size: if first + pages == all { 0 } else { pages * PAGE_BYTES },
-                    kind: ViewType::empty(),
-                    protection: rights.raw(),
+                    ..ViewRequest::whole(rights.raw())
                 };
                 Ok(Answer::Base(self.machine.mm.map_view(process, id, request)?.base))
             }
