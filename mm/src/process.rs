@@ -116,7 +116,7 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Ends an address space: every region, table and charge goes back. A dead id changes nothing.
-    /// What was stored to files that no other process maps is to be written now (SPEC F46).
+    /// What was stored to files that no other process maps is to be written now, each file from its start on (SPEC F46).
     pub fn delete_process(&mut self, id: ProcessId) -> Unmapped {
         let mut unmapped = Unmapped { stale: Stale::none(), writes: Vec::new() };
         let Some(process) = self.processes.get(id) else {
@@ -126,6 +126,7 @@ impl<R: PhysicalMemory> Mm<R> {
         for vad in vads {
             self.delete_vad(id, vad, &mut unmapped);
         }
+        unmapped.writes.sort_by_key(|write| (write.file, write.offset));
         self.free_all_physical(id);
         let process = self.processes.remove(id).expect("the process was found");
         assert!(process.commit_pages == 0 && process.resident_pages == 0, "a process ends with nothing left");

@@ -2,7 +2,9 @@
 
 use crate::commit::{Charges, Commit};
 use crate::fault::FailedRead;
-use crate::id::{AreaKind, Arena, PagingKind, ProcessId, ProcessKind, SectionKind, TransferKind};
+use crate::id::{
+    AreaId, AreaKind, Arena, FileId, PagingKind, ProcessId, ProcessKind, SectionKind, TransferKind,
+};
 use crate::movements::Movements;
 use crate::paging::{
     CompressedPages, FailedPage, PageFileError, PageFiles, PendingPaging, RESERVE_FRAMES, Wanted, Water,
@@ -14,6 +16,7 @@ use crate::section::{ControlArea, PendingTransfer, Pool, Section};
 use crate::system::System;
 use crate::trace::Recorder;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use vadose_facts::addr::{PAGE_BYTES, Pfn, VirtAddr};
 use vadose_facts::ntdef::{AllocationPreference, Edition, NtStatus, SelfMap};
 use vadose_facts::x86::{AddressSpace, PhysicalMemory};
@@ -37,6 +40,8 @@ pub struct Mm<R> {
     pub(crate) processes: Arena<Process, ProcessKind>,
     pub(crate) sections: Arena<Section, SectionKind>,
     pub(crate) areas: Arena<ControlArea, AreaKind>,
+    /// The control area of each file's data (SPEC F18).
+    pub(crate) data_areas: BTreeMap<FileId, AreaId>,
     pub(crate) transfers: Arena<PendingTransfer, TransferKind>,
     pub(crate) failed_reads: Vec<FailedRead>,
     pub(crate) preference: AllocationPreference,
@@ -143,6 +148,7 @@ impl<R: PhysicalMemory> Mm<R> {
             processes: Arena::default(),
             sections: Arena::default(),
             areas: Arena::default(),
+            data_areas: BTreeMap::new(),
             transfers: Arena::default(),
             failed_reads: Vec::new(),
             preference: AllocationPreference::BottomUp,

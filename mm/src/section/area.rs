@@ -262,6 +262,9 @@ impl<R: PhysicalMemory> Mm<R> {
             return;
         }
         let area = self.areas.remove(id).expect("the area was found");
+        if let Backing::File { file, .. } = area.backing {
+            self.data_areas.remove(&file);
+        }
         for page in 0..area.pages() {
             match self.prototype_state(&area, page) {
                 PrototypeState::Transition { pfn, .. } => self.give_up_waiting(pfn),
@@ -285,11 +288,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// The data area of a file (SPEC F18).
     pub(crate) fn data_area_of(&self, file: FileId) -> Option<AreaId> {
-        let mut areas = self.areas.iter();
-        areas.find_map(|(id, area)| match area.backing {
-            Backing::File { file: own, .. } if own == file => Some(id),
-            Backing::File { .. } | Backing::Image(_) | Backing::PageFile { .. } => None,
-        })
+        self.data_areas.get(&file).copied()
     }
 
     /// Writes the record of one subsection into the pool.

@@ -180,7 +180,9 @@ impl<R: PhysicalMemory> Mm<R> {
             let part = self.new_part(0, pages_for(bytes), 0)?;
             let area = self.new_area(Backing::File { file, bytes, mapped_bytes: bytes }, part);
             self.fill_data_prototypes(&area, &area.parts[0]);
-            return Ok(self.areas.insert(area));
+            let id = self.areas.insert(area);
+            self.data_areas.insert(file, id);
+            return Ok(id);
         };
         let pages = self.area(id).pages();
         if let Some(more @ 1..) = pages_for(bytes).checked_sub(u64::from(pages)) {

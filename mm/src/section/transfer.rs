@@ -31,7 +31,19 @@ pub(crate) enum Purpose {
     /// A fault waits for the page: who asked is told if the read fails.
     Read { process: ProcessId, vpn: Vpn },
     /// The page was stored to.
-    Write,
+    Write {
+        /// Whether it was stored to again and is to be on its way as well before somebody goes on.
+        again: bool,
+    },
+}
+
+impl Purpose {
+    fn ask_again(&mut self) {
+        match self {
+            Self::Write { again } => *again = true,
+            Self::Read { .. } => unreachable!("a page that is read was not stored to"),
+        }
+    }
 }
 
 impl<R: PhysicalMemory> Mm<R> {
@@ -55,8 +67,8 @@ impl<R: PhysicalMemory> Mm<R> {
                 self.end_read(&transfer, process, vpn, result);
                 TransferEnd { stale: Stale::frame(transfer.frame), write: None }
             }
-            Purpose::Write => {
-                let write = self.end_write(&transfer, result);
+            Purpose::Write { again } => {
+                let write = self.end_write(&transfer, again, result);
                 TransferEnd { stale: Stale::none(), write }
             }
         };
@@ -89,16 +101,22 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    fn end_write(&mut self, transfer: &PendingTransfer, result: Result<(), NtStatus>) -> Option<Transfer> {
+    fn end_write(
+        &mut self,
+        transfer: &PendingTransfer,
+        again: bool,
+        result: Result<(), NtStatus>,
+    ) -> Option<Transfer> {
         let entry = self.pfn.get_mut(transfer.frame);
         if result.is_err() {
             entry.flags.insert(PfnFlags::MODIFIED);
         }
-        if entry.location != PageLocation::Transition {
-            return None;
+        let unmapped = entry.location == PageLocation::Transition;
+        if unmapped {
+            self.retire(transfer.frame);
         }
-        self.retire(transfer.frame);
-        result.ok().and_then(|()| self.start_write(transfer.area, transfer.page))
+        let written = result.is_ok() && (unmapped || again);
+        written.then(|| self.start_write(transfer.area, transfer.page)).flatten()
     }
 
     /// Whether the process that asked for a page still has a view of the area there.
@@ -117,19 +135,22 @@ impl<R: PhysicalMemory> Mm<R> {
 
     /// The transfer that is under way for a frame.
     pub(crate) fn transfer_of(&self, pfn: Pfn) -> Transfer {
-        let mut under_way = self.transfers.iter();
-        let (id, pending) =
-            under_way.find(|(_, transfer)| transfer.frame == pfn).expect("a frame in transfer has one");
+        let (id, pending) = self.pending_of(pfn);
         let (file, offset, bytes) = pending.place;
         let direction = match pending.purpose {
             Purpose::Read { .. } => TransferDirection::Read,
-            Purpose::Write => TransferDirection::Write,
+            Purpose::Write { .. } => TransferDirection::Write,
         };
         Transfer { id, direction, frame: pending.frame, file, offset, bytes }
     }
 
-    /// Starts to write a page that was stored to and that no transfer moves yet. A page past the end of its file is
-    /// clean from now on: it has no place to go (SPEC F51).
+    fn pending_of(&self, pfn: Pfn) -> (TransferId, &PendingTransfer) {
+        let mut under_way = self.transfers.iter();
+        under_way.find(|(_, transfer)| transfer.frame == pfn).expect("a frame in transfer has one")
+    }
+
+    /// Starts to write a page that was stored to and that no transfer moves yet; one that is being written is written again
+    /// after that. A page past the end of its file is clean from now on: it has no place to go (SPEC F51).
     pub(crate) fn start_write(&mut self, area: AreaId, page: u32) -> Option<Transfer> {
         let (pfn, listed) = match self.prototype_state(self.area(area), page) {
             PrototypeState::Active { pfn } => (pfn, false),
@@ -140,7 +161,12 @@ impl<R: PhysicalMemory> Mm<R> {
             | PrototypeState::PageFile { .. } => return None,
         };
         let flags = self.pfn.get(pfn).flags;
-        if !flags.contains(PfnFlags::MODIFIED) || flags.intersects(IN_TRANSFER) {
+        if !flags.contains(PfnFlags::MODIFIED) {
+            return None;
+        }
+        if flags.intersects(IN_TRANSFER) {
+            let (id, _) = self.pending_of(pfn);
+            self.transfers.get_mut(id).expect("the transfer was found").purpose.ask_again();
             return None;
         }
         if listed {
@@ -157,8 +183,13 @@ impl<R: PhysicalMemory> Mm<R> {
         let entry = self.pfn.get_mut(pfn);
         entry.flags.insert(PfnFlags::WRITE_IN_PROGRESS);
         entry.reference_count += 1;
-        let id =
-            self.add_transfer(PendingTransfer { area, page, frame: pfn, place, purpose: Purpose::Write });
+        let id = self.add_transfer(PendingTransfer {
+            area,
+            page,
+            frame: pfn,
+            place,
+            purpose: Purpose::Write { again: false },
+        });
         self.note_transfer(id, pfn, None);
         Some(self.transfer_of(pfn))
     }

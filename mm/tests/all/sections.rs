@@ -304,6 +304,66 @@ fn a_store_during_a_write_is_written_after_it() {
     }
 }
 
+/// SPEC F47: a flush during a write of the same page is done when the page was written once more.
+#[test]
+fn a_flush_during_a_write_writes_once_more() {
+    for edition in editions() {
+        let mut world = World::new(edition.name);
+        steps(&mut world, "file 2 2p; filesection 2 0 rw; view rw; write 0 5", "ok ok ok ok");
+        let mut flushed = world.mm.flush_view(world.process, world.origin, 0).expect("a view");
+        world.drop_stale(std::mem::replace(&mut flushed.stale, Stale::none()));
+        let write = flushed.writes.pop().expect("a page to write");
+        let mut old = vec![0; write.bytes as usize];
+        world.mm.ram().read_bytes(write.frame.base(), &mut old);
+        steps(&mut world, "write 0 6; flush 0 0", "ok ok");
+        world.store_file_part(&write, &old);
+        let end = world.mm.complete_transfer(write.id, Ok(()));
+        world.transfer(end.write.expect("the page is written once more"));
+        steps(&mut world, "filebyte 2 0; write 0 7; filebyte 2 0", "=6 ok =6");
+    }
+}
+
+/// SPEC F46: what a process leaves behind is written from each file's start on, whatever order its views lie in.
+#[test]
+fn the_end_of_a_process_writes_each_file_from_its_start() {
+    for edition in editions() {
+        let mut world = World::new(edition.name);
+        let scenario = "file 2 48p; file 3 20p; filesection 2 0 rw; view rw from 20000 size 10000; write 0; write 3p; \
+                        filesection 3 0 rw; view rw; write 7p; write 2p; use 0; view rw size 10000; write 5p; write 1p";
+        for step in scenario.split(';') {
+            assert_eq!(world.step(step.trim()), "ok", "{step}");
+        }
+        let ended = world.mm.delete_process(world.process);
+        let writes: Vec<(u32, u64)> =
+            ended.writes.iter().map(|write| (write.file.raw(), write.offset / 0x1000)).collect();
+        assert_eq!(writes, [(2, 1), (2, 5), (2, 32), (2, 35), (3, 2), (3, 7)], "on {}", edition.name);
+    }
+}
+
+/// SPEC F48 F18: two processes with views of one file, and whoever reads and writes the file itself, see the same bytes at
+/// once.
+#[test]
+fn processes_and_the_file_agree_at_once() {
+    check(
+        "file 2 20p; filesection 2 0 rw; view rw at @50000000; write 3 5; process 1; filesection 2 0 rw; \
+         view rw at @60000000 from 10000; view rw at @50000000; read 3; write 4 6; write @60000007 9; process 0; read 4; \
+         read 10007; store 2 5 7; read 5; process 1; read 5; write 5 8; process 0; read 5; flush 0 0; filebyte 2 3; \
+         filebyte 2 4; filebyte 2 5; filebyte 2 10007",
+        "ok ok ok ok ok ok ok ok =5 ok ok ok =6 =9 ok =7 ok =7 ok ok =8 ok =5 =6 =8 =9",
+    );
+}
+
+/// SPEC F48 E29: two processes with views of page-file memory see the same bytes, but for what one of them copied.
+#[test]
+fn processes_share_page_file_memory() {
+    check(
+        "section 3p commit rw; view rw at @50000000; write 1p 5; process 1; view wc at @60000000; view rw at @50000000; \
+         read 1p; write 1p 6; read @60001000; write @60001000 7; process 0; read 1p; restart; view rw at @50000000; \
+         read 1p; process 1; read 1p; read @60001000",
+        "ok ok ok ok ok ok =5 ok =6 ok ok =6 ok ok =6 ok =6 =7",
+    );
+}
+
 /// SPEC F48: bytes that a program writes to the file itself while a page is on its way there win.
 #[test]
 fn a_write_to_the_file_during_a_transfer_wins() {
