@@ -9,8 +9,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use vadose_facts::ntdef::{AllocationPreference, Edition, LargeAddressAware, edition, editions};
+use vadose_machine::inspect::Query;
 use vadose_machine::trace::TraceFormat;
-use vadose_machine::{Compression, FailRule, FragmentPattern, Privilege};
+use vadose_machine::{BreakAt, Compression, FailRule, FragmentPattern, Privilege};
 
 /// Guest RAM unless the command line says otherwise.
 const DEFAULT_RAM: &str = "1G";
@@ -30,6 +31,7 @@ Examples:
   vadose run app.exe --map                    what follows the program is the program's
   vadose run --ram 64M --timeout 10 app.exe   a small machine, and ten seconds at most
   vadose map app.exe                          its address space before the first instruction
+  vadose inspect -q vm app.exe                what its memory looks like at its end
   vadose editions                             the versions of Windows to choose from";
 
 const RUN_HELP: &str = "\
@@ -76,6 +78,34 @@ Examples:
   vadose run --format json --report run.json app.exe
   vadose run --ram 8M --pagefile 64M --trace faults.jsonl app.exe";
 
+const INSPECT_HELP: &str = "\
+Queries, as -q or as lines of standard input; `quit` ends:
+  address VA   the region that an address is in, what it is for, and where its page is (!address)
+  vad          every range of the address space, as it was made (!vad)
+  pte VA       the page-table entries of an address, level by level (!pte)
+  pfn N        a frame of RAM: its counts, its list, whose page is in it (!pfn)
+  section [N]  images, mapped files and shared memory; with a number, one of them in full (!ca)
+  vm           RAM, commit charge, page files and the kernel's memory (!vm)
+  memusage     who uses RAM: processes, page tables, files, the kernel (!memusage)
+  procs        the processes (!process 0 0)
+VA is hex, 7ffe0000, 0x7ffe0000 or 00007ff6`00001000, or app.exe+0x1000, or kernel32!VirtualAlloc. N is hex for a frame.
+
+The program runs to --break-at, which is one of
+  exit         where it has ended, by itself or of an exception: its memory is as it left it
+  fault        the first access that ends in an access violation or an in-page error, before any handler hears of it
+  N            after N calls of Windows services
+  debug:TEXT   behind a call of OutputDebugString whose text begins with TEXT
+What it prints goes where it always goes; answers follow on standard output, and why it stands still on standard error.
+Queries that are read from standard input leave none for the program. docs/inspect.md explains every column and the JSON.
+
+Exit codes: 0 every query was answered, 124 the time limit was reached, 125 a query has no answer, or Vadose failed,
+126 not a program that can run here, 127 not found. The program's own exit code is told in words.
+
+Examples:
+  vadose inspect -q vm -q memusage app.exe
+  vadose inspect --break-at fault crash.exe
+  vadose inspect --break-at 200 -q 'pte app.exe+0x1000' --json app.exe | jq .entries";
+
 const MAP_HELP: &str = "\
 Sizes are in K: kibibytes, 1024 bytes. A region that is set in by two spaces belongs to the allocation above it.
 Pages are touched while a program is loaded, so some are resident before it runs.
@@ -102,6 +132,9 @@ pub(crate) enum Command {
     /// Run a Windows program
     #[command(after_help = RUN_HELP, override_usage = "vadose run [OPTIONS] PROGRAM [ARGS]...")]
     Run(RunArguments),
+    /// Run a Windows program to a chosen place, and look at its memory there
+    #[command(after_help = INSPECT_HELP, override_usage = "vadose inspect [OPTIONS] PROGRAM [ARGS]...")]
+    Inspect(InspectArguments),
     /// List a program's address space without running it
     #[command(after_help = MAP_HELP)]
     Map(MapArguments),
@@ -138,6 +171,16 @@ pub(crate) struct RunArguments {
     /// --fail) with that one failing (see below)
     #[arg(long, value_name = "WHAT", allow_negative_numbers = true, value_parser = parse_find_order, conflicts_with_all = ["fail", "map", "stats", "trace"])]
     pub(crate) find_failures: Option<FindOrder>,
+    /// Stop the program at exit, at a fault, after N service calls or behind a debug text, and answer queries:
+    /// `vadose inspect --help` explains both
+    #[arg(long, value_name = "WHERE", allow_negative_numbers = true, conflicts_with_all = ["find_failures", "map", "stats", "trace", "report"])]
+    pub(crate) break_at: Option<BreakAt>,
+    /// What to ask there; may be given more than once. Without any, queries are read from standard input
+    #[arg(short, long, value_name = "QUERY", requires = "break_at")]
+    pub(crate) query: Vec<Query>,
+    /// The process that queries are about, by its number; without it the program
+    #[arg(long, value_name = "PID", requires = "break_at")]
+    pub(crate) process: Option<u32>,
     /// Show the address space at the end
     #[arg(long)]
     pub(crate) map: bool,
@@ -156,6 +199,37 @@ pub(crate) struct RunArguments {
     /// Write the report as JSON to this file instead, whole or not at all
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// The program and its arguments; all that follows the program is the program's
+    #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_names = ["PROGRAM", "ARGS"], value_hint = ValueHint::FilePath)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Options of `vadose inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct InspectArguments {
+    #[command(flatten)]
+    pub(crate) machine: MachineArguments,
+    /// Where to stop the program: exit, fault, N service calls, debug:TEXT (see below)
+    #[arg(long, value_name = "WHERE", default_value = "exit", allow_negative_numbers = true)]
+    pub(crate) break_at: BreakAt,
+    /// What to ask there (see below); may be given more than once. Without any, queries are read from standard input
+    #[arg(short, long, value_name = "QUERY")]
+    pub(crate) query: Vec<Query>,
+    /// The process that queries are about, by its number; without it the program
+    #[arg(long, value_name = "PID")]
+    pub(crate) process: Option<u32>,
+    /// Answer in JSON: an object a line for each query
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Stop the program after so many seconds, fractions allowed
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = parse_seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// Let the program write into this folder; may be given more than once
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) writable: Vec<PathBuf>,
+    /// Let the program's account hold this privilege; may be given more than once
+    #[arg(long, value_name = "PRIVILEGE", value_enum)]
+    pub(crate) privilege: Vec<HeldPrivilege>,
     /// The program and its arguments; all that follows the program is the program's
     #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_names = ["PROGRAM", "ARGS"], value_hint = ValueHint::FilePath)]
     pub(crate) command: Vec<OsString>,

@@ -2,8 +2,8 @@
 
 use crate::arguments::{EditionsArguments, Format};
 use crate::failure::Failure;
-use crate::inspect::default_edition;
 use crate::output;
+use crate::program::default_edition;
 use crate::report;
 use crate::table::{Side, Table};
 use serde::Serialize;

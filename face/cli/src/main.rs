@@ -12,6 +12,7 @@ mod listing;
 mod map;
 mod output;
 mod page_file;
+mod program;
 mod quantity;
 mod report;
 mod run;
@@ -49,6 +50,7 @@ fn tell_usage(message: &clap::Error) -> ExitCode {
 fn obey(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Inspect(arguments) => inspect::inspect(arguments),
         Command::Map(arguments) => map::map(arguments),
         Command::Editions(arguments) => editions::editions(&arguments),
         Command::Completions { shell } => {

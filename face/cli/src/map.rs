@@ -2,8 +2,8 @@
 
 use crate::arguments::{Format, MachineArguments, MapArguments};
 use crate::failure::{Failure, VADOSE_FAILED};
-use crate::inspect::{Purpose, choose_edition};
 use crate::page_file::page_files;
+use crate::program::{Purpose, choose_edition};
 use crate::{listing, output, report};
 use serde::Serialize;
 use std::path::{Path, PathBuf};

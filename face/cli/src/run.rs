@@ -3,11 +3,11 @@
 use crate::arguments::{Format, RunArguments};
 use crate::engine;
 use crate::failure::{CRASHED, Failure, OUT_OF_TIME, VADOSE_FAILED};
-use crate::inspect::{Purpose, choose_edition};
 use crate::map::{machine_options, short_name};
+use crate::program::{Purpose, choose_edition};
 use crate::report::{ReportFile, json};
 use crate::trace_file::{self, TraceFile};
-use crate::{crash, find, listing, output, shortage, stats};
+use crate::{crash, find, inspect, listing, output, shortage, stats};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io;
@@ -46,6 +46,9 @@ pub(crate) fn run(arguments: RunArguments) -> Result<u8, Failure> {
     if let Some(order) = arguments.find_failures {
         return find::find(&arguments, order);
     }
+    if let Some(stop) = arguments.break_at.clone() {
+        return inspect::inspect_run(&arguments, stop);
+    }
     let options = options(&arguments)?;
     let show = Show {
         name: short_name(&options.program),
@@ -70,12 +73,17 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<MachineOptions, Failur
     let program = PathBuf::from(program);
     let edition = choose_edition(&program, arguments.machine.edition, Purpose::Run)?;
     Ok(MachineOptions {
-        arguments: rest.iter().enumerate().map(guest_argument).collect::<Result<_, _>>()?,
+        arguments: guest_arguments(rest)?,
         writable: arguments.writable.clone(),
         failures: FailPlan::new(arguments.fail.clone()),
         privileges: arguments.privilege.iter().map(|held| held.privilege()).collect(),
         ..machine_options(edition, &arguments.machine, program)?
     })
+}
+
+/// A program's arguments, without its name.
+pub(crate) fn guest_arguments(rest: &[OsString]) -> Result<Vec<String>, Failure> {
+    rest.iter().enumerate().map(guest_argument).collect()
 }
 
 /// A Windows program gets its arguments as Unicode.

@@ -50,6 +50,12 @@ impl Table {
     }
 }
 
+/// Names and values, a pair a line.
+pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

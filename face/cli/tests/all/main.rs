@@ -1,6 +1,8 @@
 //! The command line as its user meets it: `vadose` started in a folder of its own.
 
 #[cfg(feature = "unicorn")]
+mod inspect;
+#[cfg(feature = "unicorn")]
 mod killed;
 mod listings;
 mod refusals;
