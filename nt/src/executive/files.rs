@@ -209,7 +209,8 @@ impl SectionFiles {
         }
     }
 
-    /// Writes bytes to a file.
+    /// Writes bytes to a file, as far as it reaches: a file of data that somebody cut on the host is not made longer by what
+    /// was stored to its views (SPEC F51).
     ///
     /// # Errors
     ///
@@ -221,7 +222,11 @@ impl SectionFiles {
     pub fn write(&self, host: &mut dyn Host, file: FileId, offset: u64, from: &[u8]) -> Result<(), NtStatus> {
         match self.backing(file) {
             Backing::Memory(_) => Err(NtStatus::ACCESS_DENIED),
-            Backing::Host(file) => host.write_at(*file, offset, from),
+            Backing::Host(file) => {
+                let left = host.size(*file)?.saturating_sub(offset);
+                let kept = usize::try_from(left).unwrap_or(usize::MAX).min(from.len());
+                host.write_at(*file, offset, &from[..kept])
+            }
         }
     }
 }

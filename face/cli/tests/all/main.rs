@@ -5,6 +5,7 @@ mod inspect;
 #[cfg(feature = "unicorn")]
 mod killed;
 mod listings;
+mod mapped_files;
 mod refusals;
 mod runs;
 #[cfg_attr(not(feature = "unicorn"), expect(dead_code, reason = "only a run needs all of it"))]
