@@ -1,5 +1,6 @@
 //! The editions of Windows that can be booted, one table row each: address-space layout, PTE formats and version switches.
 
+use super::aslr::Randomization;
 use super::{NtStatus, Protection};
 use crate::addr::{GRANULARITY_BYTES, VirtAddr};
 use crate::x86::{NoExecute, PagingMode};
@@ -200,6 +201,8 @@ pub struct Edition {
     pub view_commit_check: ViewCommitCheck,
     /// Whether protections may speak of call targets.
     pub call_targets: CallTargets,
+    /// What is placed at random.
+    pub randomization: Randomization,
 }
 
 /// `PAGE_REVERT_TO_FILE_MAP`.
@@ -323,6 +326,7 @@ const WINXP_X86: Edition = Edition {
     extended_memory: ExtendedMemory::Absent,
     view_commit_check: ViewCommitCheck::Absent,
     call_targets: CallTargets::Unknown,
+    randomization: Randomization::Environment,
 };
 
 const WIN7_X64: Edition = Edition {
@@ -345,6 +349,7 @@ const WIN7_X64: Edition = Edition {
     extended_memory: ExtendedMemory::Absent,
     view_commit_check: ViewCommitCheck::Compatible,
     call_targets: CallTargets::Unknown,
+    randomization: Randomization::Images,
 };
 
 const EDITIONS: [Edition; 6] = [
@@ -366,6 +371,7 @@ const EDITIONS: [Edition; 6] = [
         pte_format: SoftwarePteFormat::Wide,
         write_tracking: WriteTracking::Software,
         view_commit_check: ViewCommitCheck::Compatible,
+        randomization: Randomization::Images,
         ..WINXP_X86
     },
     WIN7_X64,
@@ -373,6 +379,7 @@ const EDITIONS: [Edition; 6] = [
         name: "win8-x64",
         title: "Windows 8, 64-bit",
         version: WindowsVersion { major: 6, minor: 2, build: 9200, service_pack: 0 },
+        randomization: Randomization::HighEntropy,
         ..WIN7_X64
     },
     Edition {
@@ -389,6 +396,7 @@ const EDITIONS: [Edition; 6] = [
         own_guard: OwnGuard::MovesLimit,
         extended_memory: ExtendedMemory::Present,
         call_targets: CallTargets::Known,
+        randomization: Randomization::HighEntropy,
         ..WIN7_X64
     },
 ];

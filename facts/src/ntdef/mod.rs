@@ -2,12 +2,14 @@
 
 pub mod layout;
 
+mod aslr;
 mod edition;
 mod memory;
 mod protection;
 mod status;
 mod win32_error;
 
+pub use aslr::{Aslr, AslrMitigations, BaseDraw, ImageRole, Randomization};
 pub use edition::{
     AllocationPreference, Bitness, CallTargets, DecommitZeroSize, Edition, ExtendedMemory, LargeAddressAware,
     NoCacheScope, OwnGuard, ParameterStatus, PartialRead, PrivateCopies, SelfMap, SoftwarePteFormat,

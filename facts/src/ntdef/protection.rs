@@ -144,6 +144,16 @@ impl BaseProtection {
         }
     }
 
+    /// The same without the right to execute: what can only be executed can be read then (SPEC F16).
+    pub const fn without_execute(self) -> Self {
+        match self {
+            B::Execute | B::ExecuteRead => B::ReadOnly,
+            B::ExecuteReadWrite => B::ReadWrite,
+            B::ExecuteWriteCopy => B::WriteCopy,
+            B::NoAccess | B::ReadOnly | B::ReadWrite | B::WriteCopy => self,
+        }
+    }
+
     /// Whether a view or section with this protection may be given `target`: what it reads, writes and executes covers
     /// what the target does, a private copy needing reads alone (SPEC C13, C14, F30).
     pub const fn permits(self, target: Self) -> bool {

@@ -17,6 +17,7 @@ mod layout;
 mod limits;
 mod name;
 mod optional;
+mod page_fixups;
 mod relocation;
 mod rva;
 mod section;
@@ -42,6 +43,7 @@ pub use limits::{
 };
 pub use name::{AnsiName, SectionName};
 pub use optional::{Reserve, Version};
+pub use page_fixups::PageFixups;
 pub use relocation::{Fixup, FixupKind, MAX_STRADDLE_BYTES, Neighbours, Relocations, Straddle};
 pub use rva::{FileView, MappedView, RvaReader};
 pub use section::{Section, SectionFlags, Sharing};
