@@ -91,6 +91,7 @@ impl Machine {
     /// [`ShutDownError`] says what is left, or what disagrees.
     pub fn shut_down(mut self) -> Result<(), ShutDownError> {
         self.kernel().end_process();
+        self.kernel().drop_unused_images();
         self.audit()?;
         let (left, booted) = (self.usage(), self.booted);
         let grown = left.kernel_pages - booted.kernel_pages;

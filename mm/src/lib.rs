@@ -5,13 +5,13 @@
 //! memory, [`walk`](vadose_facts::x86::walk) the page tables as a processor does, and give the misses to [`Mm::fault`]:
 //!
 //! ```
-//! use vadose_facts::ntdef::{AllocationType, LargeAddressAware, edition};
+//! use vadose_facts::ntdef::{AllocationType, Aslr, LargeAddressAware, edition};
 //! use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Privilege, walk};
 //! use vadose_mm::{AllocateRequest, FaultRequest, Mm, MmConfig};
 //!
 //! let edition = edition("win10-x64").expect("a known edition");
-//! let mut mm = Mm::new(MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 1 }, HeapRam::new(4096))
-//!     .expect("16 MiB will do");
+//! let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 1, aslr: Aslr::On };
+//! let mut mm = Mm::new(config, HeapRam::new(4096)).expect("16 MiB will do");
 //! let process = mm.create_process(LargeAddressAware::Yes)?;
 //! let kind = AllocationType::RESERVE | AllocationType::COMMIT;
 //! let request = AllocateRequest { base: None, size: 0x1000, zero_bits: 0, kind, protection: 0x04 };
@@ -31,6 +31,7 @@
 
 pub mod commit;
 pub mod compression;
+pub mod draws;
 pub mod extended;
 pub mod id;
 pub mod movements;
@@ -55,6 +56,7 @@ mod working_set;
 
 pub use audit::AuditError;
 pub use commit::Charges;
+pub use draws::Draws;
 pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
 pub use id::{AreaId, FileId, PagingId, ProcessId, SectionId, TransferId};
 pub use look::{
@@ -74,7 +76,9 @@ pub use request::{
     RegionBacking, RegionInformation, RegionType, Resume, SectionBacking, SectionInformation, SectionRequest,
     ThreadStack, Transfer, TransferDirection, TransferEnd, Unlocked, Unmapped, ViewRequest,
 };
-pub use section::{AreaBacking, AreaLook, AreaPlaces, Extension, SubsectionLook};
+pub use section::{
+    AreaBacking, AreaLook, AreaPlaces, Extension, ImageExecution, ImageRequest, SubsectionLook,
+};
 pub use state::{MINIMUM_RAM_BYTES, Mm, MmConfig, StartError};
 pub use trace::{TraceEvent, Tracing};
 pub use verb::{

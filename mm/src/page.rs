@@ -59,9 +59,7 @@ impl<R: PhysicalMemory> Mm<R> {
             VadKind::Private { default: PageDefault::Committed }
             | VadKind::SharedUserData
             | VadKind::LargePages => PageView::committed(vad.protection),
-            VadKind::Image { view } => {
-                PageView::committed(self.area(view.area).image().protection(Self::view_page(vad, vpn)))
-            }
+            VadKind::Image { view } => PageView::committed(self.mapped_protection(vad, view, vpn)),
             VadKind::Mapped { view } => {
                 if self.is_reserved(self.area(view.area), Self::view_page(vad, vpn)) {
                     PageView::RESERVED
@@ -122,7 +120,14 @@ impl<R: PhysicalMemory> Mm<R> {
     /// The protection that a page of a view has until it is changed: an image gives it its own, other views theirs.
     pub(crate) fn mapped_protection(&self, vad: &Vad, view: View, vpn: Vpn) -> Protection {
         match &self.area(view.area).backing {
-            Backing::Image(image) => image.protection(Self::view_page(vad, vpn)),
+            Backing::Image(image) => {
+                let own = image.protection(Self::view_page(vad, vpn));
+                if vad.protection.base().allows_execute() {
+                    own
+                } else {
+                    own.with_base(own.base().without_execute())
+                }
+            }
             Backing::PageFile { .. } | Backing::File { .. } => vad.protection,
         }
     }

@@ -6,11 +6,13 @@ use crate::request::{FaultKind, Unmapped};
 use crate::state::Mm;
 use crate::system::{copy_kernel_half, directory, new_root};
 use crate::trace::TraceEvent;
-use crate::vad::{Vad, VadId, VadKind, VadMarks, VadTree};
+use crate::vad::{Placement, Vad, VadId, VadKind, VadMarks, VadTree};
 use crate::working_set::WorkingSet;
 use std::collections::BTreeSet;
 use vadose_facts::addr::{GRANULARITY_BYTES, PageRange, Pfn, PhysAddr, VirtAddr, Vpn};
-use vadose_facts::ntdef::{BaseProtection, Edition, LargeAddressAware, NtStatus, Protection};
+use vadose_facts::ntdef::{
+    AslrMitigations, BaseProtection, Edition, LargeAddressAware, NtStatus, Protection,
+};
 use vadose_facts::x86::{Access, PagingMode, PhysicalMemory, Stale};
 
 /// One process.
@@ -43,6 +45,9 @@ pub(crate) struct Process {
     pub(crate) working_set: WorkingSet,
     pub(crate) life: Life,
     pub(crate) dynamic_code: DynamicCode,
+    pub(crate) aslr: AslrMitigations,
+    /// Where searches for free space start (SPEC A38, G34).
+    bottom: Vpn,
 }
 
 /// How far a process is from its end.
@@ -171,6 +176,38 @@ impl<R: PhysicalMemory> Mm<R> {
         Ok(())
     }
 
+    /// Gives a new process its randomisation policy and, if that says so, draws where its searches for free space start
+    /// (SPEC G34, G35). A process that cannot go above 2 GiB has no high entropy.
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_INVALID_HANDLE` for a dead process.
+    pub fn set_aslr_mitigations(
+        &mut self,
+        process: ProcessId,
+        policy: AslrMitigations,
+    ) -> Result<(), NtStatus> {
+        let large = self.live(process)?.max_user > self.edition.max_user_address_small;
+        let high_entropy = large && policy.contains(AslrMitigations::HIGH_ENTROPY);
+        let mut bottom = Edition::MIN_USER_ADDRESS;
+        if policy.contains(AslrMitigations::BOTTOM_UP_RANDOMIZATION) {
+            let offset = self.places.bottom_up_offset(high_entropy);
+            bottom = bottom.checked_add(offset).expect("less than a TiB");
+        }
+        let owner = self.process_mut(process);
+        (owner.aslr, owner.bottom) = (policy, bottom.vpn());
+        Ok(())
+    }
+
+    /// The randomisation policy of a process (SPEC G35).
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn aslr_mitigations(&self, process: ProcessId) -> AslrMitigations {
+        self.process(process).aslr
+    }
+
     /// Highest user address of a process (SPEC H2).
     ///
     /// # Panics
@@ -273,6 +310,8 @@ impl Process {
             working_set: WorkingSet::default(),
             life: Life::Running,
             dynamic_code: DynamicCode::Allowed,
+            aslr: AslrMitigations::empty(),
+            bottom: Edition::MIN_USER_ADDRESS.vpn(),
         }
     }
 
@@ -288,6 +327,12 @@ impl Process {
             }
             DynamicCode::Prohibited | DynamicCode::Allowed => Ok(()),
         }
+    }
+
+    /// The lowest hole from the process's own start on; from the lowest address on if there is none (SPEC A38, G34).
+    pub(crate) fn lowest_gap(&self, place: Placement) -> Option<Vpn> {
+        let above = Placement { low: place.low.max(self.bottom), ..place };
+        self.vads.lowest_gap(above).or_else(|| self.vads.lowest_gap(place))
     }
 
     /// First page that no region may hold: the 64 KiB below the highest user address stay free (SPEC H6).

@@ -225,6 +225,8 @@ pub struct SectionInformation {
     pub attributes: SectionAttributes,
     /// The file behind it.
     pub file: Option<FileId>,
+    /// Where an image is mapped if that place is free, `None` for what is no image (SPEC G28).
+    pub image_base: Option<VirtAddr>,
 }
 
 /// Arguments of a map-view call, as the program gave them: nothing is checked yet.

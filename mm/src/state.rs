@@ -12,13 +12,13 @@ use crate::paging::{
 use crate::pfn::{FIRST_SYSTEM_FRAME, FrameCounts, PfnDatabase, PfnEntry};
 use crate::process::{Life, Process};
 use crate::pte::{PteFormat, Rights};
-use crate::section::{ControlArea, PendingTransfer, Pool, Section};
+use crate::section::{ControlArea, PendingTransfer, Places, Pool, Section, UnusedImages};
 use crate::system::System;
 use crate::trace::Recorder;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use vadose_facts::addr::{PAGE_BYTES, Pfn, VirtAddr};
-use vadose_facts::ntdef::{AllocationPreference, Edition, NtStatus, SelfMap};
+use vadose_facts::ntdef::{AllocationPreference, Aslr, Edition, NtStatus, SelfMap};
 use vadose_facts::x86::{AddressSpace, PhysicalMemory};
 
 /// The memory manager of one booted machine.
@@ -42,6 +42,8 @@ pub struct Mm<R> {
     pub(crate) areas: Arena<ControlArea, AreaKind>,
     /// The control area of each file's data (SPEC F18).
     pub(crate) data_areas: BTreeMap<FileId, AreaId>,
+    pub(crate) unused: UnusedImages,
+    pub(crate) places: Places,
     pub(crate) transfers: Arena<PendingTransfer, TransferKind>,
     pub(crate) failed_reads: Vec<FailedRead>,
     pub(crate) preference: AllocationPreference,
@@ -84,8 +86,10 @@ pub struct MmConfig {
     /// The most that can be committed, in bytes, however much RAM and page files could hold; `None` for as much as they
     /// hold (SPEC J11).
     pub commit_limit_bytes: Option<u64>,
-    /// What random choices of the boot are drawn from (SPEC H16).
+    /// What random choices of the boot are drawn from (SPEC H16, G29).
     pub seed: u64,
+    /// What is placed at random.
+    pub aslr: Aslr,
 }
 
 /// Why a machine cannot start.
@@ -149,6 +153,8 @@ impl<R: PhysicalMemory> Mm<R> {
             sections: Arena::default(),
             areas: Arena::default(),
             data_areas: BTreeMap::new(),
+            unused: UnusedImages::default(),
+            places: Places::new(config.aslr, config.seed),
             transfers: Arena::default(),
             failed_reads: Vec::new(),
             preference: AllocationPreference::BottomUp,
@@ -183,6 +189,11 @@ impl<R: PhysicalMemory> Mm<R> {
     /// The edition that was booted.
     pub const fn edition(&self) -> &'static Edition {
         self.edition
+    }
+
+    /// What is placed at random.
+    pub const fn aslr(&self) -> Aslr {
+        self.places.aslr
     }
 
     /// How this edition writes its page-table entries.
@@ -286,7 +297,7 @@ fn self_map_address(edition: &Edition, seed: u64) -> VirtAddr {
         SelfMap::At(address) => address,
         SelfMap::Drawn => {
             let slots = DRAWN_SLOTS.end - DRAWN_SLOTS.start;
-            let slot = DRAWN_SLOTS.start + crate::vad::scramble(seed) % slots;
+            let slot = DRAWN_SLOTS.start + crate::draws::scramble(seed) % slots;
             edition.paging.canonical(slot << 39)
         }
     }

@@ -4,15 +4,14 @@ use crate::paged::{PageDevice, PagedMm};
 use crate::shortage::{FailPlan, PageFailure};
 use vadose_facts::addr::{Pfn, VirtAddr};
 use vadose_facts::ntdef::{Edition, FreeType, LargeAddressAware, NtStatus};
-use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, Allocated, BasicInformation, Charges, Counters, DynamicCode, ExtendedRequest,
-    FaultOutcome, FaultRequest, FileId, Flushed, Freed, FreedPages, ImageInformation, LimitFlags, LockKinds,
-    LockMemory, LockOutcome, MappedView, OfferPriority, PageAttributes, PhysicalPages, ProcessCounters,
-    ProcessId, Protected, Reclaimed, Region, RegionInformation, ResidentPage, SectionId, SectionInformation,
-    SectionRequest, Transfer, TransferEnd, TransferId, Unlocked, Unmapped, ViewRequest, WatchReset,
-    WrittenPages,
+    FaultOutcome, FaultRequest, FileId, Flushed, Freed, FreedPages, ImageInformation, ImageRequest,
+    LimitFlags, LockKinds, LockMemory, LockOutcome, MappedView, OfferPriority, PageAttributes, PhysicalPages,
+    ProcessCounters, ProcessId, Protected, Reclaimed, Region, RegionInformation, ResidentPage, SectionId,
+    SectionInformation, SectionRequest, Transfer, TransferEnd, TransferId, Unlocked, Unmapped, ViewRequest,
+    WatchReset, WrittenPages,
 };
 
 /// What services and the loader ask of the memory manager. Each method is [`Mm`](vadose_mm::Mm)'s of the same name.
@@ -234,7 +233,7 @@ pub trait Memory {
     /// # Errors
     ///
     /// No commit, or an image that cannot be mapped.
-    fn create_image_section(&mut self, file: FileId, image: &PeImage) -> Result<SectionId, NtStatus>;
+    fn create_image_section(&mut self, request: &ImageRequest<'_>) -> Result<SectionId, NtStatus>;
     /// Makes a section over page files or a file's bytes.
     ///
     /// # Errors
@@ -278,8 +277,10 @@ pub trait Memory {
     fn file_resized(&mut self, file: FileId, bytes: u64);
     /// How long a mapped file must stay (SPEC F50).
     fn mapped_bytes(&self, file: FileId) -> Option<u64>;
-    /// Whether sections, views or transfers of a file are left.
+    /// Whether sections, views or transfers of a file are left, or its image is remembered.
     fn is_file_mapped(&self, file: FileId) -> bool;
+    /// Forgets the images that nobody has open.
+    fn drop_unused_images(&mut self);
     /// The region of an address (SPEC D25).
     ///
     /// # Errors
@@ -498,8 +499,8 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     fn query(&mut self, process: ProcessId, address: VirtAddr) -> Result<BasicInformation, NtStatus> {
         self.query_run(process, address)
     }
-    fn create_image_section(&mut self, file: FileId, image: &PeImage) -> Result<SectionId, NtStatus> {
-        self.verb(|mm| mm.create_image_section(file, image))
+    fn create_image_section(&mut self, request: &ImageRequest<'_>) -> Result<SectionId, NtStatus> {
+        self.verb(|mm| mm.create_image_section(request))
     }
     fn create_section(&mut self, request: SectionRequest) -> Result<SectionId, NtStatus> {
         self.verb(|mm| mm.create_section(request))
@@ -532,6 +533,9 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     }
     fn mapped_bytes(&self, file: FileId) -> Option<u64> {
         (**self).mapped_bytes(file)
+    }
+    fn drop_unused_images(&mut self) {
+        (**self).drop_unused_images();
     }
     fn is_file_mapped(&self, file: FileId) -> bool {
         (**self).is_file_mapped(file)

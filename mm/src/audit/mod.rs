@@ -45,6 +45,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let promised = |area: &ControlArea| area.pool_pages() + area.promised_pages();
         let mut charged = self.areas.iter().map(|(_, area)| promised(area)).sum::<u64>();
         charged += self.pool.table_pages;
+        charged -= self.unused.pool_pages();
         for (id, process) in self.processes.iter() {
             self.audit_process(id, process, &mut shares)?;
             self.audit_unpaged(id, process, &mut shares)?;
@@ -186,6 +187,8 @@ impl<R: PhysicalMemory> Mm<R> {
                 agree!(committed_pages, committed, "committed pages of {id:?}");
             }
         }
+        let unused = self.unused.iter().map(|id| self.area(id).pool_pages()).sum::<u64>();
+        agree!(self.unused.pool_pages(), unused, "pool pages of remembered images");
         for (id, transfer) in self.transfers.iter() {
             let known = self.pfn.get(transfer.frame).flags.intersects(IN_TRANSFER);
             agree!(known, true, "the frame of transfer {id:?} knows of it");
@@ -212,7 +215,8 @@ impl<R: PhysicalMemory> Mm<R> {
         agree!(area.moving_pages, moving, "transfers of {id:?}");
         let sections = self.sections.iter().filter(|(_, section)| section.area == id).count() as u64;
         agree!(area.sections, sections, "sections over {id:?}");
-        agree!(views + sections > 0 || area.moving_pages > 0, true, "somebody needs {id:?}");
+        let needed = views + sections > 0 || area.moving_pages > 0;
+        agree!(needed, !self.unused.contains(id), "somebody needs {id:?}, or it is remembered");
         Ok(())
     }
 

@@ -169,6 +169,8 @@ impl<R: PhysicalMemory> Mm<R> {
         let area = self.area(page.area);
         let state = self.prototype_state(area, page.number);
         let private = area.sharing(page.number) == Sharing::Private && protection.base().is_write_copy();
+        // Zeros of a moved image may have a fix-up too: the shared page is patched first.
+        let private = private && area.as_image().is_none_or(|image| !image.patches(page.number));
         match state {
             PrototypeState::DemandZero { .. } if private && access == Access::Write => {
                 Plan::DemandZero { protection: protection.with_base(protection.base().after_copy()) }

@@ -142,6 +142,7 @@ impl<R: PhysicalMemory> Mm<R> {
             return self.out_of_frames(request);
         };
         let at = self.area(page.area).prototype(page.number);
+        self.patch_page(page.area, page.number, pfn);
         self.pfn.activate(pfn, at, self.format.demand_zero(own), PfnFlags::PROTOTYPE);
         self.set_prototype(at, self.format.active_prototype(pfn));
         self.map_shared(id, request, page, pfn, protection, FaultKind::DemandZero, stale)

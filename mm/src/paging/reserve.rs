@@ -20,7 +20,9 @@ impl<R: PhysicalMemory> Mm<R> {
             let locked = process.working_set.locks.len() as u64;
             own_tables + process.physical.len() as u64 + locked + process.large_pages
         });
-        self.boot_pages + self.pool.pages_taken() + self.pool.table_pages + of_processes.sum::<u64>()
+        // What remembered images take is given up when it is needed.
+        let pool = self.pool.pages_taken() - self.unused.pool_pages() + self.pool.table_pages;
+        self.boot_pages + pool + of_processes.sum::<u64>()
     }
 
     /// Frames whose content can leave, or that hold none.

@@ -66,6 +66,9 @@ impl<R: PhysicalMemory> Mm<R> {
         if !self.working && !many_modified {
             return Work::Idle;
         }
+        if self.working && self.drop_unused_image() {
+            return Work::Moved;
+        }
         let step = if !self.working {
             self.write_modified()
         } else if many_modified || modified >= u64::from(WRITE_CLUSTER) {

@@ -1,6 +1,7 @@
 //! Control areas: what stands behind sections and views, one for each image, data file and page-file section, with a
 //! prototype entry a page in the pool (SPEC I32, I38, I39).
 
+use super::image::Image;
 use super::pool::PoolRun;
 use crate::id::{AreaId, FileId, SectionId};
 use crate::paging::Slot;
@@ -9,7 +10,7 @@ use crate::pte::PrototypeState;
 use crate::state::Mm;
 use vadose_facts::addr::{PAGE_BYTES, PageRange, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Protection, PteProtection, SectionAttributes};
-use vadose_facts::pe::{Layout, Machine, PageSource, Sharing, Subsection};
+use vadose_facts::pe::{PageSource, Sharing};
 use vadose_facts::x86::PhysicalMemory;
 
 /// Bytes of a subsection's record in the pool, behind the prototype entries.
@@ -67,15 +68,6 @@ pub(crate) enum Backing {
     },
 }
 
-/// An image that can be mapped.
-#[derive(Clone, Debug)]
-pub(crate) struct Image {
-    pub(crate) file: FileId,
-    pub(crate) layout: Layout,
-    pub(crate) preferred_base: VirtAddr,
-    pub(crate) machine: Machine,
-}
-
 /// A run of prototype entries in one piece of the pool, with the records of its subsections behind them.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
@@ -87,6 +79,11 @@ pub(super) struct Part {
 }
 
 impl ControlArea {
+    /// An area that nobody needs yet.
+    pub(super) fn new(backing: Backing, part: Part, entry_bytes: u64) -> Self {
+        Self { backing, sections: 0, views: 0, moving_pages: 0, parts: vec![part], entry_bytes }
+    }
+
     /// Pages that have a prototype entry.
     pub(crate) fn pages(&self) -> u32 {
         self.parts.last().map_or(0, |part| part.first_page + part.pages)
@@ -191,33 +188,15 @@ impl ControlArea {
     ///
     /// If it is something else.
     pub(crate) fn image(&self) -> &Image {
+        self.as_image().expect("an image view is over an image")
+    }
+
+    /// The image, if it is one.
+    pub(crate) const fn as_image(&self) -> Option<&Image> {
         match &self.backing {
-            Backing::Image(image) => image,
-            Backing::PageFile { .. } | Backing::File { .. } => panic!("an image view is over an image"),
+            Backing::Image(image) => Some(image),
+            Backing::PageFile { .. } | Backing::File { .. } => None,
         }
-    }
-}
-
-impl Image {
-    /// The run of pages that a page belongs to.
-    ///
-    /// # Panics
-    ///
-    /// If the page is past the image.
-    pub(crate) fn subsection(&self, page: u32) -> &Subsection {
-        self.layout.subsection_of(page).expect("a view is no longer than its image")
-    }
-
-    /// The protection that the image gives a page, as a query reports it before any store.
-    pub(crate) fn protection(&self, page: u32) -> Protection {
-        Protection::plain(self.subsection(page).protection)
-    }
-
-    /// Pages that all processes write in place: promised when the section is made, for they never go back to the file
-    /// (SPEC G21, G24, J12).
-    pub(super) fn shared_pages(&self) -> u64 {
-        let shared = self.layout.subsections().iter().filter(|run| run.sharing == Sharing::Shared);
-        shared.map(|run| u64::from(run.pages)).sum()
     }
 }
 
@@ -255,13 +234,23 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     /// Lets a control area go when no section, view or transfer needs it (SPEC I39). What was stored to its pages and
-    /// could not be written to their file is lost then.
+    /// could not be written to their file is lost then. Clean pages of images may stay for the next one who asks.
     pub(crate) fn delete_area_if_unused(&mut self, id: AreaId) {
         let Some(area) = self.areas.get(id) else { return };
         if area.views > 0 || area.sections > 0 || area.moving_pages > 0 {
             return;
         }
-        let area = self.areas.remove(id).expect("the area was found");
+        if self.is_worth_keeping(area) {
+            self.keep_unused(id);
+        } else {
+            self.commit.give_back(area.pool_pages());
+            self.delete_area(id);
+        }
+    }
+
+    /// Takes an area apart that nobody needs. Its pool pages are charged no more.
+    pub(super) fn delete_area(&mut self, id: AreaId) {
+        let area = self.areas.remove(id).expect("an area that lives");
         if let Backing::File { file, .. } = area.backing {
             self.data_areas.remove(&file);
         }
@@ -281,7 +270,8 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    /// Whether a data file has a control area: as long as it has, its owner keeps it open.
+    /// Whether a file has a control area: as long as it has, its owner keeps it open. A remembered image counts, for its
+    /// pages may be read again.
     pub fn is_file_mapped(&self, file: FileId) -> bool {
         self.areas.iter().any(|(_, area)| area.file() == Some(file))
     }

@@ -151,6 +151,7 @@ impl<R: PhysicalMemory> Mm<R> {
             base: section.based.map(PageRange::base),
             attributes: section.attributes,
             file: self.area(section.area).file(),
+            image_base: self.area(section.area).as_image().map(|image| image.base),
         })
     }
 
@@ -199,8 +200,7 @@ impl<R: PhysicalMemory> Mm<R> {
     }
 
     fn new_area(&self, backing: Backing, part: Part) -> ControlArea {
-        let entry_bytes = self.edition.paging.entry_bytes();
-        ControlArea { backing, sections: 0, views: 0, moving_pages: 0, parts: vec![part], entry_bytes }
+        ControlArea::new(backing, part, self.edition.paging.entry_bytes())
     }
 
     /// Pool for the prototype entries of some pages, and one record behind them; promised pages are charged with it.

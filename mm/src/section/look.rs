@@ -37,12 +37,14 @@ pub struct AreaLook {
 /// What is behind a control area's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AreaBacking {
-    /// An image, and the base that it prefers.
+    /// An image, the base that it prefers, and the one that it has.
     Image {
         /// The file.
         file: FileId,
-        /// The base of its headers.
+        /// The base of its headers in the file.
         preferred_base: VirtAddr,
+        /// Where it is mapped if that place is free: randomisation may have drawn it (SPEC G28).
+        base: VirtAddr,
     },
     /// A file's bytes.
     File {
@@ -164,9 +166,11 @@ impl<R: PhysicalMemory> Mm<R> {
         AreaLook {
             id,
             backing: match &area.backing {
-                Backing::Image(image) => {
-                    AreaBacking::Image { file: image.file, preferred_base: image.preferred_base }
-                }
+                Backing::Image(image) => AreaBacking::Image {
+                    file: image.file,
+                    preferred_base: image.preferred_base(),
+                    base: image.base,
+                },
                 Backing::File { file, bytes, .. } => AreaBacking::File { file: *file, bytes: *bytes },
                 Backing::PageFile { .. } => AreaBacking::PageFile,
             },

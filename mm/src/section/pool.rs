@@ -74,6 +74,7 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// `STATUS_INSUFFICIENT_RESOURCES` without address range or frames, `STATUS_COMMITMENT_LIMIT` without charge.
     pub(crate) fn take_pool(&mut self, pages: u64, promised: u64) -> Result<PoolRun, NtStatus> {
+        while self.pool.find(pages).is_none() && self.drop_unused_image() {}
         let start = self.pool.find(pages).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         let base = VirtAddr::new(self.pool.base.raw() + start * PAGE_BYTES);
         let range = PageRange::new(base.vpn(), pages).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
@@ -122,7 +123,7 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
-    /// Gives pool pages back.
+    /// Gives pool pages back; their charge is the caller's.
     pub(crate) fn free_pool(&mut self, run: PoolRun) {
         let mode = self.edition.paging;
         let start = (run.base.raw() - self.pool.base.raw()) / PAGE_BYTES;
@@ -136,6 +137,5 @@ impl<R: PhysicalMemory> Mm<R> {
             self.pfn.enter(frame, ListName::Free);
             self.note_frame(frame);
         }
-        self.commit.give_back(pages);
     }
 }

@@ -86,6 +86,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let frame = transfer.frame;
         match result {
             Ok(()) => {
+                self.patch_page(transfer.area, transfer.page, frame);
                 self.pfn.get_mut(frame).flags.insert(PfnFlags::JUST_READ);
                 self.retire(frame);
             }

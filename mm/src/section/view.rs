@@ -3,6 +3,7 @@
 use super::area::{Backing, ControlArea, Section};
 use super::based::at_section_base;
 use super::data::MAX_AREA_PAGES;
+use super::image::{Image, Mobility};
 use crate::extended::AddressRequirements;
 use crate::id::{ProcessId, SectionId};
 use crate::request::{MapForm, MappedView, Unmapped, ViewRequest};
@@ -14,8 +15,8 @@ use vadose_facts::addr::{
     GRANULARITY_BYTES, GRANULARITY_PAGES, PAGE_BYTES, PageRange, VirtAddr, Vpn, pages_for,
 };
 use vadose_facts::ntdef::{
-    BaseProtection, Bitness, Edition, ExtendedMemory, NtStatus, PageModifier, Protection, SectionAttributes,
-    ViewType,
+    AslrMitigations, BaseProtection, Bitness, Edition, ExtendedMemory, NtStatus, PageModifier, Protection,
+    SectionAttributes, ViewType,
 };
 use vadose_facts::pe::Machine;
 use vadose_facts::x86::{PhysicalMemory, Stale};
@@ -108,12 +109,12 @@ struct Plan {
     protection: Protection,
     /// Pages at the start that are committed for the section (SPEC F36).
     new_pages: u32,
-    /// Where an image wants to be.
+    /// Where an image wants to be, `None` if it is to be anywhere else.
     preferred: Option<VirtAddr>,
 }
 
 impl<R: PhysicalMemory> Mm<R> {
-    /// Maps a part of a section: at `base`, or, for an image, at the base it prefers, or at the lowest or highest place
+    /// Maps a part of a section: at `base`, or, for an image, at the base that its section has, or at the lowest or highest place
     /// that is free (SPEC F25 to F39, G13, G25, G26). An image for another processor is mapped all the same, and the
     /// status says so (SPEC G27). Pages that a store makes private are charged now (SPEC E31).
     ///
@@ -121,7 +122,7 @@ impl<R: PhysicalMemory> Mm<R> {
     ///
     /// `STATUS_INVALID_HANDLE` for a dead id, `STATUS_MAPPED_ALIGNMENT` for a base or offset off its unit,
     /// `STATUS_SECTION_PROTECTION` and `STATUS_INVALID_VIEW_SIZE` for what the section does not allow or have,
-    /// `STATUS_CONFLICTING_ADDRESSES` if `base` is given and taken, `STATUS_NO_MEMORY` without any place, and
+    /// `STATUS_CONFLICTING_ADDRESSES` if `base` is given and taken, or an image cannot move and must (SPEC G35), `STATUS_NO_MEMORY` without any place, and
     /// `STATUS_COMMITMENT_LIMIT`.
     pub fn map_view(
         &mut self,
@@ -136,7 +137,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let object = *self.sections.get(section).ok_or(NtStatus::INVALID_HANDLE)?;
         let request = self.aligned(request)?;
         let request = at_section_base(&object, request)?;
-        let plan = self.plan_view(&object, &request, protection)?;
+        let plan = self.plan_view(process, &object, &request, protection)?;
         let replaced = match request.kind.contains(ViewType::REPLACE_PLACEHOLDER) {
             true => Some(self.placeholder_to_replace(process, &request, plan.pages)?),
             false => None,
@@ -186,6 +187,7 @@ impl<R: PhysicalMemory> Mm<R> {
 
     fn plan_view(
         &self,
+        process: ProcessId,
         section: &Section,
         request: &ViewRequest,
         protection: Protection,
@@ -208,9 +210,11 @@ impl<R: PhysicalMemory> Mm<R> {
             Backing::Image(image) => Plan {
                 kind: VadKind::Image { view },
                 pages,
-                protection: Protection::plain(BaseProtection::ExecuteWriteCopy),
+                protection: section.protection,
                 new_pages: 0,
-                preferred: image.preferred_base.checked_add(request.offset),
+                preferred: self
+                    .wanted_base(process, image)?
+                    .and_then(|base| base.checked_add(request.offset)),
             },
             Backing::PageFile { .. } | Backing::File { .. } => Plan {
                 kind: VadKind::Mapped { view },
@@ -220,6 +224,19 @@ impl<R: PhysicalMemory> Mm<R> {
                 preferred: None,
             },
         })
+    }
+
+    /// Where a process maps an image if that place is free: at its base, unless the process makes images move that do not
+    /// ask for it (SPEC G35).
+    fn wanted_base(&self, process: ProcessId, image: &Image) -> Result<Option<VirtAddr>, NtStatus> {
+        let policy = self.process(process).aslr;
+        let forced = policy.contains(AslrMitigations::FORCE_RELOCATE_IMAGES);
+        let stripped_too = policy.contains(AslrMitigations::DISALLOW_STRIPPED_IMAGES);
+        match image.mobility {
+            Mobility::Movable if forced => Ok(None),
+            Mobility::Stripped if forced && stripped_too => Err(NtStatus::CONFLICTING_ADDRESSES),
+            Mobility::Dynamic | Mobility::Movable | Mobility::Stripped => Ok(Some(image.base)),
+        }
     }
 
     /// A view that may grow past its section needs a file that can grow (SPEC F35).
@@ -259,11 +276,11 @@ impl<R: PhysicalMemory> Mm<R> {
         let highest = if required.highest.raw() == 0 { highest } else { highest.min(required.highest.raw()) };
         let place = self.user_placement(process, plan.pages).below(highest);
         let place = Placement { low: place.low.max(required.lowest.vpn()), ..place };
-        let vads = &self.process(process).vads;
+        let owner = self.process(process);
         let start = if request.kind.contains(ViewType::TOP_DOWN) {
-            vads.highest_gap(place)
+            owner.vads.highest_gap(place)
         } else {
-            vads.lowest_gap(place)
+            owner.lowest_gap(place)
         };
         let start = start.ok_or(NtStatus::NO_MEMORY)?;
         Ok(PageRange::new(start, plan.pages).expect("a gap lies in the address space"))
@@ -308,11 +325,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let Backing::Image(image) = &area.backing else { return NtStatus::SUCCESS };
         match (image.machine, self.edition.bitness) {
             (Machine::Amd64, Bitness::Bits64) | (Machine::I386, Bitness::Bits32) => {
-                if range.base() == image.preferred_base {
-                    NtStatus::SUCCESS
-                } else {
-                    NtStatus::IMAGE_NOT_AT_BASE
-                }
+                if range.base() == image.base { NtStatus::SUCCESS } else { NtStatus::IMAGE_NOT_AT_BASE }
             }
             (_, Bitness::Bits64 | Bitness::Bits32) => NtStatus::IMAGE_MACHINE_TYPE_MISMATCH,
         }

@@ -3,7 +3,7 @@
 mod tree;
 
 pub use tree::VadId;
-pub(crate) use tree::{Placement, VadTree, scramble};
+pub(crate) use tree::{Placement, VadTree};
 
 use crate::id::AreaId;
 use bitflags::bitflags;

@@ -299,14 +299,6 @@ impl<const N: usize> Tree<N> {
     }
 }
 
-/// Mixes a counter into a pseudo-random number: the finaliser of the SplitMix64 generator (public domain).
-pub(crate) const fn scramble(counter: u64) -> u64 {
-    let a = counter.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let b = (a ^ (a >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let c = (b ^ (b >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    c ^ (c >> 31)
-}
-
 #[cfg(test)]
 #[path = "tree_tests.rs"]
 mod tests;

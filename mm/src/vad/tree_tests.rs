@@ -2,6 +2,7 @@
 
 use super::gap::usable;
 use super::*;
+use crate::draws::scramble;
 use crate::vad::{PageDefault, VadKind, VadMarks};
 use std::collections::BTreeMap;
 use vadose_facts::addr::GRANULARITY_PAGES;

@@ -43,10 +43,10 @@ impl<R: PhysicalMemory> Mm<R> {
             unit_pages: user.unit_pages.max(pages_for(required.alignment)),
             ..user
         };
-        let vads = &self.process(process).vads;
+        let owner = self.process(process);
         let start = match self.direction(request.basic.kind) {
-            Direction::Up => vads.lowest_gap(place),
-            Direction::Down => vads.highest_gap(place),
+            Direction::Up => owner.lowest_gap(place),
+            Direction::Down => owner.vads.highest_gap(place),
         };
         let start = start.ok_or(NtStatus::NO_MEMORY)?;
         Ok(PageRange::new(start, pages).expect("a gap lies in the address space"))

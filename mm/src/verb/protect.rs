@@ -325,6 +325,12 @@ fn check_kind(vad: &Vad, new: Protection) -> Result<(), NtStatus> {
         (VadKind::Image { .. } | VadKind::Mapped { .. }, NoCache | WriteCombine) => {
             Err(NtStatus::invalid_parameter(4))
         }
+        // A view without execute rights gets none (SPEC F16).
+        (VadKind::Image { .. }, Plain | Guard)
+            if new.base().allows_execute() && !vad.protection.base().allows_execute() =>
+        {
+            Err(NtStatus::SECTION_PROTECTION)
+        }
         (VadKind::Mapped { .. }, Plain | Guard) if !vad.protection.base().permits(new.base()) => {
             Err(NtStatus::SECTION_PROTECTION)
         }

@@ -1,14 +1,18 @@
 //! The memory manager's tests: scenarios through the one door, and random calls against a plain model.
 
 mod argument_tables;
+mod aslr;
 mod awe;
 #[path = "../../../facts/tests/pe/builder.rs"]
 #[expect(dead_code, reason = "the builder can do more than these images need")]
 mod builder;
 mod door;
 mod faults;
+#[path = "../../../facts/tests/pe/full.rs"]
+mod full;
 mod given_up;
 mod images;
+mod kept_images;
 mod large_pages;
 mod look;
 mod lost_tables;

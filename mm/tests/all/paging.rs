@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus, edition, editions};
+use vadose_facts::ntdef::{AllocationType, Aslr, FreeType, LargeAddressAware, NtStatus, edition, editions};
 use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Privilege, walk};
 use vadose_mm::{
     AllocateRequest, BasicInformation, FaultOutcome, FaultRequest, LimitFlags, MINIMUM_RAM_BYTES, Mm,
@@ -27,7 +27,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(name: &str, ram_bytes: u64, page_file_bytes: u64) -> Self {
         let edition = edition(name).expect("a known edition");
-        let config = MmConfig { edition, page_file_bytes, commit_limit_bytes: None, seed: 1 };
+        let config =
+            MmConfig { edition, page_file_bytes, commit_limit_bytes: None, seed: 1, aslr: Aslr::Off };
         let mut mm = Mm::new(config, HeapRam::new(ram_bytes / PAGE_BYTES)).expect("enough RAM");
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
         Self {

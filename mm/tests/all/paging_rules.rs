@@ -3,7 +3,7 @@
 use crate::paging::World;
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::{
-    AllocationType, FreeType, LargeAddressAware, NtStatus, SectionAttributes, edition, editions,
+    AllocationType, Aslr, FreeType, LargeAddressAware, NtStatus, SectionAttributes, edition, editions,
 };
 use vadose_facts::x86::{Access, HeapRam};
 use vadose_mm::{
@@ -195,7 +195,7 @@ fn a_full_disk_is_an_error_and_not_the_end() {
 #[test]
 fn page_files_grow_when_commit_asks_for_it() {
     let edition = edition("win10-x64").expect("a known edition");
-    let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 1 };
+    let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 1, aslr: Aslr::Off };
     let mut mm = Mm::new(config, HeapRam::new(FRAMES)).expect("enough RAM");
     let start = mm.counters().commit.limit_pages();
     mm.add_page_file(100 * PAGE_BYTES, 3000 * PAGE_BYTES).expect("a good size");

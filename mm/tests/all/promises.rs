@@ -5,11 +5,13 @@ use crate::door::World;
 use std::time::{Duration, Instant};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{
-    AllocationType, Bitness, FreeType, LargeAddressAware, NtStatus, edition, editions,
+    AllocationType, Aslr, Bitness, FreeType, LargeAddressAware, NtStatus, edition, editions,
 };
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam};
-use vadose_mm::{AllocateRequest, FaultOutcome, FaultRequest, FileId, MAX_PAGE_FILES, Mm, MmConfig};
+use vadose_mm::{
+    AllocateRequest, FaultOutcome, FaultRequest, FileId, ImageRequest, MAX_PAGE_FILES, Mm, MmConfig,
+};
 
 const PAGE: u64 = 0x1000;
 
@@ -109,6 +111,7 @@ fn huge_ranges_cost_what_is_in_them() {
         page_file_bytes: 0,
         commit_limit_bytes: None,
         seed: 1,
+        aslr: Aslr::Off,
     };
     let mut mm = Mm::new(config, HeapRam::new(8192)).expect("RAM enough");
     for _ in 0..MAX_PAGE_FILES {
@@ -147,6 +150,7 @@ fn one_page_of_a_large_region_costs_one_page() {
         page_file_bytes: 4 << 30,
         commit_limit_bytes: None,
         seed: 1,
+        aslr: Aslr::Off,
     };
     let mut mm = Mm::new(config, HeapRam::new(16384)).expect("RAM enough");
     let process = mm.create_process(LargeAddressAware::Yes).expect("room");
@@ -219,11 +223,16 @@ fn a_section_can_be_made_of_standby_frames() {
         }
         let small = image(width_of(&world), READ, 1);
         let parsed = PeImage::parse(small.as_slice()).expect("well formed");
+        let mut files = (9..).map(FileId::new);
+        let mut make = |world: &mut World| {
+            let request = ImageRequest::new(files.next().expect("endless"), &parsed);
+            world.mm.create_image_section(&request).expect("room for a section");
+        };
         while world.mm.frame_counts().available() > world.mm.frame_counts().standby {
-            world.mm.create_image_section(FileId::new(9), &parsed).expect("room for a section");
+            make(&mut world);
         }
         for _ in 0..600 {
-            world.mm.create_image_section(FileId::new(9), &parsed).expect("room for a section");
+            make(&mut world);
         }
         world.mm.audit().expect("agreement");
     }
@@ -238,7 +247,10 @@ fn shared_writable_pages_are_charged_to_the_section() {
         let bytes = image(width_of(&world), READ | WRITE | SHARED, 100);
         let section = world
             .mm
-            .create_image_section(FileId::new(3), &PeImage::parse(bytes.as_slice()).expect("well formed"))
+            .create_image_section(&ImageRequest::new(
+                FileId::new(3),
+                &PeImage::parse(bytes.as_slice()).expect("well formed"),
+            ))
             .expect("room");
         let charged = world.mm.counters().commit.charged_pages() - before;
         assert!((101..110).contains(&charged), "{charged} on {}", edition.name);
@@ -247,7 +259,7 @@ fn shared_writable_pages_are_charged_to_the_section() {
         assert!(tables < 4, "kernel tables stay, {tables} on {}", edition.name);
         let huge = image(width_of(&world), READ | WRITE | SHARED, 4200);
         let parsed = PeImage::parse(huge.as_slice()).expect("well formed");
-        let refused = world.mm.create_image_section(FileId::new(3), &parsed).map(|_| ());
+        let refused = world.mm.create_image_section(&ImageRequest::new(FileId::new(3), &parsed)).map(|_| ());
         assert_eq!(refused, Err(NtStatus::COMMITMENT_LIMIT));
         world.mm.audit().expect("agreement");
     }

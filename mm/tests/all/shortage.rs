@@ -1,7 +1,7 @@
 //! Shortage that was ordered: a lower commit limit, and calls whose charges are refused.
 
 use crate::door::World;
-use vadose_facts::ntdef::{LargeAddressAware, NtStatus, edition, editions};
+use vadose_facts::ntdef::{Aslr, LargeAddressAware, NtStatus, edition, editions};
 use vadose_facts::x86::HeapRam;
 use vadose_mm::{Charges, Mm, MmConfig};
 
@@ -12,7 +12,7 @@ const PAGE: u64 = 0x1000;
 fn the_commit_limit_can_be_lowered_and_not_raised() {
     let limit = |page_file_bytes, commit_limit_bytes| {
         let edition = edition("win10-x64").expect("known");
-        let config = MmConfig { edition, page_file_bytes, commit_limit_bytes, seed: 1 };
+        let config = MmConfig { edition, page_file_bytes, commit_limit_bytes, seed: 1, aslr: Aslr::Off };
         Mm::new(config, HeapRam::new(4096)).expect("RAM enough").counters().commit.limit_pages()
     };
     let holds = limit(0, None);
@@ -27,7 +27,13 @@ fn the_commit_limit_can_be_lowered_and_not_raised() {
 #[test]
 fn a_low_limit_refuses_commits_while_there_is_ram() {
     for edition in editions() {
-        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: Some(64 * PAGE), seed: 1 };
+        let config = MmConfig {
+            edition,
+            page_file_bytes: 0,
+            commit_limit_bytes: Some(64 * PAGE),
+            seed: 1,
+            aslr: Aslr::Off,
+        };
         let mut mm = Mm::new(config, HeapRam::new(4096)).expect("RAM enough");
         let made = std::iter::from_fn(|| mm.create_process(LargeAddressAware::Yes).ok()).count();
         assert!(made > 3, "{made} on {}", edition.name);

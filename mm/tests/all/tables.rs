@@ -2,7 +2,7 @@
 
 use crate::door::World;
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
-use vadose_facts::ntdef::{Edition, LargeAddressAware, SelfMap, WriteTracking, edition, editions};
+use vadose_facts::ntdef::{Aslr, Edition, LargeAddressAware, SelfMap, WriteTracking, edition, editions};
 use vadose_facts::x86::{Access, HeapRam, PagingMode, PhysicalMemory, Privilege, probe, walk};
 use vadose_mm::pfn::PageLocation;
 use vadose_mm::pte::PteState;
@@ -199,6 +199,7 @@ fn the_self_map_is_drawn_from_the_seed() {
             page_file_bytes: 0,
             commit_limit_bytes: None,
             seed,
+            aslr: Aslr::Off,
         };
         Mm::new(config, HeapRam::new(MINIMUM_RAM_BYTES / PAGE_BYTES)).expect("RAM enough").self_map()
     };
@@ -214,6 +215,7 @@ fn ram_that_is_too_small_or_too_large_is_refused() {
             page_file_bytes: 0,
             commit_limit_bytes: None,
             seed: 0,
+            aslr: Aslr::Off,
         };
         Mm::new(config, HeapRam::new(frames)).map(|_| ())
     };

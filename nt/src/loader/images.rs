@@ -11,7 +11,7 @@ use std::sync::Arc;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_facts::pe::{FileCharacteristics, HeaderRules, ImportedDll, Machine, PeImage};
-use vadose_mm::{FileId, ViewRequest};
+use vadose_mm::{FileId, ImageRequest, ViewRequest};
 
 /// Images in a process.
 const MAX_IMAGES: usize = 512;
@@ -223,7 +223,8 @@ impl Kernel<'_> {
         let what = |status| LoadError::memory(&file.path, status);
         let process = self.nt.process().id;
         let limit = NtStatus::COMMITMENT_LIMIT;
-        let made = self.charging(limit, |mm| mm.create_image_section(file.file, &file.image));
+        let made =
+            self.charging(limit, |mm| mm.create_image_section(&ImageRequest::new(file.file, &file.image)));
         let section = made.inspect_err(|_| self.drop_file(file.file)).map_err(what)?;
         let whole = ViewRequest::whole(READ_ONLY);
         let view = match self.charging(limit, |mm| mm.map_view(process, section, whole)) {

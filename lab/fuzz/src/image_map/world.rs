@@ -3,11 +3,11 @@
 use super::model::{Model, Stores};
 use super::script::{Ending, Step, Verb};
 use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, PhysAddr, VirtAddr};
-use vadose_facts::ntdef::{Edition, LargeAddressAware, NtStatus, Protection};
+use vadose_facts::ntdef::{Aslr, Edition, LargeAddressAware, NtStatus, Protection};
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam, Miss, NoExecute, PhysicalMemory as _, Privilege, walk};
 use vadose_mm::{
-    FaultOutcome, FaultRequest, FileId, MINIMUM_RAM_BYTES, Mm, MmConfig, ProcessId, Raise, SectionId, Work,
+    FaultOutcome, FaultRequest, FileId, ImageRequest, MINIMUM_RAM_BYTES, Mm, MmConfig, ProcessId, Raise, SectionId, Work,
     Transfer, Unmapped, ViewRequest,
 };
 
@@ -66,7 +66,7 @@ impl<'a> World<'a> {
     /// Boots the edition and makes the section, if there is room for it.
     pub(super) fn new(edition: &'static Edition, file: &'a [u8], image: &'a PeImage) -> Self {
         let ram = HeapRam::new(MINIMUM_RAM_BYTES / PAGE_BYTES + EXTRA_FRAMES);
-        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 7 };
+        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 7, aslr: Aslr::Off };
         let mut mm = Mm::new(config, ram).expect("RAM enough to start");
         if let Some(first) = make_section(&mut mm, image) {
             mm.close_section(first);
@@ -344,7 +344,7 @@ impl Space {
 
 /// A section of the image, unless there is no room for its records.
 fn make_section(mm: &mut Mm<HeapRam>, image: &PeImage) -> Option<SectionId> {
-    let section = mm.create_image_section(FileId::new(1), image);
+    let section = mm.create_image_section(&ImageRequest::new(FileId::new(1), image));
     if let Err(status) = section {
         assert!(is_shortage(status), "a section is refused for want of room only, not by {status}");
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use vadose_cpu::{CpuMode, Exit, GuestRam, Vcpu as _};
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, Bitness, Edition, FreeType, LargeAddressAware, edition};
+use vadose_facts::ntdef::{AllocationType, Aslr, Bitness, Edition, FreeType, LargeAddressAware, edition};
 use vadose_facts::x86::{Access, PhysicalMemory as _};
 use vadose_mm::{AllocateRequest, FaultOutcome, FaultRequest, Mm, MmConfig, ProcessId};
 use vadose_unicorn::{ProcessorPage, UnicornCpu};
@@ -77,7 +77,8 @@ struct Guest {
 impl Guest {
     fn new(edition: &'static Edition, program: Program) -> Self {
         let ram = Arc::new(GuestRam::new(FRAMES).expect("RAM for a bench"));
-        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 0 };
+        let config =
+            MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 0, aslr: Aslr::Off };
         let mut mm = Mm::new(config, Arc::clone(&ram)).expect("RAM enough");
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
         let mode = match edition.bitness {

@@ -5,7 +5,7 @@ use memmap2::{Advice, MmapMut};
 use std::sync::Arc;
 use vadose_cpu::{GuestRam, Refusal, SoftMmu};
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, edition};
+use vadose_facts::ntdef::{AllocationType, Aslr, FreeType, LargeAddressAware, edition};
 use vadose_facts::x86::Privilege;
 use vadose_mm::{AllocateRequest, FaultOutcome, FaultRequest, Mm, MmConfig, ProcessId, WatchReset};
 
@@ -39,7 +39,13 @@ impl Library {
     pub(crate) fn new() -> Self {
         let ram = Arc::new(GuestRam::new(FRAMES).expect("RAM for a bench"));
         let edition = edition("win10-x64").expect("an edition of the table");
-        let config = MmConfig { edition, page_file_bytes: 1 << 40, commit_limit_bytes: None, seed: 0 };
+        let config = MmConfig {
+            edition,
+            page_file_bytes: 1 << 40,
+            commit_limit_bytes: None,
+            seed: 0,
+            aslr: Aslr::Off,
+        };
         let mut mm = Mm::new(config, Arc::clone(&ram)).expect("RAM enough");
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
         let mmu = SoftMmu::new(ram, mm.translation(process));

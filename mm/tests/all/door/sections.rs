@@ -21,6 +21,14 @@ pub(crate) struct Sections {
     files: BTreeMap<u32, Vec<u8>>,
 }
 
+impl Sections {
+    /// A file with these bytes.
+    pub(crate) fn add_file(&mut self, number: u32, bytes: Vec<u8>) {
+        assert_ne!(number, IMAGE_FILE, "the world's own image has that number");
+        self.files.insert(number, bytes);
+    }
+}
+
 impl World {
     pub(super) fn section_step(&mut self, verb: &str, words: &[&str]) -> String {
         match (verb, words) {

@@ -6,13 +6,13 @@ use super::sections::Sections;
 use super::snapshot::Snapshot;
 use super::{parse, show};
 use std::rc::Rc;
-use vadose_facts::addr::{PhysAddr, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, FreeType, LargeAddressAware, NtStatus, edition};
+use vadose_facts::addr::{Pfn, PhysAddr, VirtAddr};
+use vadose_facts::ntdef::{AllocationType, Aslr, FreeType, LargeAddressAware, NtStatus, edition};
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam, PhysicalMemory, Stale};
 use vadose_mm::{
-    AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, LockMemory, Mm, MmConfig,
-    ProcessId, SectionId, ThreadStack, ViewRequest, WatchReset, Work,
+    AllocateRequest, ExceptionParameters, FaultOutcome, FaultRequest, FileId, ImageExecution, ImageRequest,
+    LockMemory, MappedView, Mm, MmConfig, ProcessId, SectionId, ThreadStack, ViewRequest, WatchReset, Work,
 };
 
 /// RAM that the test and the memory manager share.
@@ -121,10 +121,19 @@ impl World {
         Self::with_mmu(name, SharedRam::new(HeapRam::new(frames)), Box::<Processor>::default())
     }
 
+    /// A machine that places at random what the policy says.
+    pub(crate) fn randomised(name: &str, aslr: Aslr, seed: u64) -> Self {
+        Self::boot(name, SharedRam::new(HeapRam::new(FRAMES)), Box::<Processor>::default(), (aslr, seed))
+    }
+
     /// A machine with this RAM, whose memory is reached through this MMU.
     pub(crate) fn with_mmu(name: &str, ram: SharedRam, mmu: Box<dyn Mmu>) -> Self {
+        Self::boot(name, ram, mmu, (Aslr::Off, 7))
+    }
+
+    fn boot(name: &str, ram: SharedRam, mmu: Box<dyn Mmu>, (aslr, seed): (Aslr, u64)) -> Self {
         let edition = edition(name).expect("a known edition");
-        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 7 };
+        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed, aslr };
         let mut mm = Mm::new(config, ram).expect("RAM enough");
         let process = mm.create_process(LargeAddressAware::Yes).expect("room for a process");
         mm.audit().expect("a new machine agrees with itself");
@@ -148,9 +157,39 @@ impl World {
     /// Gives the world a file that `map` maps.
     pub(crate) fn with_image(mut self, bytes: Vec<u8>) -> Self {
         let image = PeImage::parse(bytes.as_slice()).expect("a well-formed image");
-        let section = self.mm.create_image_section(FileId::new(1), &image).expect("room for the section");
+        let request = ImageRequest::new(FileId::new(1), &image);
+        let section = self.mm.create_image_section(&request).expect("room for the section");
         self.image = Some((bytes, section));
         self
+    }
+
+    /// A section of one more image file, with the fix-ups that it has, if they are well formed.
+    pub(crate) fn new_image(&mut self, file: u32, bytes: Vec<u8>) -> SectionId {
+        let image = PeImage::parse(bytes.as_slice()).expect("a well-formed image");
+        let fixups = image.page_fixups(&mut image.file_view(bytes.as_slice())).ok();
+        self.sections.add_file(file, bytes);
+        let execution = ImageExecution::Allowed;
+        let request = ImageRequest { file: FileId::new(file), image: &image, fixups, execution };
+        self.mm.create_image_section(&request).expect("room for the section")
+    }
+
+    /// Maps all of a section anywhere; the next steps are about the view.
+    pub(crate) fn map_section(&mut self, section: SectionId) -> Result<MappedView, NtStatus> {
+        let view = self.mm.map_view(self.process, section, ViewRequest::whole(0x02))?;
+        self.origin = view.base;
+        Ok(view)
+    }
+
+    /// The frame of a page of the origin's region, and what it holds.
+    pub(crate) fn page(&mut self, page: u64) -> (Pfn, Vec<u8>) {
+        let first = self.quietly(&format!("read {page}p"));
+        assert!(first.starts_with('='), "page {page} can be read: {first}");
+        let address = self.origin.checked_add(page << 12).expect("an address");
+        let (_, raw, _) = self.mm.page_entry(self.process, address).expect("it was just read");
+        let mut bytes = vec![0; 1 << 12];
+        let frame = self.mm.pte_format().frame(raw);
+        self.mm.ram().read_bytes(frame.base(), &mut bytes);
+        (frame, bytes)
     }
 
     /// The steps are about another process from now on.

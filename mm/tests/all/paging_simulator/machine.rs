@@ -4,7 +4,7 @@ use super::disk::{Disk, Place};
 use super::processor::Processor;
 use super::{Compression, FILE, Setting};
 use vadose_facts::addr::PAGE_BYTES;
-use vadose_facts::ntdef::NtStatus;
+use vadose_facts::ntdef::{Aslr, NtStatus};
 use vadose_facts::x86::HeapRam;
 use vadose_mm::{Mm, MmConfig, PagingTransfer, ProcessId, Transfer, TransferDirection, Work};
 
@@ -75,6 +75,7 @@ impl Machine {
             page_file_bytes: 0,
             commit_limit_bytes: None,
             seed: setting.seed,
+            aslr: Aslr::Off,
         };
         let mut mm = Mm::new(config, HeapRam::new(setting.frames)).expect("enough RAM");
         let mut most_commit = mm.counters().commit.limit_pages();

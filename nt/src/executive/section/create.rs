@@ -9,7 +9,7 @@ use crate::service::{Answer, Call, Failure};
 use std::sync::Arc;
 use vadose_facts::ntdef::{BaseProtection, NtStatus, Protection, SectionAttributes};
 use vadose_facts::pe::{HeaderRules, PeImage};
-use vadose_mm::{SectionBacking, SectionRequest};
+use vadose_mm::{ImageRequest, SectionBacking, SectionRequest};
 
 /// `FILE_READ_DATA`.
 const FILE_READ: u32 = 0x1;
@@ -202,7 +202,8 @@ impl Kernel<'_> {
         let number = self.nt.files.open_image(self.host, &file.path)?;
         let made = self.image_of(number).and_then(|image| {
             let limit = NtStatus::COMMITMENT_LIMIT;
-            let id = self.charging(limit, |mm| mm.create_image_section(number, &image))?;
+            let id =
+                self.charging(limit, |mm| mm.create_image_section(&ImageRequest::new(number, &image)))?;
             Ok(SectionObject { id, image: Some(Arc::new(image)) })
         });
         if made.is_err()

@@ -56,6 +56,12 @@ impl Kernel<'_> {
         self.forget_unmapped_files();
     }
 
+    /// Forgets the images that nobody has open, and closes their files.
+    pub fn drop_unused_images(&mut self) {
+        self.mm.drop_unused_images();
+        self.forget_unmapped_files();
+    }
+
     /// Closes files of sections that are gone.
     pub(crate) fn forget_unmapped_files(&mut self) {
         for file in self.nt.files.of_sections() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use vadose_cpu::{CpuError, Exit, Registers, StopHandle, Vcpu};
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::{Edition, NtStatus, edition};
+use vadose_facts::ntdef::{Aslr, Edition, NtStatus, edition};
 use vadose_facts::x86::{AddressSpace, HeapRam, Stale};
 use vadose_mm::{Mm, MmConfig};
 use vadose_nt::{
@@ -169,7 +169,13 @@ impl World {
     /// A system with files and nothing started.
     pub(crate) fn with_files(edition_name: &str, files: &[(&str, Vec<u8>)]) -> Self {
         let edition = edition(edition_name).expect("an edition");
-        let config = MmConfig { edition, page_file_bytes: 1 << 28, commit_limit_bytes: None, seed: 1 };
+        let config = MmConfig {
+            edition,
+            page_file_bytes: 1 << 28,
+            commit_limit_bytes: None,
+            seed: 1,
+            aslr: Aslr::Off,
+        };
         let mm = Mm::new(config, HeapRam::new(FRAMES)).expect("RAM enough");
         let mut host = PaperHost::default();
         for (name, bytes) in files {

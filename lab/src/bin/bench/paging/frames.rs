@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use vadose_cpu::GuestRam;
 use vadose_facts::addr::{PAGE_BYTES, Pfn, PhysAddr, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, LargeAddressAware, edition};
+use vadose_facts::ntdef::{AllocationType, Aslr, LargeAddressAware, edition};
 use vadose_facts::x86::{Access, PhysicalMemory};
 use vadose_mm::{
     AllocateRequest, FaultOutcome, FaultRequest, Mm, MmConfig, PagingTransfer, ProcessId, TransferDirection,
@@ -43,7 +43,8 @@ impl Manager {
             ram: GuestRam::new(frames).expect("address space of the host"),
             written: vec![Cell::new(false); usize::try_from(frames).expect("it fits the host")],
         };
-        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 0 };
+        let config =
+            MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 0, aslr: Aslr::Off };
         let mut mm = Mm::new(config, ram).expect("RAM enough");
         let file_bytes = (pages + frames) * PAGE_BYTES;
         mm.add_page_file(file_bytes, file_bytes).expect("entries can name it");
