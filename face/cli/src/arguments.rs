@@ -32,6 +32,7 @@ Examples:
   vadose run --ram 64M --timeout 10 app.exe   a small machine, and ten seconds at most
   vadose map app.exe                          its address space before the first instruction
   vadose inspect -q vm app.exe                what its memory looks like at its end
+  vadose lab                                  how Windows manages memory, shown step by step
   vadose editions                             the versions of Windows to choose from";
 
 const RUN_HELP: &str = "\
@@ -106,6 +107,16 @@ Examples:
   vadose inspect --break-at fault crash.exe
   vadose inspect --break-at 200 -q 'pte app.exe+0x1000' --json app.exe | jq .entries";
 
+const LAB_HELP: &str = "\
+A lab runs a small Windows program, stops it at each step, and shows the addresses that matter before and after: their
+range (VAD), their page-table entry, their frame, where their content is. What it says is to be seen has been looked up in
+the machine's records; a lab with a claim that is not so ends with exit code 125. docs/labs.md says more.
+
+Examples:
+  vadose lab
+  vadose lab page-states
+  vadose lab all";
+
 const MAP_HELP: &str = "\
 Sizes are in K: kibibytes, 1024 bytes. A region that is set in by two spaces belongs to the allocation above it.
 Pages are touched while a program is loaded, so some are resident before it runs.
@@ -135,6 +146,9 @@ pub(crate) enum Command {
     /// Run a Windows program to a chosen place, and look at its memory there
     #[command(after_help = INSPECT_HELP, override_usage = "vadose inspect [OPTIONS] PROGRAM [ARGS]...")]
     Inspect(InspectArguments),
+    /// Show how Windows manages memory, one concept a lab, on programs that run
+    #[command(after_help = LAB_HELP)]
+    Lab(LabArguments),
     /// List a program's address space without running it
     #[command(after_help = MAP_HELP)]
     Map(MapArguments),
@@ -233,6 +247,14 @@ pub(crate) struct InspectArguments {
     /// The program and its arguments; all that follows the program is the program's
     #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_names = ["PROGRAM", "ARGS"], value_hint = ValueHint::FilePath)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// Options of `vadose lab`.
+#[derive(Args, Debug)]
+pub(crate) struct LabArguments {
+    /// The lab, or `all`; without it they are listed
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 /// Options of `vadose map`.

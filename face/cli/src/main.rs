@@ -8,6 +8,7 @@ mod engine;
 mod failure;
 mod find;
 mod inspect;
+mod lab;
 mod listing;
 mod map;
 mod output;
@@ -51,6 +52,7 @@ fn obey(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Run(arguments) => run::run(arguments),
         Command::Inspect(arguments) => inspect::inspect(arguments),
+        Command::Lab(arguments) => lab::lab(&arguments),
         Command::Map(arguments) => map::map(arguments),
         Command::Editions(arguments) => editions::editions(&arguments),
         Command::Completions { shell } => {

@@ -4,6 +4,8 @@
 mod inspect;
 #[cfg(feature = "unicorn")]
 mod killed;
+#[cfg(feature = "unicorn")]
+mod labs;
 mod listings;
 mod mapped_files;
 mod refusals;

@@ -1,0 +1,9 @@
+//! The labs, a file each: its steps, what is to be seen at each, and why.
+
+pub(super) mod copy_on_write;
+pub(super) mod guard_page;
+pub(super) mod mapped_file;
+pub(super) mod page_states;
+pub(super) mod paging;
+pub(super) mod protections;
+pub(super) mod shared_section;

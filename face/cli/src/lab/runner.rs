@@ -1,0 +1,174 @@
+//! Runs a lab's program from step to step, and checks every claim before it is told.
+
+use super::catalogue::{Lab, Step};
+use super::look::{Look, Scene};
+use super::show;
+use crate::engine;
+use crate::failure::{Failure, VADOSE_FAILED};
+use std::time::Duration;
+use tempfile::TempDir;
+use vadose_cpu::Vcpu;
+use vadose_facts::ntdef::{AllocationPreference, edition};
+use vadose_machine::host::{FolderHost, Streams};
+use vadose_machine::report::RunEnding;
+use vadose_machine::{BreakAt, Compression, FailPlan, Machine, MachineOptions, Stop};
+
+/// The edition of all labs.
+const EDITION: &str = "win10-x64";
+/// RAM of a lab's machine, unless the lab says otherwise.
+const RAM_BYTES: u64 = 64 << 20;
+/// No lab takes as long.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// What the text of every step begins with.
+const MARK: &str = "lab: ";
+
+/// What a program tells where it stops.
+struct Told {
+    mark: String,
+    /// Addresses by name, in the order in which they were told.
+    names: Vec<(String, u64)>,
+}
+
+/// A lab under way.
+struct Run {
+    machine: Machine,
+    cpu: Box<dyn Vcpu>,
+    scene: Scene,
+    /// The program's folder: it goes with the lab.
+    _folder: TempDir,
+}
+
+/// Runs the lab; its text comes back.
+///
+/// # Errors
+///
+/// If a claim does not hold, or the program does something else than the lab says.
+pub(super) fn run(lab: &Lab) -> Result<String, Failure> {
+    let mut run = Run::begin(lab)?;
+    let mut text = show::heading(lab);
+    for (number, step) in (1..).zip(lab.steps) {
+        let told = run.run_to(lab, step)?;
+        text.push_str(&show::step(number, step));
+        for (name, address) in &told.names {
+            let before = run.scene.last(name).cloned();
+            let now = Look::at(&mut run.machine, *address, before.as_ref())?;
+            text.push_str(&show::change(name, before.as_ref(), &now));
+            run.scene.add(name, now);
+        }
+        for claim in step.claims {
+            if !(claim.holds)(&run.scene) {
+                return Err(not_so(lab, &format!("after `{}`: {}", step.mark, claim.words)));
+            }
+        }
+        text.push_str(&show::reason(step));
+    }
+    run.finish(lab)?;
+    Ok(text)
+}
+
+impl Run {
+    fn begin(lab: &Lab) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::new(VADOSE_FAILED, format!("no folder for the lab's program: {error}"))
+        };
+        let folder = TempDir::with_prefix("vadose-lab-").map_err(failed)?;
+        let program = folder.path().join(lab.guest.0);
+        std::fs::write(&program, lab.guest.1).map_err(failed)?;
+        let mut options = MachineOptions {
+            edition: edition(EDITION).expect("an edition of the table"),
+            ram_bytes: RAM_BYTES,
+            page_files: Vec::new(),
+            compression: Compression::Off,
+            commit_limit_bytes: None,
+            seed: 0,
+            allocation: AllocationPreference::BottomUp,
+            large_address_aware: None,
+            fragment: None,
+            failures: FailPlan::default(),
+            privileges: Vec::new(),
+            program,
+            arguments: Vec::new(),
+            folder: folder.path().to_owned(),
+            writable: vec![folder.path().to_owned()],
+        };
+        (lab.machine)(&mut options);
+        let host = FolderHost::new(&options, Streams::inherited())?;
+        let machine = Machine::load(&options, host)?;
+        let cpu = engine::new(&machine)?;
+        Ok(Self { machine, cpu, scene: Scene::default(), _folder: folder })
+    }
+
+    /// Goes on to the next step, which is this one.
+    fn run_to(&mut self, lab: &Lab, step: &Step) -> Result<Told, Failure> {
+        let stop = BreakAt::DebugText(MARK.to_owned());
+        let told = match self.machine.run_until(&mut *self.cpu, Some(TIME_LIMIT), &stop)? {
+            Stop::DebugText(text) => parse(&text),
+            other => return Err(not_so(lab, &format!("its program stops at `{}`: {other:?}", step.mark))),
+        };
+        match told {
+            Some(told) if told.mark == step.mark => Ok(told),
+            _ => Err(not_so(lab, &format!("its program stops at `{}`", step.mark))),
+        }
+    }
+
+    /// Lets the program end, which says itself whether all it relied on was so, and nothing of it is left.
+    fn finish(mut self, lab: &Lab) -> Result<(), Failure> {
+        let stop = self.machine.run_until(&mut *self.cpu, Some(TIME_LIMIT), &BreakAt::Exit)?;
+        let Stop::Ended(report) = stop else { return Err(not_so(lab, "its program ends")) };
+        if report.ending != (RunEnding::Exit { code: 0 }) {
+            return Err(not_so(lab, &format!("its program ends well: {:?}", report.ending)));
+        }
+        self.machine.shut_down().map_err(|error| not_so(lab, &error.to_string()))
+    }
+}
+
+fn not_so(lab: &Lab, what: &str) -> Failure {
+    Failure::new(VADOSE_FAILED, format!("the lab {} is wrong; this is not so: {what}", lab.name))
+}
+
+/// `lab: STEP NAME=0xADDRESS ...`.
+fn parse(text: &str) -> Option<Told> {
+    let mut words = text.strip_prefix(MARK)?.split_whitespace();
+    let mark = words.next()?.to_owned();
+    let names = words
+        .map(|word| {
+            let (name, address) = word.split_once("=0x")?;
+            Some((name.to_owned(), u64::from_str_radix(address, 16).ok()?))
+        })
+        .collect::<Option<_>>()?;
+    Some(Told { mark, names })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::{Claim, LABS};
+    use super::*;
+
+    #[test]
+    fn a_steps_text_is_read_as_it_was_told() {
+        let told = parse("lab: read first=0x260000 second=0x7ff0").expect("a step");
+        let names = [("first".to_owned(), 0x26_0000), ("second".to_owned(), 0x7ff0)];
+        assert_eq!((told.mark.as_str(), told.names.as_slice()), ("read", names.as_slice()));
+        for text in ["", "lab: ", "read first=0x1", "lab: read first=1", "lab: read first=0xz"] {
+            assert!(parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[cfg(feature = "unicorn")]
+    #[test]
+    fn a_claim_that_does_not_hold_ends_its_lab() {
+        const WRONG: Claim = Claim { words: "there is a frame", holds: |scene| scene.now("page").is_valid() };
+        const STEP: Step = Step { claims: &[WRONG], ..LABS[0].steps[0] };
+        let lab = Lab { steps: &[STEP], ..LABS[0] };
+        let error = run(&lab).expect_err("a reserved page has no frame").to_string();
+        assert!(error.contains("not so: after `reserved`: there is a frame"), "{error}");
+    }
+
+    #[cfg(feature = "unicorn")]
+    #[test]
+    fn a_program_that_stops_elsewhere_ends_its_lab() {
+        const STEP: Step = Step { mark: "elsewhere", ..LABS[0].steps[0] };
+        let lab = Lab { steps: &[STEP], ..LABS[0] };
+        assert!(run(&lab).expect_err("another step").to_string().contains("stops at `elsewhere`"));
+    }
+}
