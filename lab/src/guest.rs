@@ -10,7 +10,8 @@ use vadose_machine::page_file::PageFileSpec;
 use vadose_machine::report::{AddressSpaceMap, RunReport};
 use vadose_machine::trace::{Trace, TraceFormat};
 use vadose_machine::{
-    Compression, FailPlan, FragmentPattern, Machine, MachineError, MachineOptions, Privilege, Spacing,
+    Compression, FailPlan, FragmentPattern, Machine, MachineError, MachineOptions, Privilege, ProgramOptions,
+    Spacing,
 };
 use vadose_unicorn::{ProcessorPage, UnicornCpu};
 
@@ -65,6 +66,7 @@ impl Run {
             privileges: Vec::new(),
             program: program.to_owned(),
             arguments: Vec::new(),
+            beside: Vec::new(),
             folder: program.parent().expect("a program is in a folder").to_owned(),
             writable: Vec::new(),
         };
@@ -75,6 +77,15 @@ impl Run {
     #[must_use]
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.options.arguments = arguments.iter().map(|&one| one.to_owned()).collect();
+        self
+    }
+
+    /// Together with a program of the same folder.
+    #[must_use]
+    pub fn beside(mut self, name: &str, arguments: &[&str]) -> Self {
+        let folder = self.options.program.parent().expect("a program is in a folder");
+        let arguments = arguments.iter().map(|&one| one.to_owned()).collect();
+        self.options.beside.push(ProgramOptions { path: folder.join(name), arguments });
         self
     }
 

@@ -19,7 +19,7 @@ mod watchdog;
 pub use breakpoint::{BadBreak, BreakAt, Stop, StoppedFault};
 pub use error::MachineError;
 pub use machine::Machine;
-pub use options::MachineOptions;
+pub use options::{MachineOptions, ProgramOptions};
 pub use shut_down::{ShutDownError, Usage};
 pub use vadose_mm::Compression;
 pub use vadose_nt::{

@@ -6,7 +6,7 @@ use crate::host::FolderHost;
 use crate::map;
 use crate::options::MachineOptions;
 use crate::paging::HostPages;
-use crate::report::{AddressSpaceMap, MapMissing, RunEnding, RunReport};
+use crate::report::{AddressSpaceMap, MapMissing, ProcessReport, RunEnding, RunReport};
 use crate::shut_down::Usage;
 use crate::summary;
 use crate::trace::{Cause, Levels, Names, Trace};
@@ -19,8 +19,8 @@ use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
 use vadose_facts::ntdef::{Aslr, Bitness, NtStatus};
 use vadose_mm::{Compression, ExceptionParameters, FaultRequest, Mm, MmConfig, Tracing};
 use vadose_nt::{
-    Crash, Ending, Host as _, Kernel, Lenience, LoadError, Memory as _, MissingDll, Moment, Nt, NtConfig,
-    Number, PagedMm, Settled, StartOptions, Turn,
+    Crash, Ending, GuestPath, Host as _, Kernel, Lenience, LoadError, Memory as _, MissingDll, Moment, Nt,
+    NtConfig, Number, PagedMm, Settled, StartOptions, Turn,
 };
 
 /// Units of virtual time in a microsecond.
@@ -34,16 +34,33 @@ pub struct Machine {
     missing: Vec<MissingDll>,
     fast_fails: u64,
     trace: Option<Trace>,
+    /// Ids of the processes that the machine was made for, in order.
+    programs: Vec<u32>,
+    /// What became of processes that have ended while others went on, in the order of their ends.
+    ended: Vec<EndedProcess>,
     /// What was in use before there was a process.
     pub(crate) booted: Usage,
     /// Whether the processor has begun.
     pub(crate) entered: bool,
 }
 
+/// A process that has ended and is taken apart.
+struct EndedProcess {
+    pid: u32,
+    report: RunReport,
+}
+
 /// The exception code and parameters that a processor exception becomes.
 struct Exception {
     status: NtStatus,
     parameters: Vec<u64>,
+}
+
+/// Whether a process is left to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Some,
+    None,
 }
 
 impl Machine {
@@ -109,18 +126,24 @@ impl Machine {
         let mm = PagedMm::new(mm, pages);
         let mut nt = Nt::new(NtConfig { edition: options.edition, seed: options.seed });
         options.privileges.iter().for_each(|privilege| nt.grant(*privilege));
-        let start = StartOptions {
-            program: host.program_path().clone(),
-            command_line: command_line(&host.program_path().to_string(), &options.arguments),
-            current_directory: host.working_folder().clone(),
-            environment: environment(),
-            lenience,
-            large_address_aware: options.large_address_aware,
-        };
         let booted = Usage::of(&mm, &host);
-        let mut machine =
-            Self { mm, nt, host, missing: Vec::new(), fast_fails: 0, booted, trace, entered: false };
-        machine.missing = machine.kernel().start(&start).map_err(explain)?.missing_dlls;
+        let mut machine = Self {
+            mm,
+            nt,
+            host,
+            missing: Vec::new(),
+            fast_fails: 0,
+            booted,
+            trace,
+            programs: Vec::new(),
+            ended: Vec::new(),
+            entered: false,
+        };
+        let arguments = std::iter::once(&options.arguments);
+        let arguments = arguments.chain(options.beside.iter().map(|program| &program.arguments));
+        for (program, arguments) in machine.host.program_paths().to_vec().into_iter().zip(arguments) {
+            machine.start(program, arguments, options, lenience)?;
+        }
         if let Some(pattern) = options.fragment {
             machine.kernel().fragment(pattern, options.seed)?;
         }
@@ -129,8 +152,36 @@ impl Machine {
         Ok(machine)
     }
 
+    /// Starts one of the programs that the machine is made for.
+    fn start(
+        &mut self,
+        program: GuestPath,
+        arguments: &[String],
+        options: &MachineOptions,
+        lenience: Lenience,
+    ) -> Result<(), MachineError> {
+        let start = StartOptions {
+            command_line: command_line(&program.to_string(), arguments),
+            program,
+            current_directory: self.host.working_folder().clone(),
+            environment: environment(),
+            lenience,
+            large_address_aware: options.large_address_aware,
+            parent: None,
+        };
+        let loaded = self.kernel().start(&start).map_err(explain)?;
+        self.missing.extend(loaded.missing_dlls);
+        self.programs.push(loaded.pid);
+        Ok(())
+    }
+
     pub(crate) fn kernel(&mut self) -> Kernel<'_> {
         Kernel { nt: &mut self.nt, mm: &mut self.mm, host: &mut self.host }
+    }
+
+    /// Processes, threads and their objects.
+    pub fn nt(&self) -> &Nt {
+        &self.nt
     }
 
     /// What the processor must decode.
@@ -202,12 +253,8 @@ impl Machine {
         loop {
             self.kernel().write_file_pages();
             self.drop_stale(cpu);
-            if let Some(ending) = self.nt.ending().cloned() {
-                self.kernel().write_mapped_files();
-                let id = self.nt.process().id;
-                let (regions, last) = (self.mm.regions(id), self.mm.user_limit(id).raw());
-                let ending = summary::ending(&regions, last, self.nt.process(), &ending);
-                return Ok(Stop::Ended(Box::new(self.report(ending))));
+            if self.end_processes() == Left::None {
+                return Ok(Stop::Ended(Box::new(self.final_report(None))));
             }
             if let Some(stopped) = self.stopped(stop) {
                 return Ok(stopped);
@@ -224,9 +271,60 @@ impl Machine {
             }
             if watchdog.has_expired() {
                 self.kernel().write_mapped_files();
-                return Ok(Stop::Ended(Box::new(self.report(RunEnding::TimedOut))));
+                return Ok(Stop::Ended(Box::new(self.final_report(Some(RunEnding::TimedOut)))));
             }
         }
+    }
+
+    /// Takes processes apart that have ended, but the last one: it stays as it is, to be looked at.
+    fn end_processes(&mut self) -> Left {
+        if !self.nt.has_ending_process() {
+            return Left::Some;
+        }
+        let ending: Vec<u32> = self.nt.ending_processes().map(|process| process.pid).collect();
+        for pid in ending {
+            if self.nt.living_processes().count() == 1 {
+                self.kernel().write_mapped_files();
+                return Left::None;
+            }
+            let report = self.report_of(pid, None);
+            self.ended.push(EndedProcess { pid, report });
+            self.kernel().end_process(pid);
+        }
+        Left::Some
+    }
+
+    /// The report of the first program, wherever it is in its life, with a word on each of the other processes.
+    fn final_report(&mut self, ending: Option<RunEnding>) -> RunReport {
+        self.kernel().note_page_failures();
+        let living: Vec<u32> = self.nt.living_processes().map(|process| process.pid).collect();
+        for pid in living {
+            let report = self.report_of(pid, ending.clone());
+            self.ended.push(EndedProcess { pid, report });
+        }
+        let first = self.programs.first().copied();
+        let mut all: Vec<EndedProcess> = std::mem::take(&mut self.ended);
+        let index =
+            all.iter().position(|ended| Some(ended.pid) == first).expect("the first program was started");
+        let mut report = all.remove(index).report;
+        report.shortage = summary::shortage(&self.nt, self.mm.orders());
+        if let Some(ending) = ending {
+            report.ending = ending;
+        }
+        report.others = all.into_iter().map(|ended| ProcessReport::of(ended.pid, ended.report)).collect();
+        report
+    }
+
+    /// What a process was, as it is now.
+    fn report_of(&mut self, pid: u32, ending: Option<RunEnding>) -> RunReport {
+        let before = self.nt.look_at(pid);
+        let process = self.nt.process();
+        let (id, own) = (process.id, process.ending.clone());
+        let (regions, last) = (self.mm.regions(id), self.mm.user_limit(id).raw());
+        let own = own.map(|ending| summary::ending(&regions, last, self.nt.process(), &ending));
+        let report = self.report(own.or(ending).unwrap_or(RunEnding::TimedOut));
+        self.nt.look_at(before);
+        report
     }
 
     fn drop_stale(&mut self, cpu: &mut dyn Vcpu) {
@@ -277,7 +375,6 @@ impl Machine {
     }
 
     fn report(&mut self, ending: RunEnding) -> RunReport {
-        self.kernel().note_page_failures();
         let map = self.map();
         let process = self.nt.process();
         let faults = self.mm.process_counters(process.id).faults;
@@ -293,6 +390,7 @@ impl Machine {
             memory: summary::memory(&self.mm, process, self.mm.device().traffic()),
             shortage: summary::shortage(&self.nt, self.mm.orders()),
             map,
+            others: Vec::new(),
         }
     }
 

@@ -6,7 +6,16 @@ use vadose_facts::ntdef::{AllocationPreference, Edition, LargeAddressAware};
 use vadose_mm::Compression;
 use vadose_nt::{FailPlan, FragmentPattern, Privilege};
 
-/// A machine and its one program.
+/// A program that is started beside the first one.
+#[derive(Clone, Debug)]
+pub struct ProgramOptions {
+    /// A path of the host.
+    pub path: PathBuf,
+    /// Its arguments, without its own name.
+    pub arguments: Vec<String>,
+}
+
+/// A machine and its programs.
 #[derive(Clone, Debug)]
 pub struct MachineOptions {
     /// Which Windows.
@@ -36,6 +45,8 @@ pub struct MachineOptions {
     pub program: PathBuf,
     /// Its arguments, without its own name.
     pub arguments: Vec<String>,
+    /// Programs that are started together with it, in this order.
+    pub beside: Vec<ProgramOptions>,
     /// The folder that the guest may read, and is started in: `C:\work`.
     pub folder: PathBuf,
     /// Folders that the guest may write.

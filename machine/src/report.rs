@@ -19,6 +19,36 @@ pub struct RunReport {
     pub shortage: ShortageReport,
     /// The address space at the end.
     pub map: AddressSpaceMap,
+    /// Other processes of the run, in the order of their ends.
+    pub others: Vec<ProcessReport>,
+}
+
+/// A process beside the first program: one that was started with it, or by another process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProcessReport {
+    /// The number that programs know it by.
+    pub id: u32,
+    /// Guest path of its program.
+    pub program: String,
+    /// How it ended.
+    pub ending: RunEnding,
+    /// Faults by how they were resolved.
+    pub faults: Vec<FaultCount>,
+    /// Its private commit at its end, bytes.
+    pub private: u64,
+    /// The most it ever was.
+    pub private_peak: u64,
+    /// The most bytes of it that ever were in RAM.
+    pub working_set_peak: u64,
+}
+
+impl ProcessReport {
+    /// The part of a full report that is told of a further process.
+    pub(crate) fn of(id: u32, report: RunReport) -> Self {
+        let RunReport { program, ending, activity, memory, .. } = report;
+        let MemoryReport { private, private_peak, working_set_peak, .. } = memory;
+        Self { id, program, ending, faults: activity.faults, private, private_peak, working_set_peak }
+    }
 }
 
 /// How a run ended.

@@ -90,7 +90,10 @@ impl Machine {
     ///
     /// [`ShutDownError`] says what is left, or what disagrees.
     pub fn shut_down(mut self) -> Result<(), ShutDownError> {
-        self.kernel().end_process();
+        let left: Vec<u32> = self.nt().living_processes().map(|process| process.pid).collect();
+        for pid in left {
+            self.kernel().end_process(pid);
+        }
         self.kernel().drop_unused_images();
         self.audit()?;
         let (left, booted) = (self.usage(), self.booted);

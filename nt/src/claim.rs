@@ -320,7 +320,7 @@ impl Kernel<'_> {
 
     /// Cuts a range at page borders, or refuses it if it leaves user space (SPEC E9, D37).
     fn pieces(&self, at: UserPtr, bytes: u64, access: Access) -> Result<Pieces, BadPointer> {
-        let limit = self.nt.user_limit.raw();
+        let limit = self.nt.user_limit().raw();
         if let Some(last) = bytes.checked_sub(1) {
             let end = at.raw().checked_add(last);
             if end.is_none_or(|end| end > limit) {
@@ -426,8 +426,9 @@ impl Kernel<'_> {
     }
 
     /// The current thread's stack as its TEB has it now: fibers and language runtimes move it (SPEC E17).
+    /// `None` while the kernel is at work in another process.
     pub fn thread_stack(&mut self) -> Option<ThreadStack> {
-        let teb = self.nt.threads.current()?.teb;
+        let teb = self.nt.thread_at_home()?.teb;
         let layout = self.nt.layouts().teb;
         let top = self.peek_word(teb, layout.stack_base)?;
         let reserve_base = self.peek_word(teb, layout.deallocation_stack)?;
@@ -448,7 +449,7 @@ impl Kernel<'_> {
     }
 
     pub(crate) fn note_stack_limit(&mut self, limit: Option<VirtAddr>) {
-        let (Some(limit), Some(thread)) = (limit, self.nt.threads.current()) else { return };
+        let (Some(limit), Some(thread)) = (limit, self.nt.thread_at_home()) else { return };
         let at = UserPtr::new(thread.teb.raw()).offset(u64::from(self.nt.layouts().teb.stack_limit));
         let raw = limit.raw().to_le_bytes();
         let bytes = self.pointer_bytes() as usize;

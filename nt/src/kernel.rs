@@ -2,16 +2,20 @@
 
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
-use crate::executive::{Ending, Privilege, Process, Scheduler, SectionFiles, Thread, ThreadTable, Watch};
+use crate::executive::{
+    Ending, Handle, HandleTable, Handles, Object, Objects, Privilege, Process, ProcessState, Scheduler,
+    SectionFiles, Thread, ThreadTable, Watch,
+};
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
 use crate::service::{Call, MISSING_BASE, Number, ServiceTable};
 use crate::shortage::Shortage;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use vadose_cpu::Vcpu;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::layout::{Layouts, SharedData, SystemTime, layouts};
-use vadose_facts::ntdef::{Edition, Win32Error};
+use vadose_facts::ntdef::{Edition, NtStatus, Win32Error};
 use vadose_facts::x86::Stale;
 use vadose_mm::FaultRequest;
 
@@ -19,6 +23,11 @@ use vadose_mm::FaultRequest;
 const INVALID_SYSTEM_SERVICE: u32 = 0xc000_001c;
 /// Length of a clock tick: 15.625 ms, as on most machines.
 const TICK_UNITS: u64 = 156_250;
+
+/// The first id after those of a freshly booted system.
+const FIRST_ID: u32 = 0x5c8;
+/// Ids are multiples of this, as handles are.
+const ID_STEP: u32 = 4;
 
 /// What does not change while a machine runs.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +45,8 @@ pub struct Nt {
     pub(crate) builtins: BuiltinSet,
     pub(crate) files: SectionFiles,
     pub(crate) stale: Stale,
-    pub(crate) user_limit: VirtAddr,
+    /// What handles of all processes name.
+    pub(crate) objects: Objects,
     pub(crate) threads: ThreadTable,
     pub(crate) scheduler: Scheduler,
     /// The virtual time when it was last looked at.
@@ -47,11 +57,25 @@ pub struct Nt {
     pub(crate) shortage: Shortage,
     /// What is told to whoever watches.
     pub(crate) watch: Watch,
-    process: Option<Process>,
-    ending: Option<Ending>,
+    /// By id: those that live, and those that have ended while there are handles to them.
+    processes: BTreeMap<u32, Process>,
+    /// Whose address space and handles services work with: the running thread's process, or the one that the kernel is
+    /// [attached](Kernel::attached) to.
+    attached: u32,
+    /// Processes that have begun to end.
+    pub(crate) ending: u32,
+    /// Ids that were given out.
+    ids: u32,
     service_calls: u64,
     pub(crate) exceptions: u64,
     clock: Moment,
+}
+
+/// Who lives and who has ended: what waits for threads and processes look at.
+#[derive(Clone, Copy)]
+pub(crate) struct Lives<'a> {
+    pub(crate) threads: &'a ThreadTable,
+    pub(crate) processes: &'a BTreeMap<u32, Process>,
 }
 
 /// The kernel at work: its state, the memory manager and the outside world, borrowed together for one operation.
@@ -74,15 +98,17 @@ impl Nt {
             table,
             files: SectionFiles::default(),
             stale: Stale::none(),
-            user_limit: config.edition.max_user_address,
+            objects: Objects::default(),
             threads: ThreadTable::default(),
             scheduler: Scheduler::new(config.seed),
             now: Moment::default(),
             granted: Vec::new(),
             shortage: Shortage::default(),
             watch: Watch::default(),
-            process: None,
-            ending: None,
+            processes: BTreeMap::new(),
+            attached: 0,
+            ending: 0,
+            ids: 0,
             service_calls: 0,
             exceptions: 0,
             clock: Moment::default(),
@@ -109,27 +135,111 @@ impl Nt {
         layouts(self.edition.bitness)
     }
 
-    /// The process.
+    /// The process whose thread runs, or ran last, unless the kernel is at work in another one.
     ///
     /// # Panics
     ///
     /// Before a program was loaded.
     pub fn process(&self) -> &Process {
-        self.process.as_ref().expect("a program is loaded")
+        self.processes.get(&self.attached).expect("a program is loaded")
     }
 
-    /// The process.
+    /// The same, to change it.
     ///
     /// # Panics
     ///
     /// Before a program was loaded.
     pub fn process_mut(&mut self) -> &mut Process {
-        self.process.as_mut().expect("a program is loaded")
+        self.processes.get_mut(&self.attached).expect("a program is loaded")
     }
 
-    /// The process and all threads, to change the one by what the others are.
-    pub(crate) fn process_and_threads(&mut self) -> (&mut Process, &ThreadTable) {
-        (self.process.as_mut().expect("a program is loaded"), &self.threads)
+    /// All processes, in the order of their start: those that live, and those that have ended while there are handles to
+    /// them.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.processes.values()
+    }
+
+    /// A process by id.
+    pub fn process_by_id(&self, pid: u32) -> Option<&Process> {
+        self.processes.get(&pid)
+    }
+
+    pub(crate) fn process_by_id_mut(&mut self, pid: u32) -> Option<&mut Process> {
+        self.processes.get_mut(&pid)
+    }
+
+    /// Whether there is one of [those](Self::ending_processes).
+    pub fn has_ending_process(&self) -> bool {
+        self.ending > 0
+    }
+
+    /// Processes that have begun to end, and that have yet to be [taken apart](Kernel::end_process).
+    pub fn ending_processes(&self) -> impl Iterator<Item = &Process> {
+        self.processes().filter(|process| process.state == ProcessState::Ending)
+    }
+
+    /// Processes that have not been taken apart.
+    pub fn living_processes(&self) -> impl Iterator<Item = &Process> {
+        self.processes().filter(|process| process.state != ProcessState::Ended)
+    }
+
+    /// The process's handles, with the objects that they name.
+    ///
+    /// # Panics
+    ///
+    /// Before a program was loaded.
+    pub fn handles(&self) -> Handles<&HandleTable, &Objects> {
+        let process = self.process();
+        let thread = self.threads.current().map(|thread| thread.object);
+        Handles { table: &process.handles, objects: &self.objects, process: process.object, thread }
+    }
+
+    /// The same, to change them.
+    ///
+    /// # Panics
+    ///
+    /// Before a program was loaded.
+    pub(crate) fn handles_mut(&mut self) -> Handles<&mut HandleTable, &mut Objects> {
+        let process = self.processes.get_mut(&self.attached).expect("a program is loaded");
+        let thread = self.threads.current().map(|thread| thread.object);
+        let own = process.object;
+        Handles { table: &mut process.handles, objects: &mut self.objects, process: own, thread }
+    }
+
+    /// The object of a handle of the process, pseudo handles included.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub(crate) fn object(&self, handle: Handle) -> Result<&Object, NtStatus> {
+        let id = self.handles().object_id(handle)?;
+        Ok(self.objects.get(id))
+    }
+
+    /// The same, to change it.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub(crate) fn object_mut(&mut self, handle: Handle) -> Result<&mut Object, NtStatus> {
+        let id = self.handles().object_id(handle)?;
+        Ok(self.objects.get_mut(id))
+    }
+
+    /// All objects, to change them by who lives and who has ended.
+    pub(crate) fn objects_and_lives(&mut self) -> (&mut Objects, Lives<'_>) {
+        (&mut self.objects, Lives { threads: &self.threads, processes: &self.processes })
+    }
+
+    /// The next number for a process or a thread. They share one series.
+    pub(crate) fn next_id(&mut self) -> u32 {
+        self.ids += 1;
+        FIRST_ID + (self.ids - 1) * ID_STEP
+    }
+
+    /// Highest user address of the process (SPEC H2).
+    pub(crate) fn user_limit(&self) -> VirtAddr {
+        self.process().user_limit
     }
 
     /// All threads.
@@ -146,6 +256,11 @@ impl Nt {
         self.threads.current_mut().expect("a program is loaded")
     }
 
+    /// The thread that runs, if the kernel is at work in its own process.
+    pub(crate) fn thread_at_home(&self) -> Option<&Thread> {
+        self.threads.current().filter(|thread| thread.pid == self.attached)
+    }
+
     /// Files behind sections.
     pub fn files(&self) -> &SectionFiles {
         &self.files
@@ -158,21 +273,50 @@ impl Nt {
 
     /// Whether a program was loaded, or its loading has begun.
     pub fn has_process(&self) -> bool {
-        self.process.is_some()
+        self.processes.contains_key(&self.attached)
     }
 
-    pub(crate) fn set_process(&mut self, process: Process) {
-        self.process = Some(process);
+    /// Enters a new process into the table.
+    pub(crate) fn add_process(&mut self, process: Process) {
+        self.processes.insert(process.pid, process);
+    }
+
+    /// Counts the handles that a new process has inherited.
+    pub(crate) fn count_inherited(&mut self, pid: u32) {
+        let before = self.attach(pid);
+        self.handles_mut().count_inherited();
+        self.attach(before);
+    }
+
+    /// Nothing needs an ended process any more.
+    pub(crate) fn forget_process(&mut self, pid: u32) {
+        self.processes.remove(&pid);
+    }
+
+    /// Has services work with that process from now on; answers the one before.
+    pub(crate) fn attach(&mut self, pid: u32) -> u32 {
+        std::mem::replace(&mut self.attached, pid)
+    }
+
+    /// Turns to another process for a look; answers the one before, to turn back to.
+    pub fn look_at(&mut self, pid: u32) -> u32 {
+        self.attach(pid)
     }
 
     /// How the process ended, once it has.
     pub fn ending(&self) -> Option<&Ending> {
-        self.ending.as_ref()
+        self.processes.get(&self.attached)?.ending.as_ref()
     }
 
-    /// Ends the process; the first reason counts.
+    /// Ends the process; the first reason counts. No thread of it runs again, and it is
+    /// [taken apart](Kernel::end_process) next.
     pub fn end(&mut self, ending: Ending) {
-        self.ending.get_or_insert(ending);
+        let process = self.process_mut();
+        if process.state == ProcessState::Running {
+            process.state = ProcessState::Ending;
+            process.ending = Some(ending);
+            self.ending += 1;
+        }
     }
 
     /// What the processor must drop before the guest runs on.
@@ -192,6 +336,15 @@ impl Nt {
 }
 
 impl<'a> Kernel<'a> {
+    /// Works in the address space and with the handles of another process for a moment. The running thread stays who it
+    /// is, and has no stack there.
+    pub(crate) fn attached<T>(&mut self, pid: u32, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.nt.attach(pid);
+        let done = work(self);
+        self.nt.attach(before);
+        done
+    }
+
     /// Serves the call that the processor stopped at.
     pub fn service(mut self, cpu: &'a mut dyn Vcpu) {
         self.nt.service_calls += 1;

@@ -29,6 +29,7 @@ Examples:
   vadose run hello.exe                        run a program; its exit code is passed on
   vadose run --map --stats app.exe            see what it did to its memory
   vadose run app.exe --map                    what follows the program is the program's
+  vadose run a.exe --and b.exe x              two programs at once, each with its arguments
   vadose run --ram 64M --timeout 10 app.exe   a small machine, and ten seconds at most
   vadose map app.exe                          its address space before the first instruction
   vadose inspect -q vm app.exe                what its memory looks like at its end
@@ -39,6 +40,10 @@ const RUN_HELP: &str = "\
 The program reads only the current folder, which it sees as C:\\work, and writes only into folders given with
 --writable: one inside the current folder at its place, any other as C:\\writable\\1, C:\\writable\\2 and so on.
 A program from elsewhere appears as C:\\app\\NAME.exe; DLLs beside it are found.
+
+Programs with --and between them start together and share the machine: each has its own address space, and the time is
+shared by slices that the seed decides. An argument that is exactly --and cannot be given to a program. The run is over
+when every process has ended, those that programs started too; the exit code is the first program's.
 
 Its standard input, output and error are those of this command. What Vadose itself has to say goes to standard
 error. Time is virtual and random numbers come from the seed: two runs with the same options are the same.
@@ -141,7 +146,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a Windows program
-    #[command(after_help = RUN_HELP, override_usage = "vadose run [OPTIONS] PROGRAM [ARGS]...")]
+    #[command(after_help = RUN_HELP, override_usage = "vadose run [OPTIONS] PROGRAM [ARGS]... [--and PROGRAM [ARGS]...]...")]
     Run(RunArguments),
     /// Run a Windows program to a chosen place, and look at its memory there
     #[command(after_help = INSPECT_HELP, override_usage = "vadose inspect [OPTIONS] PROGRAM [ARGS]...")]
@@ -213,7 +218,7 @@ pub(crate) struct RunArguments {
     /// Write the report as JSON to this file instead, whole or not at all
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// The program and its arguments; all that follows the program is the program's
+    /// The program and its arguments; all that follows the program is the program's, up to --and and the next program
     #[arg(required = true, trailing_var_arg = true, num_args = 1.., value_names = ["PROGRAM", "ARGS"], value_hint = ValueHint::FilePath)]
     pub(crate) command: Vec<OsString>,
 }

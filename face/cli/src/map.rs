@@ -65,6 +65,7 @@ pub(crate) fn machine_options(
         privileges: Vec::new(),
         program,
         arguments: Vec::new(),
+        beside: Vec::new(),
         folder,
         writable: Vec::new(),
     })

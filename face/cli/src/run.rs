@@ -14,10 +14,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use vadose_machine::host::{Deadline, FolderHost, Streams};
-use vadose_machine::report::{RunEnding, RunReport, WaitingThread};
+use vadose_machine::report::{ProcessReport, RunEnding, RunReport, WaitingThread};
 use vadose_machine::trace::Trace;
-use vadose_machine::{FailPlan, Machine, MachineOptions};
+use vadose_machine::{FailPlan, Machine, MachineOptions, ProgramOptions};
 
+/// What stands between programs that run together.
+const NEXT_PROGRAM: &str = "--and";
 /// The console gives up a little later than the machine, which then knows why.
 const CONSOLE_MARGIN: Duration = Duration::from_millis(100);
 
@@ -69,11 +71,12 @@ pub(crate) fn run(arguments: RunArguments) -> Result<u8, Failure> {
 
 /// The machine that the command line asks for.
 pub(crate) fn options(arguments: &RunArguments) -> Result<MachineOptions, Failure> {
-    let (program, rest) = arguments.command.split_first().expect("a command has a program");
-    let program = PathBuf::from(program);
+    let mut programs = arguments.command.split(|word| word == NEXT_PROGRAM).map(program_options);
+    let ProgramOptions { path: program, arguments: own } = programs.next().expect("there is a part")?;
     let edition = choose_edition(&program, arguments.machine.edition, Purpose::Run)?;
     Ok(MachineOptions {
-        arguments: guest_arguments(rest)?,
+        arguments: own,
+        beside: programs.collect::<Result<_, _>>()?,
         writable: arguments.writable.clone(),
         failures: FailPlan::new(arguments.fail.clone()),
         privileges: arguments.privilege.iter().map(|held| held.privilege()).collect(),
@@ -84,6 +87,16 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<MachineOptions, Failur
 /// A program's arguments, without its name.
 pub(crate) fn guest_arguments(rest: &[OsString]) -> Result<Vec<String>, Failure> {
     rest.iter().enumerate().map(guest_argument).collect()
+}
+
+/// A program and its arguments, from a part of the command line.
+pub(crate) fn program_options(words: &[OsString]) -> Result<ProgramOptions, Failure> {
+    let Some((program, rest)) = words.split_first() else {
+        let reason = format!("a program is missing before or after {NEXT_PROGRAM}");
+        return Err(Failure::new(VADOSE_FAILED, reason));
+    };
+    let arguments = guest_arguments(rest)?;
+    Ok(ProgramOptions { path: PathBuf::from(program), arguments })
 }
 
 /// A Windows program gets its arguments as Unicode.
@@ -125,6 +138,9 @@ impl Show {
     fn finish(self, report: &RunReport, limit: Option<Duration>) -> Result<u8, Failure> {
         let (code, words) = ending(&self.name, &report.ending, limit);
         output::tell(&words);
+        for other in &report.others {
+            output::tell(&other_ending(other, limit));
+        }
         output::tell(&shortage::text(&self.name, &report.shortage));
         if self.map {
             output::tell(&format!("\nThe address space at the end\n\n{}", listing::text(&report.map)));
@@ -159,6 +175,17 @@ pub(crate) fn ending(name: &str, ending: &RunEnding, limit: Option<Duration>) ->
             let seconds = limit.unwrap_or_default().as_secs_f64();
             (OUT_OF_TIME, format!("vadose: {name} was stopped after {seconds} seconds (--timeout)\n"))
         }
+    }
+}
+
+/// What there is to say of a process beside the first program: how it ended, unless it was well.
+fn other_ending(other: &ProcessReport, limit: Option<Duration>) -> String {
+    let name = other.program.rsplit('\\').next().unwrap_or(&other.program);
+    let name = format!("{name} (process {:#x})", other.id);
+    match &other.ending {
+        RunEnding::Exit { code: 0 } => String::new(),
+        RunEnding::Exit { code } => format!("vadose: {name} ended with exit code {code}\n"),
+        ended => ending(&name, ended, limit).1,
     }
 }
 

@@ -31,15 +31,25 @@ pub(super) struct Drive {
     inner: Vec<(PathBuf, usize)>,
     /// Writable folders elsewhere, `C:\writable\1` first.
     outer: Vec<usize>,
-    app: Option<App>,
-    program: GuestPath,
+    /// Folders of programs that lie elsewhere: `C:\app` first, then `C:\app2` and so on.
+    apps: Vec<App>,
+    /// The program, then those that run beside it.
+    programs: Vec<GuestPath>,
     work: GuestPath,
 }
 
-/// A program outside the readable folder, and its neighbours, which may be its DLLs.
+/// A folder outside the readable one with programs in it, and their neighbours, which may be their DLLs.
 #[derive(Debug)]
 struct App {
+    guest_folder: String,
+    host_folder: PathBuf,
     folder: Mount,
+    programs: Vec<AppProgram>,
+}
+
+/// A program's names in the guest's folder and in the host's.
+#[derive(Debug)]
+struct AppProgram {
     guest_name: String,
     host_name: OsString,
 }
@@ -56,13 +66,14 @@ pub(super) struct Location {
 pub(super) enum Place {
     /// A folder that is on no disk: the drive's root and the folders that hold mounts. With the names in it.
     Shelf(Vec<String>),
-    /// A file beside a program that lies elsewhere: an image and nothing more. The program itself may be described too.
-    Beside(PathBuf, Beside),
+    /// A file beside a program that lies elsewhere, in the folder of that number: an image and nothing more. The program
+    /// itself may be described too.
+    Beside(usize, PathBuf, Beside),
     /// A place in a mount.
     Host(Location, Found),
 }
 
-/// Whether a file in `C:\app` is the program.
+/// Whether a file in `C:\app` is a program that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Beside {
     /// It is.
@@ -75,7 +86,10 @@ impl Drive {
     /// Lays the drive out.
     pub(super) fn new(options: &MachineOptions) -> Result<Self, MachineError> {
         let folder = canonical_folder(&options.folder)?;
-        let program = canonical_program(&options.program)?;
+        let programs =
+            std::iter::once(&options.program).chain(options.beside.iter().map(|other| &other.path));
+        let programs: Vec<PathBuf> =
+            programs.map(|path| canonical_program(path)).collect::<Result<_, _>>()?;
         let writable = canonical_writable(&options.writable)?;
         let grant =
             if writable.iter().any(|dir| folder.starts_with(dir)) { Grant::Write } else { Grant::Read };
@@ -83,14 +97,17 @@ impl Drive {
             mounts: vec![mount(&folder, grant)?],
             inner: Vec::new(),
             outer: Vec::new(),
-            app: None,
-            program: GuestPath::root(),
+            apps: Vec::new(),
+            programs: Vec::new(),
             work: GuestPath::root().join(WORK).expect("a plain name"),
         };
         for dir in &writable {
             drive.add_writable(&folder, dir)?;
         }
-        drive.place_program(&folder, &program)?;
+        for program in &programs {
+            let placed = drive.place_program(&folder, program)?;
+            drive.programs.push(placed);
+        }
         Ok(drive)
     }
 
@@ -107,29 +124,34 @@ impl Drive {
         Ok(())
     }
 
-    fn place_program(&mut self, folder: &Path, program: &Path) -> Result<(), MachineError> {
+    fn place_program(&mut self, folder: &Path, program: &Path) -> Result<GuestPath, MachineError> {
         if let Some(path) =
             program.strip_prefix(folder).ok().and_then(|inside| guest_path(&self.work, inside))
         {
-            self.program = path;
-            return Ok(());
+            return Ok(path);
         }
         let host_name = program.file_name().expect("a file that opens has a name").to_owned();
         let own_folder = program.parent().expect("a file lies in a folder");
-        let guest_name = match host_name.to_str() {
-            Some(name) if is_guest_name(name) => name.to_owned(),
-            Some(_) | None => PLAIN_PROGRAM.to_owned(),
+        let app = match self.apps.iter_mut().position(|app| app.host_folder == own_folder) {
+            Some(known) => &mut self.apps[known],
+            None => {
+                let number = self.apps.len() + 1;
+                let guest_folder = if number == 1 { APP.to_owned() } else { format!("{APP}{number}") };
+                let folder = mount(own_folder, Grant::Read)?;
+                let programs = Vec::new();
+                let host_folder = own_folder.to_owned();
+                self.apps.push(App { guest_folder, host_folder, folder, programs });
+                self.apps.last_mut().expect("just made")
+            }
         };
-        self.program = GuestPath::root()
-            .join(APP)
-            .and_then(|folder| folder.join(&guest_name))
-            .expect("both names were found to be plain");
-        self.app = Some(App { folder: mount(own_folder, Grant::Read)?, guest_name, host_name });
-        Ok(())
+        let guest_name = app.add(host_name);
+        let placed = GuestPath::root().join(&app.guest_folder).and_then(|folder| folder.join(&guest_name));
+        Ok(placed.expect("both names were found to be plain"))
     }
 
-    pub(super) const fn program(&self) -> &GuestPath {
-        &self.program
+    /// The program, then those that run beside it.
+    pub(super) fn programs(&self) -> &[GuestPath] {
+        &self.programs
     }
 
     pub(super) const fn work(&self) -> &GuestPath {
@@ -140,9 +162,9 @@ impl Drive {
         &self.mounts[index]
     }
 
-    /// The folder of the program, if that is not in a mount.
-    pub(super) fn app_folder(&self) -> Option<&Mount> {
-        self.app.as_ref().map(|app| &app.folder)
+    /// The folder of that number with programs that lie elsewhere.
+    pub(super) fn app_folder(&self, index: usize) -> &Mount {
+        &self.apps[index].folder
     }
 
     /// What a path means.
@@ -155,18 +177,19 @@ impl Drive {
         let names: Vec<&str> = path.names().collect();
         let Some((first, rest)) = names.split_first() else { return Ok(Place::Shelf(self.root_names())) };
         let is = |name: &str| fold(first) == fold(name);
-        match &self.app {
+        let mut apps = self.apps.iter().enumerate();
+        match apps.find(|(_, app)| is(&app.guest_folder)) {
             _ if is(WORK) => self.walk(WORK_MOUNT, rest),
             _ if is(SYSTEM[0]) => find_system(rest),
             _ if is(WRITABLE) && !self.outer.is_empty() => self.find_writable(rest),
-            Some(app) if is(APP) => app.find(rest),
-            Some(_) | None => Err(missing(rest)),
+            Some((index, app)) => app.find(index, rest),
+            None => Err(missing(rest)),
         }
     }
 
     fn root_names(&self) -> Vec<String> {
         let mut names = vec![SYSTEM[0], WORK];
-        names.extend(self.app.as_ref().map(|_| APP));
+        names.extend(self.apps.iter().map(|app| app.guest_folder.as_str()));
         names.extend((!self.outer.is_empty()).then_some(WRITABLE));
         names.into_iter().map(str::to_owned).collect()
     }
@@ -211,17 +234,36 @@ impl Drive {
 }
 
 impl App {
-    fn find(&self, names: &[&str]) -> Result<Place, NtStatus> {
+    /// The guest's name of a program in the folder: its own, if that is a name on Windows and is not taken.
+    fn add(&mut self, host_name: OsString) -> String {
+        if let Some(known) = self.programs.iter().find(|program| program.host_name == host_name) {
+            return known.guest_name.clone();
+        }
+        let own = host_name.to_str().filter(|name| is_guest_name(name)).map(str::to_owned);
+        let plain = (1..).map(|number: u32| match number {
+            1 => PLAIN_PROGRAM.to_owned(),
+            more => PLAIN_PROGRAM.replace('.', &format!("{more}.")),
+        });
+        let taken = |name: &String| self.programs.iter().any(|known| fold(&known.guest_name) == fold(name));
+        let guest_name = own.into_iter().chain(plain).find(|name| !taken(name)).expect("some name is free");
+        self.programs.push(AppProgram { guest_name: guest_name.clone(), host_name });
+        guest_name
+    }
+
+    fn find(&self, index: usize, names: &[&str]) -> Result<Place, NtStatus> {
         let name = match names {
-            [] => return Ok(Place::Shelf(vec![self.guest_name.clone()])),
+            [] => {
+                let programs = self.programs.iter().map(|program| program.guest_name.clone());
+                return Ok(Place::Shelf(programs.collect()));
+            }
             [name] => *name,
             [_, ..] => return Err(NtStatus::OBJECT_PATH_NOT_FOUND),
         };
-        if fold(name) == fold(&self.guest_name) {
-            return Ok(Place::Beside(PathBuf::from(&self.host_name), Beside::Program));
+        if let Some(known) = self.programs.iter().find(|known| fold(name) == fold(&known.guest_name)) {
+            return Ok(Place::Beside(index, PathBuf::from(&known.host_name), Beside::Program));
         }
         let path = self.folder.spelled(Path::new(""), name)?.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
-        Ok(Place::Beside(path, Beside::Neighbour))
+        Ok(Place::Beside(index, path, Beside::Neighbour))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The outside world of a guest: the folders it may see, the console, a clock that is the same in every run.
 //!
 //! The drive `C:` has `C:\work`, the folder that the guest is started in, to read; writable folders at their place in
-//! it or, if they lie elsewhere, as `C:\writable\1` and so on; a program from elsewhere as `C:\app\NAME.exe`, whose
-//! neighbours can be loaded as DLLs and not read; and `C:\Windows\System32`, which is empty. A link may lead to another
+//! it or, if they lie elsewhere, as `C:\writable\1` and so on; a program from elsewhere as `C:\app\NAME.exe`, and those of
+//! further folders in `C:\app2` and so on, whose neighbours can be loaded as DLLs and not read; and `C:\Windows\System32`, which is empty. A link may lead to another
 //! place in the same folder of the host and nowhere else.
 
 mod clock;
@@ -56,9 +56,15 @@ impl FolderHost {
         })
     }
 
-    /// Where the guest finds its program: in `C:\work`, or as `C:\app\NAME.exe`.
-    pub const fn program_path(&self) -> &GuestPath {
-        self.drive.program()
+    /// Where the guest finds the programs, in the order in which they were asked for: in `C:\work`, or as
+    /// `C:\app\NAME.exe`.
+    pub fn program_paths(&self) -> &[GuestPath] {
+        self.drive.programs()
+    }
+
+    /// The first of them.
+    pub fn program_path(&self) -> &GuestPath {
+        &self.drive.programs()[0]
     }
 
     /// The folder that the guest is started in: `C:\work`.
@@ -88,14 +94,20 @@ impl FolderHost {
         Ok(self.files.add(file, access, Some(at)))
     }
 
-    fn open_beside(&mut self, path: &Path, access: FileAccess, wish: Wish) -> Result<HostFile, NtStatus> {
+    fn open_beside(
+        &mut self,
+        app: usize,
+        path: &Path,
+        access: FileAccess,
+        wish: Wish,
+    ) -> Result<HostFile, NtStatus> {
         match (access, wish) {
             (FileAccess::Image, Wish::OpenExisting | Wish::OpenAlways) => {}
             (FileAccess::Image | FileAccess::Read | FileAccess::ReadWrite, _) => {
                 return Err(NtStatus::ACCESS_DENIED);
             }
         }
-        let folder = self.drive.app_folder().expect("a file beside the program has the program's folder");
+        let folder = self.drive.app_folder(app);
         let file = folder.open(path, Opening::Read)?;
         Ok(self.files.add(file, access, None))
     }
@@ -148,8 +160,8 @@ impl FolderHost {
     }
 
     /// The program is there for all to see; of its neighbours a guest learns nothing but by loading them.
-    fn describe_beside(&self, path: &Path, which: Beside) -> Result<FileInfo, NtStatus> {
-        let folder = self.drive.app_folder().expect("a file beside the program has the program's folder");
+    fn describe_beside(&self, app: usize, path: &Path, which: Beside) -> Result<FileInfo, NtStatus> {
+        let folder = self.drive.app_folder(app);
         match (which, folder.look(path)) {
             (Beside::Program, Found::File(size)) => Ok(FileInfo {
                 kind: FileKind::File,
@@ -222,7 +234,7 @@ impl Host for FolderHost {
             Place::Shelf(_) => {
                 decide(Found::Folder, Grant::Read, access, wish).and(Err(NtStatus::FILE_IS_A_DIRECTORY))
             }
-            Place::Beside(path, _) => self.open_beside(&path, access, wish),
+            Place::Beside(app, path, _) => self.open_beside(app, &path, access, wish),
             Place::Host(at, found) => self.open_in_mount(at, found, access, wish),
         }
     }
@@ -259,7 +271,7 @@ impl Host for FolderHost {
                 modified: VirtualClock::boot(),
                 access: FileAccess::Read,
             }),
-            Place::Beside(path, which) => self.describe_beside(&path, which),
+            Place::Beside(app, path, which) => self.describe_beside(app, &path, which),
             Place::Host(at, found) => self.describe(&at, found),
         }
     }

@@ -65,7 +65,7 @@ impl<'a> Names<'a> {
     }
 
     fn process(&self, id: ProcessId) -> u32 {
-        let known = self.nt.has_process().then(|| self.nt.process()).filter(|process| process.id == id);
+        let known = self.nt.processes().find(|process| process.id == id);
         known.map_or(id.slot(), |process| process.pid)
     }
 

@@ -1,6 +1,7 @@
 //! Completion ports: queues of packets that threads wait for and take.
 
-use super::handle::{Handle, Object, ObjectId};
+use super::handle::Handle;
+use super::objects::{Object, ObjectId};
 use super::thread::{Alertable, Resumed, Timeout};
 use crate::kernel::Kernel;
 use crate::service::{Call, Failure};
@@ -58,8 +59,8 @@ impl Kernel<'_> {
     /// `INVALID_HANDLE`, `OBJECT_TYPE_MISMATCH`, `ACCESS_DENIED`.
     pub(crate) fn port_of(&self, handle: Handle) -> Result<ObjectId, NtStatus> {
         let id = self.object_of(handle)?;
-        let handles = &self.nt.process().handles;
-        match handles.object(id) {
+        let handles = self.nt.handles();
+        match handles.objects.get(id) {
             Object::CompletionPort(_) if handles.access(handle)? & MODIFY_STATE != 0 => Ok(id),
             Object::CompletionPort(_) => Err(NtStatus::ACCESS_DENIED),
             _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH),
@@ -82,7 +83,7 @@ impl Kernel<'_> {
     }
 
     fn packets_of(&mut self, port: ObjectId) -> &mut VecDeque<Packet> {
-        match self.nt.process_mut().handles.object_mut(port) {
+        match self.nt.objects.get_mut(port) {
             Object::CompletionPort(port) => &mut port.packets,
             _other_kinds => unreachable!("the id is of a port"),
         }

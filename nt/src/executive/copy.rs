@@ -35,9 +35,10 @@ fn transfer(call: &mut Call<'_>, from: UserPtr, to: UserPtr, right: u32) -> Answ
         let width = call.pointer_bytes();
         call.probe_write(count_at, width)?;
     }
-    if size != 0 {
-        call.require_process(call.handle(0), right)?;
-    }
+    let own = call.nt.process().pid;
+    let other = if size == 0 { own } else { call.require_living(call.handle(0), right)? };
+    let (from, to) =
+        if right == PROCESS_VM_READ { ((other, from), (own, to)) } else { ((own, from), (other, to)) };
     let (done, status) = call.copy(from, to, size);
     if !count_at.is_null() {
         call.write_word(count_at, done)?;
@@ -53,9 +54,14 @@ fn nt_flush(call: &mut Call<'_>) -> Answer {
 }
 
 impl Kernel<'_> {
-    /// Copies within the process as far as it goes: bytes counted, and why it stopped.
-    pub(crate) fn copy(&mut self, from: UserPtr, to: UserPtr, size: u64) -> (u64, NtStatus) {
-        if self.leaves_user_space(from, size) || self.leaves_user_space(to, size) {
+    /// Copies from an address of a process to one of a process as far as it goes: bytes counted, and why it stopped.
+    pub(crate) fn copy(
+        &mut self,
+        (source, from): (u32, UserPtr),
+        (target, to): (u32, UserPtr),
+        size: u64,
+    ) -> (u64, NtStatus) {
+        if self.leaves_user_space(source, from, size) || self.leaves_user_space(target, to, size) {
             return (0, NtStatus::ACCESS_VIOLATION);
         }
         let mut done = 0;
@@ -63,7 +69,9 @@ impl Kernel<'_> {
             // Pieces end where either side's page ends, so that bytes count up to the page that fails.
             let left = |at: UserPtr| PAGE_BYTES - at.offset(done).address().page_offset();
             let piece = left(from).min(left(to)).min(size - done);
-            let moved = self.read_vec(from.offset(done), piece).and_then(|b| self.write(to.offset(done), &b));
+            let bytes = self.attached(source, |kernel| kernel.read_vec(from.offset(done), piece));
+            let moved =
+                bytes.and_then(|bytes| self.attached(target, |kernel| kernel.write(to.offset(done), &bytes)));
             if moved.is_err() {
                 return match self.nt.edition.partial_read {
                     PartialRead::Nothing => (0, NtStatus::PARTIAL_COPY),
@@ -76,8 +84,9 @@ impl Kernel<'_> {
     }
 
     /// Whether a range has a byte past user space (SPEC D37).
-    fn leaves_user_space(&self, at: UserPtr, size: u64) -> bool {
-        let room = self.nt.user_limit.raw().checked_sub(at.raw());
+    fn leaves_user_space(&self, pid: u32, at: UserPtr, size: u64) -> bool {
+        let limit = self.nt.process_by_id(pid).map_or(0, |process| process.user_limit.raw());
+        let room = limit.checked_sub(at.raw());
         size > 0 && room.is_none_or(|room| room < size - 1)
     }
 }

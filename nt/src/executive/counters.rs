@@ -1,10 +1,9 @@
 //! Memory counters of the process and of the machine, and `NtQuerySystemInformation` for them (SPEC J11 to J25).
 
-use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES};
 use vadose_facts::ntdef::{Edition, NtStatus, WindowsVersion};
-use vadose_mm::{Counters, FaultCounts, FaultKind};
+use vadose_mm::{Counters, FaultCounts, FaultKind, ProcessCounters};
 
 use Arg::{U32, Word};
 
@@ -51,11 +50,10 @@ fn page_faults(faults: FaultCounts) -> u64 {
         .sum()
 }
 
-impl Kernel<'_> {
-    /// What the current process uses (SPEC J19, J20, J21).
-    pub(crate) fn memory_usage(&self) -> MemoryUsage {
-        let own = self.mm.process_counters(self.nt.process().id);
-        MemoryUsage {
+impl From<ProcessCounters> for MemoryUsage {
+    /// What a process uses (SPEC J19, J20, J21).
+    fn from(own: ProcessCounters) -> Self {
+        Self {
             peak_virtual_bytes: own.peak_virtual_pages * PAGE_BYTES,
             virtual_bytes: own.virtual_pages * PAGE_BYTES,
             page_faults: page_faults(own.faults) as u32,
@@ -103,7 +101,7 @@ fn basic_information(call: &Call<'_>) -> Vec<u8> {
     let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
     let width = call.pointer_bytes() as usize;
     bytes.resize(bytes.len().next_multiple_of(width), 0);
-    for word in [Edition::MIN_USER_ADDRESS.raw(), call.nt.user_limit.raw(), 1] {
+    for word in [Edition::MIN_USER_ADDRESS.raw(), call.nt.user_limit().raw(), 1] {
         bytes.extend_from_slice(&word.to_le_bytes()[..width]);
     }
     // One processor.

@@ -1,6 +1,6 @@
 //! `NtQueryInformationFile`: what is known of an open file, by class.
 
-use super::handle::{FileIo, Object};
+use super::objects::{FileIo, Object};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::NtStatus;
 
@@ -49,7 +49,7 @@ fn query(call: &mut Call<'_>) -> Answer {
 
 /// Allocation size, size, links, whether it is to be deleted, whether it is a folder.
 fn standard(call: &mut Call<'_>) -> Result<Vec<u8>, Failure> {
-    let (size, folder) = match call.nt.process().handles.get(call.handle(0))? {
+    let (size, folder) = match call.nt.handles().get(call.handle(0))? {
         Object::Console(_) => (0, false),
         Object::File(file) => match file.file {
             Some(open) => (call.host.size(open)?, false),
@@ -66,7 +66,7 @@ fn standard(call: &mut Call<'_>) -> Result<Vec<u8>, Failure> {
 }
 
 fn position(call: &Call<'_>) -> Result<u64, Failure> {
-    match call.nt.process().handles.get(call.handle(0))? {
+    match call.nt.handles().get(call.handle(0))? {
         Object::Console(_) => Ok(0),
         Object::File(file) => Ok(file.position),
         _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
@@ -74,7 +74,7 @@ fn position(call: &Call<'_>) -> Result<u64, Failure> {
 }
 
 fn mode(call: &Call<'_>) -> Result<u32, Failure> {
-    match call.nt.process().handles.get(call.handle(0))? {
+    match call.nt.handles().get(call.handle(0))? {
         Object::Console(_) => Ok(SYNCHRONOUS),
         Object::File(file) => {
             let deleted = if file.delete_on_close { DELETE_ON_CLOSE } else { 0 };

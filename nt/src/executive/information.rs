@@ -2,11 +2,12 @@
 
 use crate::claim::UserPtr;
 use crate::executive::PROCESS_QUERY_INFORMATION;
+use crate::executive::counters::MemoryUsage;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::{Bitness, Edition, NtStatus};
-use vadose_mm::{DynamicCode, LimitFlags};
+use vadose_mm::{DynamicCode, LimitFlags, ProcessCounters, ProcessId};
 
 use Arg::{U32, Word};
 
@@ -107,9 +108,12 @@ impl Kernel<'_> {
 fn nt_query(call: &mut Call<'_>) -> Answer {
     let (class, buffer, length, returned) =
         (Class::of(call.u32(1), call.nt.edition)?, call.ptr(2), u64::from(call.u32(3)), call.ptr(4));
+    // The handle counts last; how long an answer is does not depend on whose it is.
+    let process = call.queried_memory(call.handle(0));
+    let counters = call.mm.process_counters(process.unwrap_or(call.nt.process().id));
     let bytes = match class {
-        Class::QuotaLimits => quota_limits(call, length),
-        Class::VmCounters => vm_counters(call, length),
+        Class::QuotaLimits => quota_limits(call, counters, length),
+        Class::VmCounters => vm_counters(call, counters, length),
         Class::MitigationPolicy => return query_mitigation(call, buffer, length),
     };
     let bytes = bytes.ok_or(NtStatus::INFO_LENGTH_MISMATCH)?;
@@ -117,7 +121,7 @@ fn nt_query(call: &mut Call<'_>) -> Answer {
     if !returned.is_null() {
         call.probe_write(returned, 4)?;
     }
-    call.require_query(call.handle(0))?;
+    process?;
     call.write(buffer, &bytes)?;
     if !returned.is_null() {
         call.write_u32(returned, bytes.len() as u32)?;
@@ -131,25 +135,37 @@ impl Kernel<'_> {
     /// # Errors
     ///
     /// As [`require_process`](Self::require_process).
-    pub(crate) fn require_query(&self, handle: crate::Handle) -> Result<(), NtStatus> {
+    pub(crate) fn require_query(&self, handle: crate::Handle) -> Result<u32, NtStatus> {
         let full = self.require_process(handle, PROCESS_QUERY_INFORMATION);
         match full {
             Err(NtStatus::ACCESS_DENIED) if self.nt.edition.version.major >= 6 => {
                 self.require_process(handle, PROCESS_QUERY_LIMITED_INFORMATION)
             }
-            Ok(()) | Err(_) => full,
+            Ok(_) | Err(_) => full,
         }
     }
 }
 
+impl Kernel<'_> {
+    /// The address space of a process that is [asked about](Self::require_query).
+    ///
+    /// # Errors
+    ///
+    /// The same, and `PROCESS_IS_TERMINATING` after its end.
+    pub(crate) fn queried_memory(&self, handle: crate::Handle) -> Result<ProcessId, NtStatus> {
+        self.require_query(handle)?;
+        self.memory_of(handle, 0)
+    }
+}
+
 /// `QUOTA_LIMITS` or `QUOTA_LIMITS_EX`, by the length asked for. Pools and page files have no limit.
-fn quota_limits(call: &Call<'_>, length: u64) -> Option<Vec<u8>> {
+fn quota_limits(call: &Call<'_>, counters: ProcessCounters, length: u64) -> Option<Vec<u8>> {
     let layout = QuotaLayout::of(call.nt.edition.bitness);
     let extended = length == layout.extended_bytes && has_extended_limits(call);
     if length != layout.bytes && !extended {
         return None;
     }
-    let limits = call.mm.process_counters(call.nt.process().id).limits;
+    let limits = counters.limits;
     let mut bytes = vec![0; length as usize];
     let word = call.pointer_bytes();
     let mut put = |at: u64, value: u64| {
@@ -177,9 +193,9 @@ fn has_extended_limits(call: &Call<'_>) -> bool {
 }
 
 /// `VM_COUNTERS` or `VM_COUNTERS_EX`, by the length asked for (SPEC J19, J20).
-fn vm_counters(call: &Call<'_>, length: u64) -> Option<Vec<u8>> {
+fn vm_counters(call: &Call<'_>, counters: ProcessCounters, length: u64) -> Option<Vec<u8>> {
     let word = call.pointer_bytes() as usize;
-    let usage = call.memory_usage();
+    let usage = MemoryUsage::from(counters);
     let mut bytes = Vec::new();
     for value in [usage.peak_virtual_bytes, usage.virtual_bytes] {
         bytes.extend_from_slice(&value.to_le_bytes()[..word]);
@@ -225,11 +241,11 @@ fn set_quota_limits(call: &mut Call<'_>, buffer: UserPtr, length: u64) -> Answer
         maximum_bytes: number(layout.maximum, word),
         flags: LimitFlags::from_bits_retain(flags),
     };
-    call.require_process(call.handle(0), PROCESS_SET_QUOTA)?;
+    let target = call.require_living(call.handle(0), PROCESS_SET_QUOTA)?;
     if new.minimum_bytes == 0 || new.maximum_bytes == 0 {
         return Err(Failure::Status(NtStatus::INVALID_PARAMETER));
     }
-    call.set_limits(new)?;
+    call.attached(target, |kernel| kernel.set_limits(new))?;
     Ok(0)
 }
 
@@ -248,16 +264,16 @@ const fn has_mitigations(edition: &Edition) -> bool {
 }
 
 impl Kernel<'_> {
-    /// The flags of a mitigation policy of the current process (SPEC C28).
+    /// The flags of a mitigation policy of a process (SPEC C28).
     ///
     /// # Errors
     ///
     /// `STATUS_NOT_SUPPORTED` for a policy that is not kept.
-    pub(crate) fn mitigation(&self, policy: u32) -> Result<u32, NtStatus> {
+    pub(crate) fn mitigation(&self, process: ProcessId, policy: u32) -> Result<u32, NtStatus> {
         if policy != DYNAMIC_CODE_POLICY || !has_mitigations(self.nt.edition) {
             return Err(NtStatus::NOT_SUPPORTED);
         }
-        Ok(match self.mm.dynamic_code(self.nt.process().id) {
+        Ok(match self.mm.dynamic_code(process) {
             DynamicCode::Allowed => 0,
             DynamicCode::Prohibited => PROHIBIT,
         })
@@ -269,9 +285,13 @@ impl Kernel<'_> {
     ///
     /// `STATUS_NOT_SUPPORTED` for a policy that is not kept, `STATUS_INVALID_PARAMETER` for a flag that is not,
     /// `STATUS_ACCESS_DENIED` for taking a ban back.
-    pub(crate) fn set_mitigation(&mut self, policy: u32, flags: u32) -> Result<(), NtStatus> {
-        let now = self.mitigation(policy)?;
-        let process = self.nt.process().id;
+    pub(crate) fn set_mitigation(
+        &mut self,
+        process: ProcessId,
+        policy: u32,
+        flags: u32,
+    ) -> Result<(), NtStatus> {
+        let now = self.mitigation(process, policy)?;
         match flags {
             PROHIBIT => self.mm.prohibit_dynamic_code(process),
             0 if now == 0 => Ok(()),
@@ -287,9 +307,9 @@ fn query_mitigation(call: &mut Call<'_>, buffer: UserPtr, length: u64) -> Answer
         return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
     }
     call.probe_write(buffer, length)?;
-    call.require_query(call.handle(0))?;
+    let process = call.queried_memory(call.handle(0))?;
     let policy = call.read_u32(buffer)?;
-    let flags = call.mitigation(policy)?;
+    let flags = call.mitigation(process, policy)?;
     call.write_u32(buffer.offset(4), flags)?;
     Ok(0)
 }
@@ -299,7 +319,7 @@ fn set_mitigation(call: &mut Call<'_>, buffer: UserPtr, length: u64) -> Answer {
         return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
     }
     let (policy, flags) = (call.read_u32(buffer)?, call.read_u32(buffer.offset(4))?);
-    call.require_process(call.handle(0), PROCESS_SET_INFORMATION)?;
-    call.set_mitigation(policy, flags)?;
+    let process = call.memory_of(call.handle(0), PROCESS_SET_INFORMATION)?;
+    call.set_mitigation(process, policy, flags)?;
     Ok(0)
 }

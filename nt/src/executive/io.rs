@@ -1,6 +1,7 @@
 //! Reading and writing console streams and files by handle.
 
-use super::handle::{Handle, Object, OpenFile};
+use super::handle::Handle;
+use super::objects::{Object, OpenFile};
 use crate::claim::UserPtr;
 use crate::host::{Console, FileAccess};
 use crate::kernel::Kernel;
@@ -87,11 +88,11 @@ impl Kernel<'_> {
     }
 
     fn target(&self, handle: Handle, right: u32) -> Result<Target, NtStatus> {
-        let handles = &self.nt.process().handles;
+        let handles = self.nt.handles();
         let target = match handles.get(handle)? {
             Object::Console(stream) => Target::Console(*stream),
             Object::File(file) => Target::File(file.clone()),
-            Object::Process
+            Object::Process(_)
             | Object::Thread(_)
             | Object::Event(_)
             | Object::Mutex(_)
@@ -99,7 +100,7 @@ impl Kernel<'_> {
             | Object::Timer(_)
             | Object::CompletionPort(_)
             | Object::Section(_)
-            | Object::Token
+            | Object::Token(_)
             | Object::Search(_)
             | Object::Other => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
         };
@@ -194,7 +195,7 @@ impl Kernel<'_> {
     }
 
     fn set_position(&mut self, handle: Handle, position: u64) -> Result<(), NtStatus> {
-        if let Object::File(file) = self.nt.process_mut().handles.get_mut(handle)? {
+        if let Object::File(file) = self.nt.handles_mut().get_mut(handle)? {
             file.position = position;
         }
         Ok(())

@@ -66,28 +66,28 @@ impl Kernel<'_> {
 
 /// The checks before the process handle: kinds, both pointers, the range; then the handle, then the privilege that
 /// locking in memory needs (SPEC J9).
-fn check(call: &mut Call<'_>) -> Result<(VirtAddr, u64, LockKinds), Failure> {
+fn check(call: &mut Call<'_>) -> Result<(u32, VirtAddr, u64, LockKinds), Failure> {
     let (base_at, size_at, kinds) = (call.ptr(1), call.ptr(2), LockKinds::from_bits_retain(call.u32(3)));
     if kinds.is_empty() || !LockKinds::all().contains(kinds) {
         return Err(NtStatus::INVALID_PARAMETER.into());
     }
     let (base, size) = read_range(call, base_at, size_at)?;
-    let limit = call.nt.user_limit.raw();
+    let limit = call.nt.user_limit().raw();
     if base > limit || size == 0 || limit - base < size {
         return Err(NtStatus::INVALID_PARAMETER.into());
     }
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
+    let target = call.require_living(call.handle(0), PROCESS_VM_OPERATION)?;
     if kinds.contains(LockKinds::SYSTEM) {
         call.require_privilege(Privilege::LockMemory)?;
     }
-    Ok((VirtAddr::new(base), size, kinds))
+    Ok((target, VirtAddr::new(base), size, kinds))
 }
 
 /// `NtLockVirtualMemory(process, *base, *size, kinds)`.
 fn nt_lock(call: &mut Call<'_>) -> Answer {
     let (base_at, size_at) = (call.ptr(1), call.ptr(2));
-    let (base, size, kinds) = check(call)?;
-    let locked = call.lock(base, size, kinds)?;
+    let (target, base, size, kinds) = check(call)?;
+    let locked = call.attached(target, |kernel| kernel.lock(base, size, kinds))?;
     write_range(call, base_at, size_at, locked.base, locked.size)?;
     Ok(u64::from(locked.status.raw()))
 }
@@ -95,7 +95,7 @@ fn nt_lock(call: &mut Call<'_>) -> Answer {
 /// `NtUnlockVirtualMemory(process, *base, *size, kinds)`.
 fn nt_unlock(call: &mut Call<'_>) -> Answer {
     let (base_at, size_at) = (call.ptr(1), call.ptr(2));
-    let (base, size, kinds) = check(call)?;
-    let (base, size) = call.unlock(base, size, kinds)?;
+    let (target, base, size, kinds) = check(call)?;
+    let (base, size) = call.attached(target, |kernel| kernel.unlock(base, size, kinds))?;
     write_range(call, base_at, size_at, base, size)
 }

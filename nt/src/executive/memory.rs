@@ -1,12 +1,12 @@
 //! Native memory services: allocate, free, protect virtual memory.
 
 use crate::claim::{BadPointer, UserPtr};
-use crate::executive::Handle;
+use crate::executive::{Handle, ProcessState};
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{AllocationType, FreeType, NtStatus, OwnGuard, Protection};
-use vadose_mm::{AllocateRequest, BasicInformation, ExtendedRequest, Protected};
+use vadose_mm::{AllocateRequest, BasicInformation, ExtendedRequest, ProcessId, Protected};
 
 use Arg::{U32, Word};
 
@@ -43,8 +43,6 @@ impl Kernel<'_> {
     /// The statuses of SPEC A.
     pub fn allocate_extended(&mut self, request: ExtendedRequest) -> Result<(VirtAddr, u64), NtStatus> {
         let protection = request.basic.protection;
-        let lock_memory = self.nt.process().token.lock_memory();
-        let request = ExtendedRequest { lock_memory, ..request };
         let id = self.nt.process().id;
         let limit = NtStatus::COMMITMENT_LIMIT;
         let allocated = self.charging(limit, |mm| mm.allocate_extended(id, request))?;
@@ -53,13 +51,14 @@ impl Kernel<'_> {
         Ok((allocated.base, allocated.size))
     }
 
-    /// The same for a call of the program that asks for just that.
+    /// The same in any process for a call of the program that asks for just that, with the caller's privileges.
     ///
     /// # Errors
     ///
     /// The statuses of SPEC A.
     pub(crate) fn allocate_for_program(
         &mut self,
+        target: u32,
         request: ExtendedRequest,
     ) -> Result<(VirtAddr, u64), NtStatus> {
         let kind = request.basic.kind;
@@ -68,7 +67,9 @@ impl Kernel<'_> {
             let commits_only = request.basic.base.is_some() && !kind.contains(AllocationType::RESERVE);
             self.ask_for_memory(if commits_only { NtStatus::COMMITMENT_LIMIT } else { NtStatus::NO_MEMORY })?;
         }
-        self.allocate_extended(request)
+        let lock_memory = self.nt.process().token.lock_memory();
+        let request = ExtendedRequest { lock_memory, ..request };
+        self.attached(target, |kernel| kernel.allocate_extended(request))
     }
 
     /// Decommits or releases in the current process.
@@ -137,13 +138,34 @@ impl Kernel<'_> {
         self.mm.query(self.nt.process().id, address)
     }
 
-    /// Checks a process handle (SPEC A13).
+    /// The process of a handle with an access right, whether it runs or has ended (SPEC A13).
     ///
     /// # Errors
     ///
-    /// As [`HandleTable::require_process`](crate::HandleTable::require_process).
-    pub fn require_process(&self, handle: Handle, right: u32) -> Result<(), NtStatus> {
-        self.nt.process().handles.require_process(handle, right)
+    /// As [`Handles::require_process`](crate::Handles::require_process).
+    pub fn require_process(&self, handle: Handle, right: u32) -> Result<u32, NtStatus> {
+        self.nt.handles().require_process(handle, right)
+    }
+
+    /// The same for work with its memory or its handles: there must be some left (SPEC A15).
+    ///
+    /// # Errors
+    ///
+    /// `PROCESS_IS_TERMINATING` after its end.
+    pub fn require_living(&self, handle: Handle, right: u32) -> Result<u32, NtStatus> {
+        let pid = self.require_process(handle, right)?;
+        let process = self.nt.process_by_id(pid).expect("a handle keeps its process");
+        if process.state == ProcessState::Running { Ok(pid) } else { Err(NtStatus::PROCESS_IS_TERMINATING) }
+    }
+
+    /// The address space of the process of a handle with an access right.
+    ///
+    /// # Errors
+    ///
+    /// As [`require_living`](Self::require_living).
+    pub(crate) fn memory_of(&self, handle: Handle, right: u32) -> Result<ProcessId, NtStatus> {
+        let pid = self.require_living(handle, right)?;
+        Ok(self.nt.process_by_id(pid).expect("it lives").id)
     }
 }
 
@@ -166,9 +188,9 @@ fn nt_allocate(call: &mut Call<'_>) -> Answer {
     request.base = (base != 0).then(|| VirtAddr::new(base));
     request.size = size;
     request.check_range(edition)?;
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
+    let target = call.require_living(call.handle(0), PROCESS_VM_OPERATION)?;
     let reserves = request.kind.contains(AllocationType::RESERVE);
-    let (base, size) = call.allocate_for_program(request.into())?;
+    let (base, size) = call.allocate_for_program(target, request.into())?;
     let written = write_range(call, base_at, size_at, base, size);
     // Outputs that went away meanwhile fail a commit, which stays, and not a reservation (SPEC A17).
     if reserves { Ok(0) } else { written }
@@ -184,15 +206,15 @@ fn nt_free(call: &mut Call<'_>) -> Answer {
         return Err(NtStatus::invalid_parameter(4).into());
     }
     let (base, size) = read_range(call, base_at, size_at)?;
-    let limit = call.nt.user_limit.raw();
+    let limit = call.nt.user_limit().raw();
     if base > limit {
         return Err(NtStatus::invalid_parameter(2).into());
     }
     if limit - base < size {
         return Err(NtStatus::invalid_parameter(3).into());
     }
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
-    let (base, size) = call.free(VirtAddr::new(base), size, kind)?;
+    let target = call.require_living(call.handle(0), PROCESS_VM_OPERATION)?;
+    let (base, size) = call.attached(target, |kernel| kernel.free(VirtAddr::new(base), size, kind))?;
     write_range(call, base_at, size_at, base, size)
 }
 
@@ -204,15 +226,16 @@ fn nt_protect(call: &mut Call<'_>) -> Answer {
     call.nt.edition.parse_new_protection(protection)?;
     let (base, size) = read_range(call, base_at, size_at)?;
     call.probe_write(old_at, 4)?;
-    let limit = call.nt.user_limit.raw();
+    let limit = call.nt.user_limit().raw();
     if base > limit {
         return Err(NtStatus::invalid_parameter(2).into());
     }
     if size == 0 || limit - base < size - 1 {
         return Err(NtStatus::invalid_parameter(3).into());
     }
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
-    let done = call.change_protection(VirtAddr::new(base), size, protection)?;
+    let target = call.require_living(call.handle(0), PROCESS_VM_OPERATION)?;
+    let base = VirtAddr::new(base);
+    let done = call.attached(target, |kernel| kernel.change_protection(base, size, protection))?;
     call.write_u32(old_at, done.old.raw())?;
     write_range(call, base_at, size_at, done.base, done.size)?;
     Ok(u64::from(done.status.raw()))

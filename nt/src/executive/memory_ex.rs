@@ -122,7 +122,7 @@ impl Kernel<'_> {
     /// Objects of physical pages cannot be made here: every real handle is of something else.
     fn require_physical_pages(&self, raw: u64) -> Result<(), NtStatus> {
         let handle = Handle::from_guest(raw, self.nt.edition.bitness);
-        self.nt.process().handles.get(handle)?;
+        self.nt.handles().get(handle)?;
         Err(NtStatus::OBJECT_TYPE_MISMATCH)
     }
 }
@@ -149,7 +149,7 @@ fn nt_allocate_ex(call: &mut Call<'_>) -> Answer {
     let request = parameters.request(basic);
     request.check_parameters(edition)?;
     basic.check_range(edition)?;
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
-    let (base, size) = call.allocate_for_program(request)?;
+    let target = call.require_living(call.handle(0), PROCESS_VM_OPERATION)?;
+    let (base, size) = call.allocate_for_program(target, request)?;
     write_range(call, base_at, size_at, base, size)
 }

@@ -14,6 +14,7 @@ mod io;
 mod lock;
 mod memory;
 mod memory_ex;
+mod objects;
 mod open;
 mod physical;
 mod prefetch;
@@ -31,17 +32,18 @@ mod write_watch;
 pub(crate) use completion::Dequeued;
 pub use completion::{CompletionPort, Packet};
 pub(crate) use context::to_bytes as context_bytes;
-pub(crate) use counters::performance_pages;
+pub(crate) use counters::{MemoryUsage, performance_pages};
 pub(crate) use exception::{NONCONTINUABLE, RECORD_ABOVE_CONTEXT, VectoredList};
 pub use files::SectionFiles;
-pub use handle::{Event, FileIo, Handle, HandleTable, Mutex, Object, ObjectId, OpenFile, Search, Semaphore};
+pub use handle::{Handle, HandleTable, Handles};
 pub(crate) use information::{NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_QUOTA};
 pub use io::Place;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
+pub use objects::{Event, FileIo, Mutex, Object, ObjectId, Objects, OpenFile, Search, Semaphore};
 pub(crate) use prefetch::prefetch;
 pub use process::{
-    Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, RegionUse, TlsTemplate,
+    Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, ProcessState, RegionUse, TlsTemplate,
     processor_features,
 };
 pub(crate) use process::{Entries, Pool, ThreadCalls};

@@ -36,18 +36,16 @@ fn granted(wanted: u32) -> u32 {
 }
 
 impl Kernel<'_> {
-    /// A handle for the process of that number. There is one process.
+    /// A handle for the process of that number.
     ///
     /// # Errors
     ///
-    /// `STATUS_INVALID_CID` for another number; `STATUS_INSUFFICIENT_RESOURCES`.
+    /// `STATUS_INVALID_CID` for a number that no process has; `STATUS_INSUFFICIENT_RESOURCES`.
     pub(crate) fn open_process(&mut self, pid: u64, wanted: u32) -> Result<Handle, NtStatus> {
-        let process = self.nt.process_mut();
         // The low two bits of an id do not count.
-        if pid & !3 != u64::from(process.pid) & !3 {
-            return Err(NtStatus::INVALID_CID);
-        }
-        process.handles.refer(process.object, granted(wanted))
+        let known = u32::try_from(pid & !3).ok().and_then(|pid| self.nt.process_by_id(pid));
+        let object = known.ok_or(NtStatus::INVALID_CID)?.object;
+        self.nt.handles_mut().refer(object, granted(wanted))
     }
 }
 

@@ -67,9 +67,8 @@ fn nt_allocate(call: &mut Call<'_>) -> Answer {
     call.probe_write(count_at, width)?;
     let count = call.read_word(count_at)?;
     call.probe_write(frames_at, count.saturating_mul(width))?;
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
+    let id = call.memory_of(call.handle(0), PROCESS_VM_OPERATION)?;
     let lock_memory = call.nt.process().token.lock_memory();
-    let id = call.nt.process().id;
     let none_left = NtStatus::INSUFFICIENT_RESOURCES;
     if lock_memory == LockMemory::Enabled {
         call.ask_for_memory(none_left)?;
@@ -91,8 +90,7 @@ fn nt_free(call: &mut Call<'_>) -> Answer {
     call.probe_write(count_at, width)?;
     let count = call.read_word(count_at)?;
     let frames = call.read_words(frames_at, count)?;
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
-    let id = call.nt.process().id;
+    let id = call.memory_of(call.handle(0), PROCESS_VM_OPERATION)?;
     let freed = call.mm.free_physical(id, &frames)?;
     call.nt.stale.absorb(freed.stale);
     call.write_word(count_at, freed.count)?;

@@ -46,10 +46,8 @@ pub(crate) fn prefetch(call: &mut Call<'_>, count: u64, entries: UserPtr) -> Ans
         return Err(NtStatus::invalid_parameter(3).into());
     }
     let ranges = read_ranges(call, count, entries)?;
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
-    for range in ranges {
-        call.prefetch_range(range);
-    }
+    let target = call.require_living(call.handle(0), PROCESS_VM_OPERATION)?;
+    call.attached(target, |kernel| ranges.into_iter().for_each(|range| kernel.prefetch_range(range)));
     Ok(0)
 }
 

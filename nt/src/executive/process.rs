@@ -1,7 +1,8 @@
 //! A process and its threads as the kernel keeps them.
 
 use super::exception::VectoredHandlers;
-use super::handle::{HandleTable, ObjectId};
+use super::handle::HandleTable;
+use super::objects::ObjectId;
 use super::thread::Stuck;
 use super::token::Token;
 use crate::path::GuestPath;
@@ -19,6 +20,14 @@ pub struct Process {
     pub id: ProcessId,
     /// The number that programs know it by.
     pub pid: u32,
+    /// The id of the process that started it, 0 if none here did.
+    pub parent: u32,
+    /// Whether it runs, and if not, whether anything of it is left.
+    pub state: ProcessState,
+    /// How it ended, once it has.
+    pub ending: Option<Ending>,
+    /// Its highest user address.
+    pub user_limit: VirtAddr,
     /// Its handles.
     pub handles: HandleTable,
     /// What it may do beyond what its handles allow.
@@ -69,6 +78,17 @@ pub struct Process {
     pub(crate) exiting: bool,
     /// What the Win32 functions keep.
     pub win32: Win32State,
+}
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// Its threads run.
+    Running,
+    /// None of its threads runs again; its memory and its handles are still there, to be looked at.
+    Ending,
+    /// Only its number and how it ended are left, for those who have handles to it.
+    Ended,
 }
 
 /// Functions of the built-in DLLs that the kernel enters by address.

@@ -1,41 +1,50 @@
 //! The end of a process, at whatever moment: what it has goes back to the memory manager and to the host.
 
-use super::handle::Object;
+use super::process::{Ending, ProcessState};
 use crate::kernel::Kernel;
 
 impl Kernel<'_> {
-    /// Takes from the process all that it has: its address space, its images, and what its handles name. What it stored
-    /// to views of files reaches them (SPEC F46). Its threads may be anywhere; none of them runs again.
+    /// Takes from a process all that it has: its threads, its address space, its images, and its handles. What it stored
+    /// to views of files reaches them (SPEC F46), and whoever waits for its end goes on. Its threads may be anywhere; none
+    /// of them runs again.
     ///
     /// # Panics
     ///
-    /// Before a program was loaded, and if the process has been ended before.
-    pub fn end_process(&mut self) {
+    /// If there is no such process.
+    pub fn end_process(&mut self, pid: u32) {
+        self.attached(pid, |kernel| {
+            let process = kernel.nt.process_mut();
+            match process.state {
+                ProcessState::Ended => return,
+                ProcessState::Ending => kernel.nt.ending -= 1,
+                ProcessState::Running => {}
+            }
+            kernel.take_apart(pid);
+        });
+    }
+
+    fn take_apart(&mut self, pid: u32) {
+        let process = self.nt.process();
+        let (id, code) = (process.id, process.ending.as_ref().map_or(0, Ending::exit_code));
+        let threads: Vec<u32> = self.nt.threads.living_of(pid).map(|thread| thread.tid).collect();
+        for tid in threads {
+            self.stop_thread(tid, code);
+        }
         self.write_file_pages();
         self.write_mapped_files();
-        let process = self.nt.process().id;
-        let unmapped = self.mm.end_process(process);
+        let unmapped = self.mm.end_process(id);
         self.settle_unmapped(unmapped);
         for module in std::mem::take(&mut self.nt.process_mut().modules) {
             self.drop_section(module.section, module.file);
         }
-        for object in self.nt.process_mut().handles.take_all() {
-            match object {
-                Object::File(file) => self.close_file(&file),
-                Object::Section(section) => self.close_section_object(&section),
-                Object::Process
-                | Object::Thread(_)
-                | Object::Console(_)
-                | Object::Event(_)
-                | Object::Mutex(_)
-                | Object::Semaphore(_)
-                | Object::Timer(_)
-                | Object::CompletionPort(_)
-                | Object::Token
-                | Object::Search(_)
-                | Object::Other => {}
-            }
+        for (object, gone) in self.nt.handles_mut().remove_all() {
+            self.object_is_gone(object, gone);
         }
         self.forget_unmapped_files();
+        let process = self.nt.process_mut();
+        process.state = ProcessState::Ended;
+        let object = process.object;
+        self.object_signalled(object);
+        self.release_object(object);
     }
 }

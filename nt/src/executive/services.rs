@@ -25,10 +25,24 @@ fn nt_terminate_process(call: &mut Call<'_>) -> Answer {
         call.end_other_threads(status);
         return Ok(0);
     }
-    call.require_process(handle, PROCESS_TERMINATE)?;
-    call.nt.end(Ending::Exit(status));
-    call.registers_loaded();
+    call.terminate_process(handle, status)?;
     Ok(0)
+}
+
+impl Call<'_> {
+    /// Ends a process with an exit code: the caller's own, which does not go on then, or another one.
+    ///
+    /// # Errors
+    ///
+    /// As [`require_living`](crate::Kernel::require_living).
+    pub(crate) fn terminate_process(&mut self, handle: super::Handle, code: u32) -> Result<(), NtStatus> {
+        let pid = self.require_living(handle, PROCESS_TERMINATE)?;
+        self.attached(pid, |kernel| kernel.nt.end(Ending::Exit(code)));
+        if pid == self.nt.process().pid {
+            self.registers_loaded();
+        }
+        Ok(())
+    }
 }
 
 /// `NtClose(handle)`.
@@ -48,8 +62,8 @@ impl crate::Kernel<'_> {
         if handle == super::Handle::CURRENT_PROCESS || handle == super::Handle::CURRENT_THREAD {
             return Ok(());
         }
-        let id = self.nt.process().handles.object_id(handle)?;
-        if let Some(object) = self.nt.process_mut().handles.remove(handle)? {
+        let id = self.nt.handles().object_id(handle)?;
+        if let Some(object) = self.nt.handles_mut().remove(handle)? {
             self.object_is_gone(id, object);
         }
         Ok(())
@@ -67,13 +81,13 @@ impl crate::Kernel<'_> {
             Object::Thread(tid) => self.nt.threads.remove(tid),
             Object::Timer(_) => self.nt.scheduler.timer_is_gone(id),
             Object::Section(section) => self.close_section_object(&section),
-            Object::Process
-            | Object::Console(_)
+            Object::Process(pid) => self.nt.forget_process(pid),
+            Object::Console(_)
             | Object::Event(_)
             | Object::Mutex(_)
             | Object::Semaphore(_)
             | Object::CompletionPort(_)
-            | Object::Token
+            | Object::Token(_)
             | Object::Search(_)
             | Object::Other => {}
         }

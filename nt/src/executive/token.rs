@@ -1,9 +1,10 @@
 //! The process's token, as far as memory needs it: the privileges that it holds and has enabled, and the services that
 //! enable them. Threads impersonate nobody: they have no tokens of their own.
 
-use super::handle::{Handle, Object};
+use super::handle::Handle;
+use super::objects::Object;
 use crate::claim::UserPtr;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Nt};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{Edition, NtStatus};
 use vadose_mm::LockMemory;
@@ -60,7 +61,7 @@ pub enum Privilege {
 }
 
 /// What a process may do beyond what its handles allow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Token {
     /// Privileges held, each with whether it is enabled, in the order of their numbers.
     held: Vec<(Privilege, bool)>,
@@ -156,9 +157,7 @@ fn nt_open_process_token_ex(call: &mut Call<'_>) -> Answer {
 pub(crate) fn nt_open_thread_token(call: &mut Call<'_>) -> Answer {
     let (thread, to, width) = (call.handle(0), call.ptr(3), call.pointer_bytes());
     call.probe_write(to, width)?;
-    if thread != Handle::CURRENT_THREAD
-        && !matches!(call.nt.process().handles.get(thread)?, Object::Thread(_))
-    {
+    if !matches!(call.nt.handles().get(thread)?, Object::Thread(_)) {
         return Err(NtStatus::OBJECT_TYPE_MISMATCH.into());
     }
     Err(NO_TOKEN.into())
@@ -174,8 +173,8 @@ pub(crate) fn nt_adjust_privileges(call: &mut Call<'_>) -> Answer {
     }
     let mut wanted = if disable_all { Vec::new() } else { call.read_privileges(new_at)? };
     let query = if previous_at.is_null() { 0 } else { TOKEN_QUERY };
-    call.require_token(token, TOKEN_ADJUST_PRIVILEGES | query)?;
-    let own = &call.nt.process().token;
+    let pid = call.require_token(token, TOKEN_ADJUST_PRIVILEGES | query)?;
+    let own = call.nt.token_of(pid)?;
     if disable_all {
         wanted = own.all_disabled();
     }
@@ -185,7 +184,7 @@ pub(crate) fn nt_adjust_privileges(call: &mut Call<'_>) -> Answer {
         call.write_privileges(previous_at, room, needed_at, &before)?;
     }
     for (number, attributes) in wanted {
-        call.nt.process_mut().token.adjust(number, attributes);
+        call.nt.process_by_id_mut(pid).expect("it has a token").token.adjust(number, attributes);
     }
     Ok(if missing { NOT_ALL_ASSIGNED } else { 0 })
 }
@@ -197,12 +196,12 @@ pub(crate) fn nt_query_token(call: &mut Call<'_>) -> Answer {
     if class != TOKEN_PRIVILEGES {
         return Err(NtStatus::INVALID_INFO_CLASS.into());
     }
-    call.require_token(token, TOKEN_QUERY)?;
+    let pid = call.require_token(token, TOKEN_QUERY)?;
     let attributes = |(privilege, enabled): &(Privilege, bool)| {
         let default = if *privilege == Privilege::ChangeNotify { ENABLED_BY_DEFAULT } else { 0 };
         (*privilege as u32, (u32::from(*enabled) * ENABLED) | default)
     };
-    let all: Vec<_> = call.nt.process().token.held.iter().map(attributes).collect();
+    let all: Vec<_> = call.nt.token_of(pid)?.held.iter().map(attributes).collect();
     call.write_privileges(to, room, needed_at, &all)?;
     Ok(0)
 }
@@ -219,6 +218,17 @@ fn rtl_adjust_privilege(call: &mut Call<'_>) -> Answer {
     Ok(0)
 }
 
+impl Nt {
+    /// A process's token.
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_INVALID_HANDLE` if the process is gone: a token that outlives its process says nothing here.
+    fn token_of(&self, pid: u32) -> Result<&Token, NtStatus> {
+        Ok(&self.process_by_id(pid).ok_or(NtStatus::INVALID_HANDLE)?.token)
+    }
+}
+
 impl Kernel<'_> {
     /// Checks that the process's token holds a privilege, enabled.
     ///
@@ -233,7 +243,7 @@ impl Kernel<'_> {
     fn open_process_token(&mut self, process: Handle, wanted: u32, to: UserPtr) -> Result<(), Failure> {
         let width = self.pointer_bytes();
         self.probe_write(to, width)?;
-        self.require_process(process, super::PROCESS_QUERY_INFORMATION)?;
+        let pid = self.require_living(process, super::PROCESS_QUERY_INFORMATION)?;
         let mut access = wanted;
         for (generic, meaning) in GENERIC {
             if wanted & generic != 0 {
@@ -243,16 +253,15 @@ impl Kernel<'_> {
         if access & !TOKEN_ALL_ACCESS != 0 {
             return Err(NtStatus::ACCESS_DENIED.into());
         }
-        let handle = self.nt.process_mut().handles.insert(Object::Token, access)?;
+        let handle = self.nt.handles_mut().insert(Object::Token(pid), access)?;
         Ok(self.write_word(to, handle.raw())?)
     }
 
-    fn require_token(&self, handle: Handle, right: u32) -> Result<(), NtStatus> {
-        let handles = &self.nt.process().handles;
-        if *handles.get(handle)? != Object::Token {
-            return Err(NtStatus::OBJECT_TYPE_MISMATCH);
-        }
-        if handles.access(handle)? & right == right { Ok(()) } else { Err(NtStatus::ACCESS_DENIED) }
+    /// The process whose token a handle with the right names.
+    fn require_token(&self, handle: Handle, right: u32) -> Result<u32, NtStatus> {
+        let handles = self.nt.handles();
+        let Object::Token(pid) = *handles.get(handle)? else { return Err(NtStatus::OBJECT_TYPE_MISMATCH) };
+        if handles.access(handle)? & right == right { Ok(pid) } else { Err(NtStatus::ACCESS_DENIED) }
     }
 
     /// Reads `TOKEN_PRIVILEGES`: numbers and attributes. A number of more than 32 bits names nothing.

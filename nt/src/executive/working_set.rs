@@ -5,7 +5,7 @@ use crate::executive::{Handle, PROCESS_QUERY_INFORMATION};
 use crate::service::{Answer, Call};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Edition, NtStatus};
-use vadose_mm::{ContentList, ContentPlace, PageAttributes, PageLock, PageOwner, ResidentPage};
+use vadose_mm::{ContentList, ContentPlace, PageAttributes, PageLock, PageOwner, ProcessId, ResidentPage};
 
 /// The most sharers that the three bits of a share count tell (SPEC D31).
 const MOST_SHARERS: u32 = 7;
@@ -26,8 +26,8 @@ pub(crate) fn working_set_list(call: &mut Call<'_>, process: Handle, buffer: Use
         return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
     }
     call.probe_write(buffer, width)?;
-    call.require_process(process, PROCESS_QUERY_INFORMATION)?;
-    let pages = call.mm.working_set_pages(call.nt.process().id);
+    let process = call.memory_of(process, PROCESS_QUERY_INFORMATION)?;
+    let pages = call.mm.working_set_pages(process);
     let count = pages.len() as u64;
     call.write_word(buffer, count)?;
     let needed = (count + 1) * width;
@@ -78,22 +78,26 @@ pub(crate) fn working_set_attributes(
     if length == 0 || !length.is_multiple_of(2 * width) {
         return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
     }
-    call.require_process(process, PROCESS_QUERY_INFORMATION)?;
+    let process = call.memory_of(process, PROCESS_QUERY_INFORMATION)?;
     let entries = length / (2 * width);
     for first in (0..entries).step_by(ENTRIES_PER_PIECE as usize) {
         let count = ENTRIES_PER_PIECE.min(entries - first);
-        answer_entries(call, buffer.offset(first * 2 * width), count)?;
+        answer_entries(call, process, buffer.offset(first * 2 * width), count)?;
     }
     Ok(length)
 }
 
-fn answer_entries(call: &mut Call<'_>, at: UserPtr, count: u64) -> Result<(), crate::claim::BadPointer> {
+fn answer_entries(
+    call: &mut Call<'_>,
+    process: ProcessId,
+    at: UserPtr,
+    count: u64,
+) -> Result<(), crate::claim::BadPointer> {
     let width = call.pointer_bytes();
     call.probe_write(at, count * 2 * width)?;
     for entry in 0..count {
         let at = at.offset(entry * 2 * width);
         let address = VirtAddr::new(call.read_word(at)?);
-        let process = call.nt.process().id;
         let attributes = call.mm.page_attributes(process, address);
         let word = attribute_word(attributes, call.nt.edition);
         call.write_word(at.offset(width), word)?;

@@ -76,8 +76,7 @@ fn get(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
 fn reset(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
     let (base, size) = (VirtAddr::new(call.arg(first)), call.arg(first + 1));
     check_watch(call.nt.edition, base, size)?;
-    call.require_process(process, PROCESS_VM_OPERATION)?;
-    let id = call.nt.process().id;
+    let id = call.memory_of(process, PROCESS_VM_OPERATION)?;
     let stale = call.mm.reset_written_pages(id, base, size)?;
     call.nt.stale.absorb(stale);
     Ok(0)
@@ -101,8 +100,7 @@ impl Kernel<'_> {
             return Err(NtStatus::invalid_parameter(5).into());
         }
         self.probe_write(get.addresses, room.saturating_mul(width))?;
-        self.require_process(get.process, PROCESS_VM_OPERATION)?;
-        let id = self.nt.process().id;
+        let id = self.memory_of(get.process, PROCESS_VM_OPERATION)?;
         let written = self.mm.written_pages(id, get.base, get.size, room, reset)?;
         self.nt.stale.absorb(written.stale);
         let mut bytes = Vec::with_capacity(written.pages.len() * 8);

@@ -20,8 +20,6 @@ const CLASSIC_PEB: u64 = 0x7ffd_f000;
 const GUARD: u32 = READ_WRITE | 0x100;
 /// Heap of a program whose header asks for none.
 const DEFAULT_RESERVE_BYTES: u64 = 1 << 20;
-/// The first process id after those of a freshly booted system.
-pub(super) const FIRST_PID: u32 = 0x5c8;
 /// Access of console handles: `GENERIC_READ | GENERIC_WRITE` as a console grants them.
 const CONSOLE_ACCESS: u32 = 0x0012_019f;
 /// The pointers in the process parameters are pointers.
@@ -63,11 +61,12 @@ impl Kernel<'_> {
         };
         let process = self.nt.process_mut();
         process.peb = peb;
-        let tid = self.nt.threads.next_tid();
-        let object = self.nt.process_mut().handles.create(Object::Thread(tid));
-        let mut thread = Thread::new(tid, object);
+        let (tid, pid) = (self.nt.next_id(), self.nt.process().pid);
+        let object = self.nt.objects.create(Object::Thread(tid), None);
+        let mut thread = Thread::new(tid, pid, object);
         thread.teb = teb;
         self.nt.threads.insert(thread);
+        self.nt.threads.set_current(tid);
         Ok(())
     }
 
@@ -236,7 +235,8 @@ impl Kernel<'_> {
             place = place.offset(text.len() as u64 * 2);
         }
         self.nt.process_mut().parameters = at.address();
-        self.write_parameter_numbers(at, bytes, environment).map_err(|bad| bad.status)
+        let standard = options.parent.as_ref().and_then(|parent| parent.standard);
+        self.write_parameter_numbers(at, bytes, environment, standard).map_err(|bad| bad.status)
     }
 
     fn write_parameter_numbers(
@@ -244,6 +244,7 @@ impl Kernel<'_> {
         at: UserPtr,
         bytes: u64,
         environment: (UserPtr, u64),
+        standard: Option<[u64; 3]>,
     ) -> Result<(), BadPointer> {
         let layout = self.nt.layouts().parameters;
         let field = |offset: u32| at.offset(u64::from(offset));
@@ -259,11 +260,15 @@ impl Kernel<'_> {
             (layout.standard_output, Console::Output),
             (layout.standard_error, Console::Error),
         ];
-        for (place, stream) in streams {
-            let handles = &mut self.nt.process_mut().handles;
-            let handle =
-                handles.insert(Object::Console(stream), CONSOLE_ACCESS).expect("a new table has room");
-            self.write_word(field(place), handle.raw())?;
+        for (index, (place, stream)) in streams.into_iter().enumerate() {
+            let handle = match standard {
+                Some(chosen) => chosen[index],
+                None => {
+                    let handle = self.nt.handles_mut().insert(Object::Console(stream), CONSOLE_ACCESS);
+                    handle.expect("a new table has room").raw()
+                }
+            };
+            self.write_word(field(place), handle)?;
         }
         Ok(())
     }

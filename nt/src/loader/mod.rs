@@ -14,7 +14,7 @@ mod start;
 mod tls;
 
 pub use error::{LoadError, MissingDll};
-pub use start::{Lenience, Loaded, StartOptions};
+pub use start::{InheritHandles, Lenience, Loaded, Parent, StartOptions};
 
 pub(crate) use exports::Wanted;
 pub(crate) use images::with_extension;

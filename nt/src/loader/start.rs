@@ -1,15 +1,18 @@
 //! Starts a process, from the program's file to the registers of its first instruction.
 
-use super::blocks::FIRST_PID;
 use super::error::{LoadError, MissingDll};
 use super::exports::Wanted;
-use crate::executive::{Entries, HandleTable, Object, Pool, Process, ThreadState, Token};
+use crate::executive::{
+    Entries, HandleTable, Object, ObjectId, Pool, Process, ProcessState, ThreadState, Token,
+};
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
-use vadose_cpu::Vcpu;
+use std::sync::Arc;
+use vadose_cpu::{Registers, Vcpu};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::LargeAddressAware;
-use vadose_facts::pe::FileCharacteristics;
+use vadose_facts::pe::{FileCharacteristics, PeImage};
+use vadose_mm::{FileId, ProcessId};
 
 /// What a process is started with.
 #[derive(Clone, Debug)]
@@ -26,6 +29,28 @@ pub struct StartOptions {
     pub lenience: Lenience,
     /// `IMAGE_FILE_LARGE_ADDRESS_AWARE`: `None` for the program's own header bit.
     pub large_address_aware: Option<LargeAddressAware>,
+    /// The process that starts it, if one does.
+    pub parent: Option<Parent>,
+}
+
+/// What a process gets from the one that starts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Parent {
+    /// Its id.
+    pub pid: u32,
+    /// Whether handles that can be inherited are.
+    pub handles: InheritHandles,
+    /// The standard handles, as numbers that mean something in the new process; `None` for the console's.
+    pub standard: Option<[u64; 3]>,
+}
+
+/// Whether a process gets its parent's handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InheritHandles {
+    /// Those that say so.
+    Yes,
+    /// None.
+    No,
 }
 
 /// What happens when a DLL is missing.
@@ -40,6 +65,10 @@ pub enum Lenience {
 /// A started process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
+    /// Its id.
+    pub pid: u32,
+    /// Its first thread's.
+    pub tid: u32,
     /// DLLs that were not found: empty unless lenient.
     pub missing_dlls: Vec<MissingDll>,
 }
@@ -55,18 +84,46 @@ impl Kernel<'_> {
         let own = image.characteristics().contains(FileCharacteristics::LARGE_ADDRESS_AWARE);
         let own = if own { LargeAddressAware::Yes } else { LargeAddressAware::No };
         let aware = options.large_address_aware.unwrap_or(own);
-        let id = self.mm.create_process(aware).map_err(|status| LoadError::memory("the process", status))?;
-        self.nt.user_limit = self.mm.user_limit(id);
-        let token = Token::of_user(self.nt.edition, &self.nt.granted);
-        self.nt.set_process(new_process(id, token, options));
-        self.fill_shared_data();
+        let id = self.mm.create_process(aware).map_err(|status| LoadError::memory("the process", status));
+        let id = id.inspect_err(|_| self.drop_file(file))?;
+        if !self.nt.has_process() {
+            self.fill_shared_data();
+        }
+        let pid = self.new_process(id, options);
+        // The loader works as the new process and its thread; the caller goes on as who it was.
+        let before = (self.nt.attach(pid), self.nt.threads.current().map(|thread| thread.tid));
+        let built = self.build(options, file, &image);
+        let tid = self.nt.threads.living_of(pid).next().map_or(0, |thread| thread.tid);
+        if built.is_err() && self.nt.process().modules.is_empty() {
+            self.drop_file(file);
+        }
+        if let (caller, Some(thread)) = before {
+            self.nt.attach(caller);
+            self.nt.threads.set_current(thread);
+        }
+        match built {
+            Ok(missing_dlls) => Ok(Loaded { pid, tid, missing_dlls }),
+            Err(error) => {
+                self.end_process(pid);
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills the new process's address space.
+    fn build(
+        &mut self,
+        options: &StartOptions,
+        file: FileId,
+        image: &Arc<PeImage>,
+    ) -> Result<Vec<MissingDll>, LoadError> {
         self.make_environment_blocks()?;
         self.make_parameters(options)?;
         self.make_stack(image.stack())?;
-        self.map_program(&options.program, file, image.clone())?;
+        self.map_program(&options.program, file, Arc::clone(image))?;
         self.make_heap(image.heap())?;
         let missing_dlls = self.map_all(options.lenience)?;
-        self.write_peb(&image)?;
+        self.write_peb(image)?;
         self.bind_from(0, options.lenience)?;
         // Windows passes the initial context; any value but null says that the process starts.
         self.finish_modules(0, 1)?;
@@ -78,7 +135,7 @@ impl Kernel<'_> {
             apc_thunk: self.known_export("ntdll.dll", "RtlDispatchAPC")?,
         };
         self.nt.process_mut().started = true;
-        Ok(Loaded { missing_dlls })
+        Ok(missing_dlls)
     }
 
     /// The DLLs that every process has, and what the program imports.
@@ -104,32 +161,76 @@ impl Kernel<'_> {
         Ok(self.export_of(dll, name)?.expect("our own DLL exports it"))
     }
 
-    /// Loads the first thread's registers: it begins in ntdll, which calls initialisers and then the entry point.
+    /// Loads the first program's first thread into the processor; those of further programs are ready behind it.
     pub fn enter(&mut self, cpu: &mut dyn Vcpu) {
+        let like = cpu.registers();
+        let all: Vec<u32> = self.nt.living_processes().map(|process| process.pid).collect();
+        for (index, pid) in all.into_iter().enumerate() {
+            let tid = self.nt.threads.living_of(pid).next().expect("a program has a thread").tid;
+            self.prepare_first_thread(pid, tid, &like);
+            if index > 0 {
+                self.nt.scheduler.make_ready(self.nt.threads.known(tid));
+                continue;
+            }
+            self.nt.attach(pid);
+            self.nt.threads.set_current(tid);
+            let thread = self.nt.threads.known(tid);
+            thread.state = ThreadState::Running;
+            cpu.set_address_space(self.mm.translation(self.nt.process().id));
+            let thread = self.nt.threads.known(tid);
+            cpu.set_teb(thread.teb);
+            cpu.set_registers(&thread.registers);
+            self.nt.scheduler.begin(tid, pid);
+        }
+    }
+
+    /// Gives a process's first thread its registers: it begins in ntdll, which calls initialisers and then the entry
+    /// point.
+    pub(crate) fn prepare_first_thread(&mut self, pid: u32, tid: u32, like: &Registers) {
+        let before = (self.nt.attach(pid), self.nt.threads.set_current(tid));
         let process = self.nt.process();
         let program = process.program();
         let entry = program.base.raw() + u64::from(program.image.entry_rva());
         let peb = process.peb.raw();
         let top = self.thread_stack().expect("the TEB was just filled").top;
-        let registers = self.first_registers(entry, peb, top, &cpu.registers());
-        let thread = self.nt.current_thread_mut();
-        (thread.state, thread.start_address) = (ThreadState::Running, entry);
-        let (tid, teb) = (thread.tid, thread.teb);
-        cpu.set_teb(teb);
-        cpu.set_registers(&registers);
-        self.nt.scheduler.begin(tid);
+        let registers = self.first_registers(entry, peb, top, like);
+        let thread = self.nt.threads.known(tid);
+        (thread.registers, thread.start_address) = (registers, entry);
+        self.nt.attach(before.0);
+        self.nt.threads.set_current(before.1);
+    }
+
+    /// Enters an empty process into the table; answers its id.
+    fn new_process(&mut self, id: ProcessId, options: &StartOptions) -> u32 {
+        let pid = self.nt.next_id();
+        let object = self.nt.objects.create(Object::Process(pid), None);
+        let parent = options.parent.and_then(|parent| Some((parent, self.nt.process_by_id(parent.pid)?)));
+        let handles = match parent {
+            Some((Parent { handles: InheritHandles::Yes, .. }, process)) => process.handles.inherited(),
+            Some((Parent { handles: InheritHandles::No, .. }, _)) | None => HandleTable::default(),
+        };
+        let mut process = empty_process(id, pid, object, options);
+        process.token = Token::of_user(self.nt.edition, &self.nt.granted);
+        process.handles = handles;
+        process.parent = options.parent.map_or(0, |parent| parent.pid);
+        process.user_limit = self.mm.user_limit(id);
+        self.nt.add_process(process);
+        self.nt.count_inherited(pid);
+        pid
     }
 }
 
-fn new_process(id: vadose_mm::ProcessId, token: Token, options: &StartOptions) -> Process {
+fn empty_process(id: ProcessId, pid: u32, object: ObjectId, options: &StartOptions) -> Process {
     let nowhere = VirtAddr::new(0);
-    let mut handles = HandleTable::default();
-    let object = handles.create(Object::Process);
     Process {
         id,
-        pid: FIRST_PID,
-        handles,
-        token,
+        pid,
+        parent: 0,
+        state: ProcessState::Running,
+        ending: None,
+        user_limit: nowhere,
+        handles: HandleTable::default(),
+        token: Token::default(),
         object,
         image_path: options.program.clone(),
         command_line: options.command_line.clone(),

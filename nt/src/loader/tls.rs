@@ -20,7 +20,8 @@ impl Kernel<'_> {
         }
         let memory = |status| LoadError::memory("thread-local storage", status);
         if self.nt.process().tls_modules.len() > before {
-            let living: Vec<u32> = self.nt.threads.living().map(|thread| thread.tid).collect();
+            let living: Vec<u32> =
+                self.nt.threads.living_of(self.nt.process().pid).map(|thread| thread.tid).collect();
             for tid in living {
                 self.fill_thread_tls(tid, before).map_err(memory)?;
             }

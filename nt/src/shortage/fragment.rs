@@ -121,7 +121,7 @@ impl Kernel<'_> {
         let holes = self.holes();
         let blocks: u64 = holes.iter().map(|hole| hole.most_blocks(pattern)).sum();
         if blocks > MAX_BLOCKS {
-            let space_bytes = self.nt.user_limit.raw() + 1;
+            let space_bytes = self.nt.user_limit().raw() + 1;
             let least = (space_bytes / MAX_BLOCKS).next_power_of_two().max(GRANULARITY_BYTES);
             let enough_bytes = match pattern.spacing {
                 Spacing::Even => least,
@@ -152,7 +152,7 @@ impl Kernel<'_> {
 
     /// Where a program could allocate: user space without its first and last 64 KiB, and without what is there.
     fn holes(&mut self) -> Vec<Hole> {
-        let end = self.nt.user_limit.raw() + 1 - GRANULARITY_BYTES;
+        let end = self.nt.user_limit().raw() + 1 - GRANULARITY_BYTES;
         let regions = self.mm.regions(self.nt.process().id);
         holes_between(regions.iter().map(|region| region.range), end)
     }

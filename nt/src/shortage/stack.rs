@@ -201,7 +201,7 @@ impl Kernel<'_> {
         let mut bytes = [0; 8];
         let word = &mut bytes[..self.nt.edition.pointer_bytes() as usize];
         let last = at.checked_add(word.len() as u64 - 1)?;
-        if last > self.nt.user_limit.raw() {
+        if last > self.nt.user_limit().raw() {
             return None;
         }
         let space = self.mm.translation(self.nt.process().id);

@@ -50,7 +50,7 @@ fn create_port(call: &mut Call<'_>) -> Answer {
 }
 
 fn new_port(call: &mut Call<'_>) -> Result<Handle, NtStatus> {
-    call.nt.process_mut().handles.insert(Object::CompletionPort(Default::default()), ALL_ACCESS)
+    call.nt.handles_mut().insert(Object::CompletionPort(Default::default()), ALL_ACCESS)
 }
 
 /// `PostQueuedCompletionStatus(port, bytes, key, *overlapped)`.

@@ -1,7 +1,7 @@
 //! Memory counters as Win32 functions: of a process, of the machine, and the old form of its status (SPEC J18 to J25).
 
 use super::memory::memory_status;
-use crate::executive::{PROCESS_VM_READ, performance_pages};
+use crate::executive::{MemoryUsage, PROCESS_VM_READ, performance_pages};
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::ntdef::{Bitness, Win32Error};
 
@@ -28,8 +28,8 @@ pub(super) fn get_process_memory_info(call: &mut Call<'_>) -> Answer {
         return Err(Win32Error::INSUFFICIENT_BUFFER.into());
     }
     call.require_query(process)?;
-    call.require_process(process, if is_old(call) { PROCESS_VM_READ } else { 0 })?;
-    let usage = call.memory_usage();
+    let process = call.memory_of(process, if is_old(call) { PROCESS_VM_READ } else { 0 })?;
+    let usage = MemoryUsage::from(call.mm.process_counters(process));
     let bytes = if room >= extended { extended } else { plain };
     call.probe_write(at, bytes)?;
     call.write_u32(at, bytes as u32)?;
@@ -60,9 +60,10 @@ pub(super) fn get_performance_info(call: &mut Call<'_>) -> Answer {
     for (place, value) in (width..tail).step_by(width as usize).zip(pages) {
         call.write_word(at.offset(place), value)?;
     }
-    let (handles, threads) = (call.nt.process().handles.count(), call.nt.threads.living().count());
-    for (place, value) in [(0, handles as u32), (4, 1), (8, threads as u32)] {
-        call.write_u32(at.offset(tail + place), value)?;
+    let handles: usize = call.nt.living_processes().map(|process| process.handles.count()).sum();
+    let (processes, threads) = (call.nt.living_processes().count(), call.nt.threads.living().count());
+    for (place, value) in [(0, handles), (4, processes), (8, threads)] {
+        call.write_u32(at.offset(tail + place), value as u32)?;
     }
     Ok(1)
 }

@@ -120,7 +120,7 @@ fn take(call: &mut Call<'_>, at: UserPtr) -> Result<bool, BadPointer> {
 /// takes 4 off; before, it is one less than all who hold or wait.
 fn count_lock(call: &mut Call<'_>, at: UserPtr, depth: u32) -> Result<(), BadPointer> {
     let field = at.offset(layout(call).lock_count);
-    let waiters = call.nt.scheduler.waiters_at(at.raw()).count() as u32;
+    let waiters = call.waiters_at(at.raw()).count() as u32;
     let count = match (call.nt.edition.version.major >= 6, depth) {
         (true, 0) => UNLOCKED.wrapping_sub(4 * waiters),
         (true, _) => LOCKED_SINCE_VISTA.wrapping_sub(4 * waiters),
@@ -200,7 +200,7 @@ fn take_exclusive(call: &mut Call<'_>, at: UserPtr) -> Result<bool, BadPointer> 
 /// readers keeps no writer out.
 fn take_shared(call: &mut Call<'_>, at: UserPtr) -> Result<bool, BadPointer> {
     let value = call.read_word(at)?;
-    let others_wait = call.resumed().is_none() && call.nt.scheduler.waiters_at(at.raw()).next().is_some();
+    let others_wait = call.resumed().is_none() && call.waiters_at(at.raw()).next().is_some();
     let shared = match value {
         0 => HELD | ONE_SHARER,
         value if value >= ONE_SHARER && !others_wait => value.wrapping_add(ONE_SHARER),

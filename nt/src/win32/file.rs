@@ -109,13 +109,13 @@ fn create_file(call: &mut Call<'_>, width: Width) -> Answer {
     let access = file_access(wanted);
     if is_null_device(&name) {
         // The null device is an object without a state.
-        let handle = call.nt.process_mut().handles.insert(Object::Other, access)?;
+        let handle = call.nt.handles_mut().insert(Object::Other, access)?;
         call.set_last_error(Win32Error::SUCCESS);
         return Ok(handle.raw());
     }
     let inherit = inherits(call)?;
     if let Some(stream) = console_device(&name, wanted) {
-        let handle = call.nt.process_mut().handles.insert(Object::Console(stream), access)?;
+        let handle = call.nt.handles_mut().insert(Object::Console(stream), access)?;
         *call.nt.process_mut().handles.inherit(handle)? = inherit;
         call.set_last_error(Win32Error::SUCCESS);
         return Ok(handle.raw());
@@ -127,7 +127,7 @@ fn create_file(call: &mut Call<'_>, width: Width) -> Answer {
         _ => open_plain(call, path, access, wish, flags)?,
     };
     let host_file = file.file;
-    let handle = call.nt.process_mut().handles.insert(Object::File(file), access).inspect_err(|_| {
+    let handle = call.nt.handles_mut().insert(Object::File(file), access).inspect_err(|_| {
         if let Some(file) = host_file {
             call.host.close(file);
         }
@@ -210,10 +210,10 @@ fn open_plain(
 impl Call<'_> {
     /// The open file or folder behind a handle.
     pub(super) fn open_file(&self, handle: Handle) -> Result<&OpenFile, NtStatus> {
-        match self.nt.process().handles.get(handle)? {
+        match self.nt.object(handle)? {
             Object::File(file) => Ok(file),
             Object::Console(_) => Err(NtStatus::INVALID_DEVICE_REQUEST),
-            Object::Process
+            Object::Process(_)
             | Object::Thread(_)
             | Object::Event(_)
             | Object::Mutex(_)
@@ -221,7 +221,7 @@ impl Call<'_> {
             | Object::Timer(_)
             | Object::CompletionPort(_)
             | Object::Section(_)
-            | Object::Token
+            | Object::Token(_)
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }
@@ -238,7 +238,7 @@ impl Call<'_> {
 
     /// Whether a handle is the null device.
     pub(super) fn is_null_handle(&self, handle: Handle) -> Result<bool, NtStatus> {
-        Ok(*self.nt.process().handles.get(handle)? == Object::Other)
+        Ok(*self.nt.handles().get(handle)? == Object::Other)
     }
 }
 
@@ -255,7 +255,7 @@ fn get_overlapped_result(call: &mut Call<'_>) -> Answer {
 }
 
 fn cancel_io(call: &mut Call<'_>) -> Answer {
-    call.nt.process().handles.get(call.handle(0))?;
+    call.nt.handles().get(call.handle(0))?;
     Ok(1)
 }
 
@@ -297,7 +297,7 @@ fn seek(
     if position > limit {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
-    if let Object::File(file) = call.nt.process_mut().handles.get_mut(handle)? {
+    if let Object::File(file) = call.nt.handles_mut().get_mut(handle)? {
         file.position = position;
     }
     Ok(position)
@@ -354,24 +354,24 @@ fn resize(call: &mut Call<'_>, handle: Handle, size: u64) -> Answer {
 }
 
 fn require(call: &Call<'_>, handle: Handle, right: u32) -> Result<(), NtStatus> {
-    let granted = call.nt.process().handles.access(handle)? & right == right;
+    let granted = call.nt.handles().access(handle)? & right == right;
     if granted { Ok(()) } else { Err(NtStatus::ACCESS_DENIED) }
 }
 
 /// Nothing is buffered here; a file must be open for writing.
 fn flush_file_buffers(call: &mut Call<'_>) -> Answer {
     let handle = call.handle(0);
-    match call.nt.process().handles.get(handle)? {
+    match call.nt.handles().get(handle)? {
         Object::Console(_) | Object::Other => {}
         Object::File(_) => {
-            if call.nt.process().handles.access(handle)? & WRITING == 0 {
+            if call.nt.handles().access(handle)? & WRITING == 0 {
                 return Err(NtStatus::ACCESS_DENIED.into());
             }
         }
-        Object::Process
+        Object::Process(_)
         | Object::Thread(_)
         | Object::Section(_)
-        | Object::Token
+        | Object::Token(_)
         | Object::Event(_)
         | Object::Mutex(_)
         | Object::Semaphore(_)
@@ -459,7 +459,7 @@ fn set_file_information(call: &mut Call<'_>) -> Answer {
             let delete = call.read_number(from, 1)? != 0;
             require(call, handle, DELETE)?;
             call.host_file(handle)?;
-            if let Object::File(file) = call.nt.process_mut().handles.get_mut(handle)? {
+            if let Object::File(file) = call.nt.handles_mut().get_mut(handle)? {
                 file.delete_on_close = delete;
             }
             Ok(1)

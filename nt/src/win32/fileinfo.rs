@@ -39,7 +39,7 @@ pub(crate) const EXPORTS: &[Export] = &[
 /// `GetFileInformationByHandleEx(file, class, *buffer, bytes)`.
 fn information(call: &mut Call<'_>) -> Answer {
     let (handle, class, to, room) = (call.handle(0), call.u32(1), call.ptr(2), call.u32(3));
-    if matches!(call.nt.process().handles.get(handle)?, Object::Console(_)) {
+    if matches!(call.nt.handles().get(handle)?, Object::Console(_)) {
         // A stream is a pipe without a name, and knows nothing else.
         return if class == 2 {
             put_name(call, to, room, "")
@@ -176,7 +176,7 @@ fn put_entries(call: &mut Call<'_>, to: UserPtr, room: u32, listing: Listing) ->
 }
 
 fn set_position(call: &mut Call<'_>, handle: Handle, position: u64) -> Answer {
-    if let Object::File(file) = call.nt.process_mut().handles.get_mut(handle)? {
+    if let Object::File(file) = call.nt.handles_mut().get_mut(handle)? {
         file.position = position;
     }
     Ok(1)

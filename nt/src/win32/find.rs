@@ -72,7 +72,7 @@ fn find_first(call: &mut Call<'_>, to: UserPtr, width: Width) -> Answer {
     let Some(first) = left.pop() else { return Err(Win32Error::FILE_NOT_FOUND.into()) };
     let folder = folder_of(call, &name)?.0;
     write_entry(call, to, &folder, &first, width)?;
-    let handle = call.nt.process_mut().handles.insert(Object::Search(Search { folder, left }), 0)?;
+    let handle = call.nt.handles_mut().insert(Object::Search(Search { folder, left }), 0)?;
     Ok(handle.raw())
 }
 
@@ -237,9 +237,9 @@ fn find_next(call: &mut Call<'_>, width: Width) -> Answer {
 }
 
 fn search_of<'a>(call: &'a mut Call<'_>, handle: Handle) -> Result<&'a mut Search, Failure> {
-    match call.nt.process_mut().handles.get_mut(handle)? {
+    match call.nt.object_mut(handle)? {
         Object::Search(search) => Ok(search),
-        Object::Process
+        Object::Process(_)
         | Object::Thread(_)
         | Object::Console(_)
         | Object::File(_)
@@ -249,7 +249,7 @@ fn search_of<'a>(call: &'a mut Call<'_>, handle: Handle) -> Result<&'a mut Searc
         | Object::Timer(_)
         | Object::CompletionPort(_)
         | Object::Section(_)
-        | Object::Token
+        | Object::Token(_)
         | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     }
 }

@@ -1,6 +1,6 @@
 //! Handles of any kind: closing, duplicating, inheritance.
 
-use crate::executive::Handle;
+use crate::executive::{Handle, ObjectId};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 
@@ -36,27 +36,50 @@ fn close_handle(call: &mut Call<'_>) -> Answer {
     Ok(1)
 }
 
-/// `DuplicateHandle(process, source, target process, *target, access, inherit, options)`: both processes are this one.
+/// `DuplicateHandle(source process, source, target process, *target, access, inherit, options)`.
 fn duplicate_handle(call: &mut Call<'_>) -> Answer {
     let (source, to, wanted, inherit, options) =
         (call.handle(1), call.ptr(3), call.u32(4), call.u32(5), call.u32(6));
     if options & !(CLOSE_SOURCE | SAME_ACCESS) != 0 {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
-    call.require_process(call.handle(0), PROCESS_DUP_HANDLE)?;
-    call.require_process(call.handle(2), PROCESS_DUP_HANDLE)?;
-    let object = call.object_of(source)?;
-    let handles = &mut call.nt.process_mut().handles;
-    let access = if options & SAME_ACCESS != 0 { handles.access(source)? } else { wanted };
-    let target = handles.refer(object, access)?;
-    *handles.inherit(target)? = inherit != 0;
-    if options & CLOSE_SOURCE != 0 {
-        call.close_handle(source)?;
-    }
+    let from = call.require_living(call.handle(0), PROCESS_DUP_HANDLE)?;
+    let (object, had) = call.attached(from, |kernel| {
+        let handles = kernel.nt.handles();
+        Ok::<_, NtStatus>((handles.object_id(source)?, handles.access(source)?))
+    })?;
+    // The source is closed even if the rest fails, as in Windows; its object lives on until the end of the call.
+    call.nt.objects.hold(object);
+    let made =
+        duplicate_into(call, object, if options & SAME_ACCESS != 0 { had } else { wanted }, inherit != 0);
+    let closed = if options & CLOSE_SOURCE != 0 {
+        call.attached(from, |kernel| kernel.close_handle(source))
+    } else {
+        Ok(())
+    };
+    call.release_object(object);
+    let target = made?;
+    closed?;
     if !to.is_null() {
         call.write_word(to, target.raw())?;
     }
     Ok(1)
+}
+
+/// Gives the third argument's process a handle for an object.
+fn duplicate_into(
+    call: &mut Call<'_>,
+    object: ObjectId,
+    access: u32,
+    inherit: bool,
+) -> Result<Handle, NtStatus> {
+    let into = call.require_living(call.handle(2), PROCESS_DUP_HANDLE)?;
+    call.attached(into, |kernel| {
+        let mut handles = kernel.nt.handles_mut();
+        let made = handles.refer(object, access)?;
+        *handles.table.inherit(made)? = inherit;
+        Ok(made)
+    })
 }
 
 /// `GetHandleInformation(handle, *flags)`.
@@ -95,7 +118,7 @@ fn protect(protected: &mut std::collections::BTreeSet<Handle>, handle: Handle, f
 }
 
 fn compare_object_handles(call: &mut Call<'_>) -> Answer {
-    let handles = &call.nt.process().handles;
+    let handles = call.nt.handles();
     let same = handles.same_object(call.handle(0), call.handle(1));
     same.map(u64::from).map_err(|status: NtStatus| Failure::Status(status))
 }

@@ -346,7 +346,8 @@ impl Kernel<'_> {
             return Err(NtStatus::NO_MEMORY);
         }
         let moved = self.allocate_from(heap, size)?;
-        let (_, status) = self.copy(UserPtr::new(address), UserPtr::new(moved), old.min(size));
+        let own = self.nt.process().pid;
+        let (_, status) = self.copy((own, UserPtr::new(address)), (own, UserPtr::new(moved)), old.min(size));
         if !status.is_success() || status == NtStatus::PARTIAL_COPY {
             return Err(NtStatus::ACCESS_VIOLATION);
         }

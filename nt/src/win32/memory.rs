@@ -57,8 +57,8 @@ pub(super) fn allocate_in(call: &mut Call<'_>, process: Handle, request: Extende
     request.check_kind(edition)?;
     request.check_parameters(edition)?;
     request.basic.check_range(edition)?;
-    call.require_process(process, PROCESS_VM_OPERATION)?;
-    let (base, _) = call.allocate_for_program(request)?;
+    let target = call.require_living(process, PROCESS_VM_OPERATION)?;
+    let (base, _) = call.allocate_for_program(target, request)?;
     Ok(base.raw())
 }
 
@@ -78,8 +78,8 @@ fn free(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
     if kind == FreeType::RELEASE && size != 0 {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
-    call.require_process(process, PROCESS_VM_OPERATION)?;
-    call.free(base, size, kind)?;
+    let target = call.require_living(process, PROCESS_VM_OPERATION)?;
+    call.attached(target, |kernel| kernel.free(base, size, kind))?;
     Ok(1)
 }
 
@@ -98,8 +98,8 @@ fn protect(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
     let (protection, old_at) = (call.u32(first + 2), call.ptr(first + 3));
     call.nt.edition.parse_new_protection(protection)?;
     call.probe_write(old_at, 4)?;
-    call.require_process(process, PROCESS_VM_OPERATION)?;
-    let (_, _, old) = call.protect(base, size, protection)?;
+    let target = call.require_living(process, PROCESS_VM_OPERATION)?;
+    let (_, _, old) = call.attached(target, |kernel| kernel.protect(base, size, protection))?;
     call.write_u32(old_at, old.raw())?;
     Ok(1)
 }
@@ -120,11 +120,11 @@ fn query(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
         return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
     }
     call.probe_write(buffer, needed)?;
-    if address.raw() > call.nt.user_limit.raw() {
+    if address.raw() > call.nt.user_limit().raw() {
         return Err(NtStatus::INVALID_PARAMETER.into());
     }
-    call.require_process(process, PROCESS_QUERY_INFORMATION)?;
-    let info = call.query(address)?;
+    let target = call.require_living(process, PROCESS_QUERY_INFORMATION)?;
+    let info = call.attached(target, |kernel| kernel.query(address))?;
     Ok(call.write_basic_information(buffer, &info)?)
 }
 
@@ -140,7 +140,7 @@ fn get_system_info(call: &mut Call<'_>) -> Answer {
         Bitness::Bits32 => 586,
         Bitness::Bits64 => 8664,
     };
-    let limit = call.nt.user_limit;
+    let limit = call.nt.user_limit();
     call.write_u32(at, u32::from(architecture))?;
     call.write_u32(at.offset(4), PAGE_BYTES as u32)?;
     call.write_word(at.offset(8), Edition::MIN_USER_ADDRESS.raw())?;
@@ -184,7 +184,7 @@ pub(super) fn memory_status(call: &Call<'_>) -> MemoryStatus {
     let available = system.frames.available() * PAGE_BYTES;
     let limit = system.commit.limit_pages() * PAGE_BYTES;
     let left = limit.saturating_sub(system.commit.charged_pages() * PAGE_BYTES);
-    let space = call.nt.user_limit.raw() - Edition::MIN_USER_ADDRESS.raw() + 1;
+    let space = call.nt.user_limit().raw() - Edition::MIN_USER_ADDRESS.raw() + 1;
     let free = space.saturating_sub(own.virtual_pages * PAGE_BYTES);
     let load = (total - available.min(total)) * 100 / total.max(1);
     MemoryStatus { load_percent: load as u32, bytes: [total, available, limit, left, space, free, 0] }

@@ -25,7 +25,8 @@ fn set(call: &mut Call<'_>) -> Answer {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
     let flags = call.read_u32(at)?;
-    call.set_mitigation(policy, flags)?;
+    let own = call.nt.process().id;
+    call.set_mitigation(own, policy, flags)?;
     Ok(1)
 }
 
@@ -35,8 +36,8 @@ fn get(call: &mut Call<'_>) -> Answer {
     if bytes != FLAGS_BYTES {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
-    call.require_query(process)?;
-    let flags = call.mitigation(policy)?;
+    let process = call.queried_memory(process)?;
+    let flags = call.mitigation(process, policy)?;
     call.write_u32(at, flags)?;
     Ok(1)
 }

@@ -9,7 +9,6 @@ use vadose_facts::ntdef::Bitness;
 
 use Arg::{U32, Word};
 
-const PROCESS_TERMINATE: u32 = 0x1;
 /// `STILL_ACTIVE`.
 const STILL_ACTIVE: u32 = 259;
 /// `STARTF_USESTDHANDLES`.
@@ -42,9 +41,7 @@ fn no(_: &mut Call<'_>) -> Answer {
 
 fn terminate_process(call: &mut Call<'_>) -> Answer {
     let (handle, code) = (call.handle(0), call.u32(1));
-    call.require_process(handle, PROCESS_TERMINATE)?;
-    call.nt.end(Ending::Exit(code));
-    call.registers_loaded();
+    call.terminate_process(handle, code)?;
     Ok(1)
 }
 
@@ -65,15 +62,15 @@ fn get_current_thread_id(call: &mut Call<'_>) -> Answer {
 }
 
 fn get_process_id(call: &mut Call<'_>) -> Answer {
-    call.require_process(call.handle(0), 0)?;
-    Ok(u64::from(call.nt.process().pid))
+    Ok(u64::from(call.require_query(call.handle(0))?))
 }
 
-/// Whoever asks is still running.
+/// `GetExitCodeProcess(process, *code)`.
 fn get_exit_code_process(call: &mut Call<'_>) -> Answer {
-    call.require_process(call.handle(0), 0)?;
-    let at = call.ptr(1);
-    call.write_u32(at, STILL_ACTIVE)?;
+    let pid = call.require_query(call.handle(0))?;
+    let ending = call.nt.process_by_id(pid).and_then(|process| process.ending.as_ref());
+    let (at, code) = (call.ptr(1), ending.map_or(STILL_ACTIVE, Ending::exit_code));
+    call.write_u32(at, code)?;
     Ok(1)
 }
 

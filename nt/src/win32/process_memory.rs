@@ -1,6 +1,7 @@
 //! Reading and writing a process's memory as Win32 functions (SPEC D36 to D39).
 
 use crate::executive::{PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
+use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{BaseProtection, MemoryState, NtStatus, Protection};
@@ -17,10 +18,9 @@ pub(crate) const EXPORTS: &[Export] = &[
 /// `ReadProcessMemory(process, address, buffer, size, *read)`.
 fn read(call: &mut Call<'_>) -> Answer {
     let (from, to, size, count_at) = (call.ptr(1), call.ptr(2), call.arg(3), call.ptr(4));
-    if size != 0 {
-        call.require_process(call.handle(0), PROCESS_VM_READ)?;
-    }
-    let copied = call.copy(from, to, size);
+    let own = call.nt.process().pid;
+    let source = if size == 0 { own } else { call.require_living(call.handle(0), PROCESS_VM_READ)? };
+    let copied = call.copy((source, from), (own, to), size);
     answer(call, count_at, copied)
 }
 
@@ -36,28 +36,30 @@ enum Way {
 /// the count left alone, and code is made writable for a moment (SPEC D39).
 fn write(call: &mut Call<'_>) -> Answer {
     let (to, from, size, count_at) = (call.ptr(1), call.ptr(2), call.arg(3), call.ptr(4));
-    call.require_process(call.handle(0), PROCESS_VM_WRITE | PROCESS_VM_OPERATION)?;
+    let target = call.require_living(call.handle(0), PROCESS_VM_WRITE | PROCESS_VM_OPERATION)?;
     if size == 0 {
         return answer(call, count_at, (0, NtStatus::SUCCESS));
     }
-    match way(call, to.address())? {
+    let (from, into) = ((call.nt.process().pid, from), (target, to));
+    match call.attached(target, |kernel| way(kernel, to.address()))? {
         Way::Direct => {
-            let copied = call.copy(from, to, size);
+            let copied = call.copy(from, into, size);
             answer(call, count_at, copied)
         }
         Way::Reprotected => {
             let everything = BaseProtection::ExecuteReadWrite.raw();
-            let (base, bytes, old) = call.protect(to.address(), size, everything)?;
-            let copied = call.copy(from, to, size);
-            call.protect(base, bytes, old.raw())?;
+            let (base, bytes, old) =
+                call.attached(target, |kernel| kernel.protect(to.address(), size, everything))?;
+            let copied = call.copy(from, into, size);
+            call.attached(target, |kernel| kernel.protect(base, bytes, old.raw()))?;
             answer(call, count_at, copied)
         }
     }
 }
 
 /// What the first page says decides. Pages that are not there fail as the change of their protection does: 487.
-fn way(call: &mut Call<'_>, address: VirtAddr) -> Result<Way, NtStatus> {
-    let info = call.query(address).map_err(|_| NtStatus::ACCESS_VIOLATION)?;
+fn way(kernel: &mut Kernel<'_>, address: VirtAddr) -> Result<Way, NtStatus> {
+    let info = kernel.query(address).map_err(|_| NtStatus::ACCESS_VIOLATION)?;
     match (info.state, info.protection.map(Protection::base)) {
         (MemoryState::Free, _) => Err(NtStatus::CONFLICTING_ADDRESSES),
         (MemoryState::Reserved, _) | (MemoryState::Committed, None) => Err(NtStatus::NOT_COMMITTED),

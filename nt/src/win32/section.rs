@@ -119,7 +119,8 @@ fn map_at(call: &mut Call<'_>, base: Option<VirtAddr>) -> Answer {
     let size = call.arg(4);
     let request = ViewRequest { base, offset, size, ..ViewRequest::whole(protection_of(access)) };
     request.check_range(call.nt.edition)?;
-    let view = call.map_view(mapping, request)?;
+    let own = call.nt.process().pid;
+    let view = call.map_view(mapping, own, request)?;
     Ok(view.base.raw())
 }
 
@@ -182,8 +183,8 @@ fn mapped_name(call: &mut Call<'_>, width: Width) -> Answer {
     if size > 0 && buffer.is_null() {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
-    call.require_process(process, PROCESS_QUERY_INFORMATION)?;
-    let name = call.mapped_file_name(address)?;
+    let process = call.memory_of(process, PROCESS_QUERY_INFORMATION)?;
+    let name = call.mapped_file_name(process, address)?;
     store_name(call, buffer, size, &name, width)
 }
 

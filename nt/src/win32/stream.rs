@@ -33,14 +33,14 @@ pub(crate) const EXPORTS: &[Export] = &[
 
 /// Ties a file to a completion port: only one that was opened for overlapped operations, and once.
 pub(super) fn associate(call: &mut Call<'_>, file: Handle, port: ObjectId, key: u64) -> Result<(), NtStatus> {
-    let handles = &mut call.nt.process_mut().handles;
+    let mut handles = call.nt.handles_mut();
     let Object::File(OpenFile { io: FileIo::Overlapped { port: tied @ None }, .. }) =
         handles.get_mut(file)?
     else {
         return Err(NtStatus::INVALID_PARAMETER);
     };
     *tied = Some((port, key));
-    handles.hold(port);
+    handles.objects.hold(port);
     Ok(())
 }
 
@@ -52,14 +52,14 @@ fn announce(call: &mut Call<'_>, overlapped: UserPtr, bytes: u64) -> Result<(), 
     if event & !1 != 0 {
         let event = Handle::from_guest(event & !1, call.nt.edition.bitness);
         let id = call.object_of(event)?;
-        let Object::Event(event) = call.nt.process_mut().handles.object_mut(id) else {
+        let Object::Event(event) = call.nt.objects.get_mut(id) else {
             return Err(NtStatus::OBJECT_TYPE_MISMATCH.into());
         };
         event.signalled = true;
         call.object_signalled(id);
     }
     let Object::File(OpenFile { io: FileIo::Overlapped { port: Some((port, key)) }, .. }) =
-        *call.nt.process().handles.get(call.handle(0))?
+        *call.nt.handles().get(call.handle(0))?
     else {
         return Ok(());
     };
@@ -92,10 +92,10 @@ fn set_std_handle(call: &mut Call<'_>) -> Answer {
 
 fn get_file_type(call: &mut Call<'_>) -> Answer {
     let handle = call.handle(0);
-    match call.nt.process().handles.get(handle)? {
+    match call.nt.handles().get(handle)? {
         Object::Console(_) => Ok(TYPE_PIPE),
         Object::File(_) => Ok(TYPE_DISK),
-        Object::Process
+        Object::Process(_)
         | Object::Thread(_)
         | Object::Event(_)
         | Object::Mutex(_)
@@ -103,7 +103,7 @@ fn get_file_type(call: &mut Call<'_>) -> Answer {
         | Object::Timer(_)
         | Object::CompletionPort(_)
         | Object::Section(_)
-        | Object::Token
+        | Object::Token(_)
         | Object::Search(_) => Err(NtStatus::INVALID_HANDLE.into()),
         Object::Other => Ok(TYPE_CHARACTER),
     }
@@ -116,7 +116,7 @@ fn read_file(call: &mut Call<'_>) -> Answer {
     if call.is_null_handle(handle)? {
         return finish(call, 0);
     }
-    let is_stream = matches!(call.nt.process().handles.get(handle)?, Object::Console(_));
+    let is_stream = matches!(call.nt.handles().get(handle)?, Object::Console(_));
     let done = match call.read_object(handle, buffer, bytes, place) {
         Err(Failure::Status(NtStatus::END_OF_FILE)) if call.ptr(4).is_null() => 0,
         Ok(0) if is_stream && bytes > 0 => return Err(Win32Error::BROKEN_PIPE.into()),
@@ -132,7 +132,7 @@ fn write_file(call: &mut Call<'_>) -> Answer {
         return finish(call, bytes);
     }
     // A handle that may append and not write puts everything at the end.
-    let appends = call.nt.process().handles.access(handle)? & (WRITE_DATA | APPEND_DATA) == APPEND_DATA;
+    let appends = call.nt.handles().access(handle)? & (WRITE_DATA | APPEND_DATA) == APPEND_DATA;
     let place = if appends { Place::End } else { place };
     let done = call.write_object(handle, buffer, bytes, place)?;
     finish(call, done)

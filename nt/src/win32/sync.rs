@@ -100,13 +100,13 @@ pub(super) fn create(
         call.set_last_error(Win32Error::ALREADY_EXISTS);
         return Ok(handle.raw());
     }
-    let handle = call.nt.process_mut().handles.insert_named(object, access, name)?;
+    let handle = call.nt.handles_mut().insert_named(object, access, name)?;
     call.set_last_error(Win32Error::SUCCESS);
     Ok(handle.raw())
 }
 
 fn open_kind(call: &mut Call<'_>, name: &str, access: u32, like: &Object) -> Result<Option<Handle>, Failure> {
-    let handles = &mut call.nt.process_mut().handles;
+    let mut handles = call.nt.handles_mut();
     let Some(handle) = handles.open(name, access)? else { return Ok(None) };
     if same_kind(handles.get(handle)?, like) {
         return Ok(Some(handle));
@@ -131,12 +131,12 @@ fn change<T>(
     right: u32,
     apply: impl FnOnce(&mut Object) -> Result<T, NtStatus>,
 ) -> Result<T, Failure> {
-    let handles = &mut call.nt.process_mut().handles;
+    let handles = call.nt.handles_mut();
     if handles.access(handle)? & right != right {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
     let id = handles.object_id(handle)?;
-    let value = apply(handles.object_mut(id))?;
+    let value = apply(handles.objects.get_mut(id))?;
     call.object_signalled(id);
     Ok(value)
 }

@@ -127,16 +127,16 @@ fn rtl_get_current_peb(call: &mut Call<'_>) -> Answer {
 /// `SetProcessPriorityBoost(process, disable)`.
 fn set_priority_boost(call: &mut Call<'_>) -> Answer {
     let (process, disable) = (call.handle(0), call.u32(1));
-    call.require_process(process, PROCESS_SET_INFORMATION)?;
-    call.nt.process_mut().win32.boosts_disabled = disable != 0;
+    let target = call.require_living(process, PROCESS_SET_INFORMATION)?;
+    call.nt.process_by_id_mut(target).expect("it lives").win32.boosts_disabled = disable != 0;
     Ok(1)
 }
 
 /// `GetProcessPriorityBoost(process, *disabled)`.
 fn get_priority_boost(call: &mut Call<'_>) -> Answer {
     let (process, to) = (call.handle(0), call.ptr(1));
-    call.require_process(process, PROCESS_QUERY_INFORMATION)?;
-    let disabled = call.nt.process().win32.boosts_disabled;
+    let target = call.require_living(process, PROCESS_QUERY_INFORMATION)?;
+    let disabled = call.nt.process_by_id(target).expect("it lives").win32.boosts_disabled;
     call.write_u32(to, u32::from(disabled))?;
     Ok(1)
 }
@@ -358,7 +358,7 @@ fn set_process_affinity(call: &mut Call<'_>) -> Answer {
 
 /// Answers the mask before.
 fn set_thread_affinity(call: &mut Call<'_>) -> Answer {
-    call.nt.process().handles.get(call.handle(0))?;
+    call.nt.handles().get(call.handle(0))?;
     if call.arg(1) & 1 == 1 { Ok(1) } else { Err(Win32Error::INVALID_PARAMETER.into()) }
 }
 
@@ -381,7 +381,7 @@ fn query_job(call: &mut Call<'_>) -> Answer {
     if handle == crate::Handle::NULL {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
-    call.nt.process().handles.get(handle)?;
+    call.nt.handles().get(handle)?;
     Err(NtStatus::OBJECT_TYPE_MISMATCH.into())
 }
 
@@ -481,9 +481,9 @@ fn image_name_w(call: &mut Call<'_>) -> Answer {
 /// `QueryFullProcessImageName(process, flags, *name, *room)`.
 fn image_name(call: &mut Call<'_>, width: Width) -> Answer {
     let (to, room_at) = (call.ptr(2), call.ptr(3));
-    call.require_process(call.handle(0), 0)?;
+    let target = call.require_living(call.handle(0), 0)?;
     let room = call.read_u32(room_at)?;
-    let name = call.nt.process().image_path.to_string();
+    let name = call.nt.process_by_id(target).expect("it lives").image_path.to_string();
     let length = call.put_text(to, room, &name, width)?;
     if length >= u64::from(room) {
         return Err(Win32Error::INSUFFICIENT_BUFFER.into());
@@ -494,7 +494,7 @@ fn image_name(call: &mut Call<'_>, width: Width) -> Answer {
 
 fn process_id_to_session_id(call: &mut Call<'_>) -> Answer {
     let (id, to) = (call.u32(0), call.ptr(1));
-    if id != call.nt.process().pid {
+    if call.nt.process_by_id(id).is_none() {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
     call.write_u32(to, 1)?;

@@ -61,17 +61,18 @@ pub(crate) const EXPORTS: &[Export] = &[
 
 /// `CreateThread(attributes, stack size, start, argument, flags, *id)`.
 fn create_thread(call: &mut Call<'_>) -> Answer {
-    create(call, 0)
+    let own = call.nt.process().pid;
+    create(call, own, 0)
 }
 
-/// `CreateRemoteThread(process, …)`: the process is this one.
+/// `CreateRemoteThread(process, …)`.
 fn create_remote_thread(call: &mut Call<'_>) -> Answer {
-    call.require_process(call.handle(0), PROCESS_CREATE_THREAD)?;
-    create(call, 1)
+    let target = call.require_living(call.handle(0), PROCESS_CREATE_THREAD)?;
+    create(call, target, 1)
 }
 
 /// SPEC E24: the size is the commit, or with a flag the reserve.
-fn create(call: &mut Call<'_>, first: usize) -> Answer {
+fn create(call: &mut Call<'_>, target: u32, first: usize) -> Answer {
     let (size, start, argument) = (call.arg(first + 1), call.arg(first + 2), call.arg(first + 3));
     let (flags, id_at) = (call.u32(first + 4), call.ptr(first + 5));
     let stack = if flags & SIZE_IS_RESERVE != 0 {
@@ -84,10 +85,11 @@ fn create(call: &mut Call<'_>, first: usize) -> Answer {
         call.probe_write(id_at, 4)?;
     }
     let like = call.cpu.registers();
-    let tid = call.create_thread(NewThread { start, argument, stack, suspended }, &like)?;
+    let new = NewThread { start, argument, stack, suspended };
+    let tid = call.attached(target, |kernel| kernel.create_thread(new, &like))?;
     let object = call.nt.threads.known(tid).object;
     let access = if call.nt.edition.version.major >= 6 { ALL_ACCESS } else { OLD_ALL_ACCESS };
-    let handle = match call.nt.process_mut().handles.refer(object, access) {
+    let handle = match call.nt.handles_mut().refer(object, access) {
         Ok(handle) => handle,
         Err(status) => {
             call.end_thread(tid, status.raw());
@@ -113,9 +115,9 @@ fn open_thread(call: &mut Call<'_>) -> Answer {
     // Ids are multiples of four, and the low bits do not count.
     let thread = call.nt.threads.get(tid & !3).ok_or(Failure::Error(Win32Error::INVALID_PARAMETER))?;
     let object = thread.object;
-    let handles = &mut call.nt.process_mut().handles;
+    let mut handles = call.nt.handles_mut();
     let handle = handles.refer(object, access)?;
-    *handles.inherit(handle)? = inherit != 0;
+    *handles.table.inherit(handle)? = inherit != 0;
     Ok(handle.raw())
 }
 
@@ -124,8 +126,8 @@ fn get_thread_id(call: &mut Call<'_>) -> Answer {
 }
 
 fn get_process_id_of_thread(call: &mut Call<'_>) -> Answer {
-    call.thread_of(call.handle(0), 0)?;
-    Ok(u64::from(call.nt.process().pid))
+    let tid = call.thread_of(call.handle(0), 0)?;
+    Ok(u64::from(call.nt.threads.known(tid).pid))
 }
 
 fn get_exit_code_thread(call: &mut Call<'_>) -> Answer {

@@ -279,8 +279,8 @@ fn get_system_times(call: &mut Call<'_>) -> Answer {
 
 /// `GetProcessTimes(process, *creation, *exit, *kernel, *user)`, and the same of a thread.
 fn get_process_times(call: &mut Call<'_>) -> Answer {
-    match call.nt.process().handles.get(call.handle(0))? {
-        Object::Process | Object::Thread(_) => {}
+    match call.nt.handles().get(call.handle(0))? {
+        Object::Process(_) | Object::Thread(_) => {}
         Object::Console(_)
         | Object::File(_)
         | Object::Event(_)
@@ -289,7 +289,7 @@ fn get_process_times(call: &mut Call<'_>) -> Answer {
         | Object::Timer(_)
         | Object::CompletionPort(_)
         | Object::Section(_)
-        | Object::Token
+        | Object::Token(_)
         | Object::Search(_)
         | Object::Other => return Err(Win32Error::INVALID_HANDLE.into()),
     }

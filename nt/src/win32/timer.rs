@@ -91,8 +91,8 @@ fn cancel(call: &mut Call<'_>) -> Answer {
 fn timer_of(call: &mut Call<'_>) -> Result<crate::ObjectId, Failure> {
     let handle = call.handle(0);
     let id = call.object_of(handle)?;
-    let handles = &call.nt.process().handles;
-    match handles.object(id) {
+    let handles = call.nt.handles();
+    match handles.objects.get(id) {
         Object::Timer(_) if handles.access(handle)? & MODIFY_STATE != 0 => Ok(id),
         Object::Timer(_) => Err(NtStatus::ACCESS_DENIED.into()),
         _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),

@@ -197,7 +197,9 @@ fn fls_free(call: &mut Call<'_>) -> Answer {
     let FiberSlot { callback } = fiber_slot(call, index)?;
     call.nt.process_mut().win32.storage.fiber[index as usize] = None;
     let place = |thread: &mut Thread| thread.fiber_values.get_mut(index as usize).map(std::mem::take);
-    let values: Vec<u64> = call.nt.threads.iter_mut().filter_map(place).collect();
+    let pid = call.nt.process().pid;
+    let own = call.nt.threads.iter_mut().filter(|thread| thread.pid == pid);
+    let values: Vec<u64> = own.filter_map(place).collect();
     let thread = call.nt.current_thread_mut();
     thread.initialisers.extend(values.into_iter().filter_map(|value| callback_of(callback, value)));
     Ok(1)

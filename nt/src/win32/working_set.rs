@@ -35,11 +35,16 @@ fn virtual_unlock(call: &mut Call<'_>) -> Answer {
     Ok(1)
 }
 
+/// The limits of the process that the first argument names.
+fn limits_of(call: &Call<'_>) -> Result<vadose_mm::WorkingSetLimits, NtStatus> {
+    let process = call.queried_memory(call.handle(0))?;
+    Ok(call.mm.process_counters(process).limits)
+}
+
 /// `GetProcessWorkingSetSize(process, *minimum, *maximum)`.
 fn get_size(call: &mut Call<'_>) -> Answer {
     let (minimum_at, maximum_at) = (call.ptr(1), call.ptr(2));
-    call.require_query(call.handle(0))?;
-    let limits = call.mm.process_counters(call.nt.process().id).limits;
+    let limits = limits_of(call)?;
     call.write_word(minimum_at, limits.minimum_pages * PAGE_BYTES)?;
     call.write_word(maximum_at, limits.maximum_pages * PAGE_BYTES)?;
     Ok(1)
@@ -49,7 +54,7 @@ fn get_size(call: &mut Call<'_>) -> Answer {
 fn get_size_ex(call: &mut Call<'_>) -> Answer {
     let flags_at = call.ptr(3);
     get_size(call)?;
-    let limits = call.mm.process_counters(call.nt.process().id).limits;
+    let limits = limits_of(call)?;
     call.write_u32(flags_at, limits.flags().bits())?;
     Ok(1)
 }
@@ -74,8 +79,8 @@ fn set(call: &mut Call<'_>, flags: LimitFlags) -> Answer {
 }
 
 fn set_limits(call: &mut Call<'_>, process: Handle, new: NewLimits) -> Result<(), NtStatus> {
-    call.require_process(process, PROCESS_SET_QUOTA)?;
-    call.set_limits(new)
+    let target = call.require_living(process, PROCESS_SET_QUOTA)?;
+    call.attached(target, |kernel| kernel.set_limits(new))
 }
 
 /// `EmptyWorkingSet(process)` (SPEC J5).

@@ -216,6 +216,7 @@ mod tests {
             memory: MemoryReport::default(),
             shortage: ShortageReport { failures: vec![failure; failures], ..ShortageReport::default() },
             map: AddressSpaceMap::default(),
+            others: Vec::new(),
         }
     }
 

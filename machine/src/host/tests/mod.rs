@@ -89,6 +89,7 @@ fn options(root: &Path, program: &str) -> MachineOptions {
         privileges: Vec::new(),
         program: root.join(program),
         arguments: Vec::new(),
+        beside: Vec::new(),
         folder: root.join("home"),
         writable: vec![root.join("home/out"), root.join("apart")],
     }

@@ -18,8 +18,8 @@ pub(crate) const fn basic_information_size(bitness: Bitness) -> u64 {
 
 /// The classes that answer with it.
 pub(super) fn answer(call: &mut Call<'_>, query: &Query) -> Answer {
-    query.check(call, basic_information_size(call.nt.edition.bitness))?;
-    let info = call.query(query.address)?;
+    let process = query.check(call, basic_information_size(call.nt.edition.bitness))?;
+    let info = call.mm.query(process, query.address)?;
     let bytes = basic_information_bytes(&info, call.nt.edition);
     query.finish(call, &bytes)
 }

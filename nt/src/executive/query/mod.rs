@@ -13,6 +13,7 @@ use crate::claim::UserPtr;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Edition, NtStatus};
+use vadose_mm::ProcessId;
 
 use Arg::{U32, Word};
 
@@ -98,25 +99,24 @@ fn nt_query(call: &mut Call<'_>) -> Answer {
 
 impl Query {
     /// The checks of a class whose structure has one size: length, pointers, address, process (SPEC D1, D2, D19).
-    fn check(&self, call: &mut Call<'_>, needed: u64) -> Result<(), Failure> {
+    fn check(&self, call: &mut Call<'_>, needed: u64) -> Result<ProcessId, Failure> {
         if self.length < needed {
             return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
         }
         self.check_pointers(call, needed)
     }
 
-    /// The checks behind the length's.
-    fn check_pointers(&self, call: &mut Call<'_>, bytes: u64) -> Result<(), Failure> {
+    /// The checks behind the length's; answers whose memory is asked about.
+    fn check_pointers(&self, call: &mut Call<'_>, bytes: u64) -> Result<ProcessId, Failure> {
         call.probe_write(self.buffer, bytes)?;
         if !self.returned.is_null() {
             let width = call.pointer_bytes();
             call.probe_write(self.returned, width)?;
         }
-        if self.address > call.nt.user_limit {
+        if self.address > call.nt.user_limit() {
             return Err(NtStatus::INVALID_PARAMETER.into());
         }
-        call.require_process(self.process, PROCESS_QUERY_INFORMATION)?;
-        Ok(())
+        Ok(call.memory_of(self.process, PROCESS_QUERY_INFORMATION)?)
     }
 
     /// Stores the answer and its length.

@@ -5,6 +5,7 @@ use crate::kernel::Kernel;
 use crate::service::{Answer, Call};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::NtStatus;
+use vadose_mm::ProcessId;
 
 /// The device of drive C: (SPEC D23).
 const DEVICE: &str = "\\Device\\HarddiskVolume1";
@@ -12,8 +13,8 @@ const DEVICE: &str = "\\Device\\HarddiskVolume1";
 /// `MemoryMappedFilenameInformation`: a `UNICODE_STRING` with its text behind it. The address counts first, then the
 /// string's length, then the text's (SPEC D21, D22).
 pub(super) fn answer(call: &mut Call<'_>, query: &Query) -> Answer {
-    query.check_pointers(call, query.length)?;
-    let name = call.mapped_file_name(query.address)?;
+    let process = query.check_pointers(call, query.length)?;
+    let name = call.mapped_file_name(process, query.address)?;
     let header = 2 * call.pointer_bytes();
     let text_bytes = name.len() as u64 * 2 + 2;
     let needed = header + text_bytes;
@@ -31,13 +32,17 @@ pub(super) fn answer(call: &mut Call<'_>, query: &Query) -> Answer {
 }
 
 impl Kernel<'_> {
-    /// The name of the file behind an address of the current process (SPEC D23).
+    /// The name of the file behind an address (SPEC D23).
     ///
     /// # Errors
     ///
     /// `INVALID_ADDRESS` where no view is, `FILE_INVALID` for page-file memory.
-    pub(crate) fn mapped_file_name(&self, address: VirtAddr) -> Result<Vec<u16>, NtStatus> {
-        let file = self.mm.mapped_file(self.nt.process().id, address)?;
+    pub(crate) fn mapped_file_name(
+        &self,
+        process: ProcessId,
+        address: VirtAddr,
+    ) -> Result<Vec<u16>, NtStatus> {
+        let file = self.mm.mapped_file(process, address)?;
         let path = self.nt.files.path(file).ok_or(NtStatus::FILE_INVALID)?;
         let below_drive = &path.as_str()["C:".len()..];
         Ok(DEVICE.encode_utf16().chain(below_drive.encode_utf16()).collect())

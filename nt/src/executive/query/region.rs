@@ -22,8 +22,7 @@ pub(super) fn answer_region(call: &mut Call<'_>, query: &Query) -> Answer {
     }
     let fields = FIRST_FIELDS + ((query.length - least) / width).min(later_fields(edition));
     let bytes = width + 8 + fields * width;
-    query.check_pointers(call, bytes)?;
-    let process = call.nt.process().id;
+    let process = query.check_pointers(call, bytes)?;
     let info = call.mm.region_information(process, query.address)?;
     let all = region_bytes(&info, edition);
     query.finish(call, &all[..bytes as usize])
@@ -55,8 +54,7 @@ fn region_bytes(info: &RegionInformation, edition: &Edition) -> Vec<u8> {
 /// `MemoryImageInformation`: zeros where memory is no image, and `INVALID_ADDRESS` where there is no memory (SPEC D29).
 pub(super) fn answer_image(call: &mut Call<'_>, query: &Query) -> Answer {
     let edition = call.nt.edition;
-    query.check(call, 3 * edition.pointer_bytes())?;
-    let process = call.nt.process().id;
+    let process = query.check(call, 3 * edition.pointer_bytes())?;
     call.mm.region_information(process, query.address)?;
     let layout = Layout::new(edition);
     let layout = match call.mm.image_information(process, query.address) {
@@ -72,8 +70,8 @@ pub(super) fn answer_image(call: &mut Call<'_>, query: &Query) -> Answer {
 /// `MemorySharedCommitInformation`: page-file memory of sections that the process sees, committed bytes.
 pub(super) fn answer_shared_commit(call: &mut Call<'_>, query: &Query) -> Answer {
     let edition = call.nt.edition;
-    query.check(call, edition.pointer_bytes())?;
-    let bytes = call.mm.shared_commit_bytes(call.nt.process().id);
+    let process = query.check(call, edition.pointer_bytes())?;
+    let bytes = call.mm.shared_commit_bytes(process);
     query.finish(call, &Layout::new(edition).word(bytes).into_bytes())
 }
 

@@ -99,7 +99,7 @@ impl Kernel<'_> {
     ///
     /// `OBJECT_TYPE_MISMATCH` if an object of another kind has it.
     pub(crate) fn open_section(&mut self, name: &str, access: u32) -> Result<Option<Handle>, NtStatus> {
-        let handles = &mut self.nt.process_mut().handles;
+        let mut handles = self.nt.handles_mut();
         let Some(handle) = handles.open(name, access)? else { return Ok(None) };
         if let Object::Section(_) = handles.get(handle)? {
             return Ok(Some(handle));
@@ -120,7 +120,7 @@ impl Kernel<'_> {
         name: Option<String>,
     ) -> Result<Handle, NtStatus> {
         let object = Object::Section(section.clone());
-        let handle = self.nt.process_mut().handles.insert_named(object, access, name);
+        let handle = self.nt.handles_mut().insert_named(object, access, name);
         handle.inspect_err(|_| self.close_section_object(&section))
     }
 
@@ -166,7 +166,7 @@ impl Kernel<'_> {
 
     /// The file of a handle, if it can be mapped and the handle has the rights (SPEC F5, F6).
     fn file_for_section(&self, handle: Handle, right: u32) -> Result<OpenFile, NtStatus> {
-        let handles = &self.nt.process().handles;
+        let handles = self.nt.handles();
         let file = match handles.get(handle)? {
             Object::File(file) => file.clone(),
             Object::Console(_) => return Err(NtStatus::INVALID_FILE_FOR_SECTION),

@@ -37,7 +37,7 @@ pub(super) fn nt_query_section(call: &mut Call<'_>) -> Answer {
 }
 
 fn section_bytes(call: &Call<'_>, handle: crate::executive::Handle, class: u32) -> Result<Vec<u8>, NtStatus> {
-    let handles = &call.nt.process().handles;
+    let handles = call.nt.handles();
     let Object::Section(section) = handles.get(handle)? else {
         return Err(NtStatus::OBJECT_TYPE_MISMATCH);
     };

@@ -43,9 +43,9 @@ pub(super) fn nt_map_view(call: &mut Call<'_>) -> Answer {
     request.base = (base != 0).then(|| VirtAddr::new(base));
     request.size = call.read_word(size_at)?;
     request.check_range(call.nt.edition)?;
-    call.require_process(call.handle(1), PROCESS_VM_OPERATION)?;
+    let target = call.require_living(call.handle(1), PROCESS_VM_OPERATION)?;
     let section = call.handle(0);
-    let view = call.map_view(section, request)?;
+    let view = call.map_view(section, target, request)?;
     call.write_word(base_at, view.base.raw())?;
     call.write_word(size_at, view.size)?;
     if !offset_at.is_null() {
@@ -56,9 +56,9 @@ pub(super) fn nt_map_view(call: &mut Call<'_>) -> Answer {
 
 /// `NtUnmapViewOfSection(process, address)`.
 pub(super) fn nt_unmap_view(call: &mut Call<'_>) -> Answer {
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
+    let target = call.require_living(call.handle(0), PROCESS_VM_OPERATION)?;
     let address = call.ptr(1).address();
-    call.unmap_view(address)?;
+    call.attached(target, |kernel| kernel.unmap_view(address))?;
     Ok(0)
 }
 
@@ -77,8 +77,8 @@ pub(super) fn nt_flush(call: &mut Call<'_>) -> Answer {
     call.probe_write(size_at, width)?;
     call.probe_write(block, 2 * width)?;
     let (base, size) = (call.read_word(base_at)?, call.read_word(size_at)?);
-    call.require_process(call.handle(0), PROCESS_VM_OPERATION)?;
-    let (base, size) = call.flush_view(VirtAddr::new(base), size)?;
+    let target = call.require_living(call.handle(0), PROCESS_VM_OPERATION)?;
+    let (base, size) = call.attached(target, |kernel| kernel.flush_view(VirtAddr::new(base), size))?;
     call.write_word(base_at, base.raw())?;
     call.write_word(size_at, size)?;
     call.write_u32(block, NtStatus::SUCCESS.raw())?;
@@ -94,14 +94,19 @@ pub(super) fn nt_same_file(call: &mut Call<'_>) -> Answer {
 }
 
 impl Kernel<'_> {
-    /// Maps a view of the section of a handle into the current process (SPEC F29).
+    /// Maps a view of the section of a handle into a process (SPEC F29).
     ///
     /// # Errors
     ///
     /// `INVALID_HANDLE`, `OBJECT_TYPE_MISMATCH`, `ACCESS_DENIED` without the right that the protection needs, and the
     /// statuses of SPEC F.
-    pub(crate) fn map_view(&mut self, section: Handle, request: ViewRequest) -> Result<MappedView, NtStatus> {
-        let handles = &self.nt.process().handles;
+    pub(crate) fn map_view(
+        &mut self,
+        section: Handle,
+        target: u32,
+        request: ViewRequest,
+    ) -> Result<MappedView, NtStatus> {
+        let handles = self.nt.handles();
         let Object::Section(object) = handles.get(section)? else {
             return Err(NtStatus::OBJECT_TYPE_MISMATCH);
         };
@@ -109,7 +114,7 @@ impl Kernel<'_> {
         if handles.access(section)? & needed != needed {
             return Err(NtStatus::ACCESS_DENIED);
         }
-        let (id, process) = (object.id, self.nt.process().id);
+        let (id, process) = (object.id, self.nt.process_by_id(target).expect("it lives").id);
         self.ask_for_memory(NtStatus::NO_MEMORY)?;
         self.charging(NtStatus::COMMITMENT_LIMIT, |mm| mm.map_view(process, id, request))
     }
@@ -140,11 +145,11 @@ impl Kernel<'_> {
         if flags & !(TRANSIENT_BOOST | PRESERVE_PLACEHOLDER) != 0 {
             return Err(NtStatus::INVALID_PARAMETER);
         }
-        self.require_process(process, PROCESS_VM_OPERATION)?;
+        let target = self.require_living(process, PROCESS_VM_OPERATION)?;
         if flags & PRESERVE_PLACEHOLDER != 0 {
             return Err(NtStatus::CONFLICTING_ADDRESSES);
         }
-        self.unmap_view(address)
+        self.attached(target, |kernel| kernel.unmap_view(address))
     }
 
     /// Writes what was stored to a part of a view to its file; answers the pages' base and size.

@@ -1,6 +1,6 @@
 //! What happens at a point in virtual time: waits that end, and timers.
 
-use crate::executive::handle::ObjectId;
+use crate::executive::ObjectId;
 use crate::host::Moment;
 use std::collections::BTreeMap;
 

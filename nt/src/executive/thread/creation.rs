@@ -38,12 +38,12 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::native("RtlFreeUserStack", &[Word], free_user_stack),
 ];
 
-/// Makes a thread and gives it a handle with these rights.
-fn create(call: &mut Call<'_>, new: NewThread, access: u32) -> Result<(Handle, u32), Failure> {
+/// Makes a thread of a process and gives it a handle with these rights.
+fn create(call: &mut Call<'_>, target: u32, new: NewThread, access: u32) -> Result<(Handle, u32), Failure> {
     let like = call.cpu.registers();
-    let tid = call.create_thread(new, &like)?;
+    let tid = call.attached(target, |kernel| kernel.create_thread(new, &like))?;
     let object = call.nt.threads.known(tid).object;
-    match call.nt.process_mut().handles.refer(object, access) {
+    match call.nt.handles_mut().refer(object, access) {
         Ok(handle) => Ok((handle, tid)),
         Err(status) => {
             call.end_thread(tid, status.raw());
@@ -63,11 +63,11 @@ fn create_thread_ex(call: &mut Call<'_>) -> Answer {
     let (flags, commit, reserve) = (call.u32(6), call.arg(8), call.arg(9));
     let width = call.pointer_bytes();
     call.probe_write(to, width)?;
-    call.require_process(process, PROCESS_CREATE_THREAD)?;
+    let target = call.require_living(process, PROCESS_CREATE_THREAD)?;
     let stack = StackSizes { reserve, commit };
     let suspended = suspended(flags & CREATE_SUSPENDED);
     let access = if access & EVERYTHING != 0 { ALL_ACCESS } else { access };
-    let (handle, _) = create(call, NewThread { start, argument, stack, suspended }, access)?;
+    let (handle, _) = create(call, target, NewThread { start, argument, stack, suspended }, access)?;
     call.write_word(to, handle.raw())?;
     Ok(0)
 }
@@ -76,16 +76,16 @@ fn create_thread_ex(call: &mut Call<'_>) -> Answer {
 fn create_user_thread(call: &mut Call<'_>) -> Answer {
     let (process, suspend, reserve, commit) = (call.handle(0), call.u32(2) & 0xff, call.arg(4), call.arg(5));
     let (start, argument, handle_at, id_at) = (call.arg(6), call.arg(7), call.ptr(8), call.ptr(9));
-    call.require_process(process, PROCESS_CREATE_THREAD)?;
+    let target = call.require_living(process, PROCESS_CREATE_THREAD)?;
     let stack = StackSizes { reserve, commit };
     let suspended = suspended(suspend);
-    let (handle, tid) = create(call, NewThread { start, argument, stack, suspended }, ALL_ACCESS)?;
+    let (handle, tid) = create(call, target, NewThread { start, argument, stack, suspended }, ALL_ACCESS)?;
     if !handle_at.is_null() {
         call.write_word(handle_at, handle.raw())?;
     }
     if !id_at.is_null() {
-        let (pid, width) = (call.nt.process().pid, call.pointer_bytes());
-        call.write_word(id_at, u64::from(pid))?;
+        let width = call.pointer_bytes();
+        call.write_word(id_at, u64::from(target))?;
         call.write_word(id_at.offset(width), u64::from(tid))?;
     }
     Ok(0)
@@ -97,12 +97,12 @@ fn open_thread(call: &mut Call<'_>) -> Answer {
     let width = call.pointer_bytes();
     call.probe_write(to, width)?;
     let (pid, tid) = (call.read_word(id_at)?, call.read_word(id_at.offset(width))?);
-    let own = u64::from(call.nt.process().pid);
-    let tid = u32::try_from(tid).ok().filter(|_| pid == 0 || pid == own);
-    let thread = tid.and_then(|tid| call.nt.threads.get(tid & !3)).ok_or(NtStatus::INVALID_CID)?;
+    let thread = u32::try_from(tid).ok().and_then(|tid| call.nt.threads.get(tid & !3));
+    let thread = thread.filter(|thread| pid == 0 || u64::from(thread.pid) == pid);
+    let thread = thread.ok_or(NtStatus::INVALID_CID)?;
     let object = thread.object;
     let access = if access & EVERYTHING != 0 { ALL_ACCESS } else { access };
-    let handle = call.nt.process_mut().handles.refer(object, access)?;
+    let handle = call.nt.handles_mut().refer(object, access)?;
     call.write_word(to, handle.raw())?;
     Ok(0)
 }

@@ -1,9 +1,8 @@
 //! Objects that threads wait for: when a wait passes, what it takes, and whom a change lets go on.
 
-use super::table::ThreadTable;
 use super::wait::{WaitFor, WaitMode};
-use crate::executive::handle::{Handle, HandleTable, Object, ObjectId};
-use crate::kernel::Kernel;
+use crate::executive::{Handle, Object, ObjectId, Objects, ProcessState};
+use crate::kernel::{Kernel, Lives};
 use vadose_facts::ntdef::NtStatus;
 
 /// What a wait that passes finds.
@@ -16,18 +15,17 @@ enum Acquired {
 }
 
 /// Whether a wait of thread `me` for the object passes now.
-fn is_signalled(object: &Object, me: u32, threads: &ThreadTable) -> bool {
+fn is_signalled(object: &Object, me: u32, lives: Lives<'_>) -> bool {
     match object {
         Object::Event(event) => event.signalled,
         Object::Mutex(mutex) => mutex.owner.is_none_or(|owner| owner == me),
         Object::Semaphore(semaphore) => semaphore.count > 0,
         Object::Timer(timer) => timer.signalled,
-        Object::Thread(tid) => threads.get(*tid).is_none_or(|thread| thread.has_ended()),
-        // Whoever waits for its own process waits for its own end.
-        Object::Process => false,
+        Object::Thread(tid) => lives.threads.get(*tid).is_none_or(|thread| thread.has_ended()),
+        Object::Process(pid) => lives.processes.get(pid).is_none_or(|it| it.state == ProcessState::Ended),
         Object::Console(_) | Object::File(_) => true,
         Object::CompletionPort(port) => port.has_packets(),
-        Object::Section(_) | Object::Token | Object::Search(_) | Object::Other => false,
+        Object::Section(_) | Object::Token(_) | Object::Search(_) | Object::Other => false,
     }
 }
 
@@ -39,11 +37,11 @@ fn can_be_waited_for(object: &Object) -> bool {
         | Object::Semaphore(_)
         | Object::Timer(_)
         | Object::Thread(_)
-        | Object::Process
+        | Object::Process(_)
         | Object::Console(_)
         | Object::CompletionPort(_)
         | Object::File(_) => true,
-        Object::Section(_) | Object::Token | Object::Search(_) | Object::Other => false,
+        Object::Section(_) | Object::Token(_) | Object::Search(_) | Object::Other => false,
     }
 }
 
@@ -60,13 +58,13 @@ fn acquire(object: &mut Object, me: u32) -> Acquired {
                 return Acquired::Abandoned;
             }
         }
-        Object::Process
+        Object::Process(_)
         | Object::Thread(_)
         | Object::Console(_)
         | Object::File(_)
         | Object::CompletionPort(_)
         | Object::Section(_)
-        | Object::Token
+        | Object::Token(_)
         | Object::Search(_)
         | Object::Other => {}
     }
@@ -75,28 +73,27 @@ fn acquire(object: &mut Object, me: u32) -> Acquired {
 
 /// The status of a wait that passes, if it does: all of it is taken at once or nothing.
 fn satisfy(
-    handles: &mut HandleTable,
-    threads: &ThreadTable,
+    all: &mut Objects,
+    lives: Lives<'_>,
     objects: &[ObjectId],
     mode: WaitMode,
     me: u32,
 ) -> Option<NtStatus> {
-    let passes = |handles: &HandleTable, id: &ObjectId| is_signalled(handles.object(*id), me, threads);
+    let passes = |all: &Objects, id: &ObjectId| is_signalled(all.get(*id), me, lives);
     let status = match mode {
         WaitMode::Any => {
-            let index = objects.iter().position(|id| passes(handles, id))?;
-            let base = match acquire(handles.object_mut(objects[index]), me) {
+            let index = objects.iter().position(|id| passes(all, id))?;
+            let base = match acquire(all.get_mut(objects[index]), me) {
                 Acquired::Plainly => NtStatus::SUCCESS,
                 Acquired::Abandoned => NtStatus::ABANDONED_WAIT_0,
             };
             NtStatus::new(base.raw() + index as u32)
         }
         WaitMode::All => {
-            if !objects.iter().all(|id| passes(handles, id)) {
+            if !objects.iter().all(|id| passes(all, id)) {
                 return None;
             }
-            let taken: Vec<Acquired> =
-                objects.iter().map(|id| acquire(handles.object_mut(*id), me)).collect();
+            let taken: Vec<Acquired> = objects.iter().map(|id| acquire(all.get_mut(*id), me)).collect();
             let abandoned = taken.contains(&Acquired::Abandoned);
             if abandoned { NtStatus::ABANDONED_WAIT_0 } else { NtStatus::SUCCESS }
         }
@@ -114,11 +111,7 @@ impl Kernel<'_> {
     ///
     /// `INVALID_HANDLE`.
     pub(crate) fn object_of(&self, handle: Handle) -> Result<ObjectId, NtStatus> {
-        match handle {
-            Handle::CURRENT_PROCESS => Ok(self.nt.process().object),
-            Handle::CURRENT_THREAD => Ok(self.thread().object),
-            handle => self.nt.process().handles.object_id(handle),
-        }
+        self.nt.handles().object_id(handle)
     }
 
     /// The object of a handle that may be waited for.
@@ -128,17 +121,17 @@ impl Kernel<'_> {
     /// `INVALID_HANDLE`; `ACCESS_DENIED` without `SYNCHRONIZE`; `OBJECT_TYPE_MISMATCH` for what cannot be waited for.
     pub(crate) fn waitable(&self, handle: Handle) -> Result<ObjectId, NtStatus> {
         let id = self.object_of(handle)?;
-        let handles = &self.nt.process().handles;
+        let handles = self.nt.handles();
         if handles.access(handle)? & SYNCHRONIZE == 0 {
             return Err(NtStatus::ACCESS_DENIED);
         }
-        if can_be_waited_for(handles.object(id)) { Ok(id) } else { Err(NtStatus::OBJECT_TYPE_MISMATCH) }
+        if can_be_waited_for(handles.objects.get(id)) { Ok(id) } else { Err(NtStatus::OBJECT_TYPE_MISMATCH) }
     }
 
     /// Takes what a wait of thread `me` asks for, if it is all there.
     pub(super) fn satisfy(&mut self, objects: &[ObjectId], mode: WaitMode, me: u32) -> Option<NtStatus> {
-        let (process, threads) = self.nt.process_and_threads();
-        satisfy(&mut process.handles, threads, objects, mode, me)
+        let (all, lives) = self.nt.objects_and_lives();
+        satisfy(all, lives, objects, mode, me)
     }
 
     /// Lets the waits go on that an object's change made pass, first come, first served.
@@ -159,22 +152,21 @@ impl Kernel<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executive::{Event, Mutex, Semaphore};
+    use crate::executive::{Event, Mutex, Semaphore, ThreadTable};
+    use std::collections::BTreeMap;
 
     const EVENT: Event = Event { signalled: true, manual_reset: false };
 
-    /// A table with these objects, and their ids.
-    fn table<const N: usize>(objects: [Object; N]) -> (HandleTable, [ObjectId; N]) {
-        let mut handles = HandleTable::default();
-        let ids = objects.map(|object| {
-            let handle = handles.insert(object, u32::MAX).expect("room");
-            handles.object_id(handle).expect("just made")
-        });
-        (handles, ids)
+    /// These objects, and their ids.
+    fn table<const N: usize>(objects: [Object; N]) -> (Objects, [ObjectId; N]) {
+        let mut all = Objects::default();
+        let ids = objects.map(|object| all.create(object, None));
+        (all, ids)
     }
 
-    fn wait(handles: &mut HandleTable, ids: &[ObjectId], mode: WaitMode) -> Option<u32> {
-        satisfy(handles, &ThreadTable::default(), ids, mode, 1).map(NtStatus::raw)
+    fn wait(all: &mut Objects, ids: &[ObjectId], mode: WaitMode) -> Option<u32> {
+        let lives = Lives { threads: &ThreadTable::default(), processes: &BTreeMap::new() };
+        satisfy(all, lives, ids, mode, 1).map(NtStatus::raw)
     }
 
     #[test]
@@ -185,30 +177,30 @@ mod tests {
             Object::Event(manual),
             Object::Semaphore(Semaphore { count: 1, maximum: 2 }),
         ];
-        let (mut handles, ids) = table(objects);
-        let first = ids.map(|id| wait(&mut handles, &[id], WaitMode::Any));
+        let (mut all, ids) = table(objects);
+        let first = ids.map(|id| wait(&mut all, &[id], WaitMode::Any));
         assert_eq!(first, [Some(0); 3]);
-        let second = ids.map(|id| wait(&mut handles, &[id], WaitMode::Any));
+        let second = ids.map(|id| wait(&mut all, &[id], WaitMode::Any));
         assert_eq!(second, [None, Some(0), None]);
     }
 
     #[test]
     fn a_wait_for_all_takes_nothing_until_all_are_there() {
         let objects = [Object::Event(EVENT), Object::Event(Event { signalled: false, ..EVENT })];
-        let (mut handles, ids) = table(objects);
-        assert_eq!(wait(&mut handles, &ids, WaitMode::All), None);
-        assert_eq!(handles.object(ids[0]), &Object::Event(EVENT), "still set");
-        *handles.object_mut(ids[1]) = Object::Event(EVENT);
-        assert_eq!(wait(&mut handles, &ids, WaitMode::All), Some(0));
-        assert_eq!(wait(&mut handles, &ids, WaitMode::Any), None, "both were taken");
+        let (mut all, ids) = table(objects);
+        assert_eq!(wait(&mut all, &ids, WaitMode::All), None);
+        assert_eq!(all.get(ids[0]), &Object::Event(EVENT), "still set");
+        *all.get_mut(ids[1]) = Object::Event(EVENT);
+        assert_eq!(wait(&mut all, &ids, WaitMode::All), Some(0));
+        assert_eq!(wait(&mut all, &ids, WaitMode::Any), None, "both were taken");
     }
 
     #[test]
     fn the_first_that_passes_names_the_result_and_an_abandoned_mutex_says_so_once() {
         let unset = Object::Event(Event { signalled: false, ..EVENT });
         let mutex = Mutex { owner: None, depth: 0, abandoned: true };
-        let (mut handles, ids) = table([unset, Object::Mutex(mutex)]);
-        assert_eq!(wait(&mut handles, &ids, WaitMode::Any), Some(0x81));
-        assert_eq!(wait(&mut handles, &ids, WaitMode::Any), Some(1), "the owner gets it again");
+        let (mut all, ids) = table([unset, Object::Mutex(mutex)]);
+        assert_eq!(wait(&mut all, &ids, WaitMode::Any), Some(0x81));
+        assert_eq!(wait(&mut all, &ids, WaitMode::Any), Some(1), "the owner gets it again");
     }
 }

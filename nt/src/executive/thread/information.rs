@@ -76,7 +76,9 @@ fn query(call: &mut Call<'_>) -> Answer {
     let answer = match class {
         Class::Basic => basic(call, tid),
         Class::StartAddress => words(&[call.nt.threads.known(tid).start_address]),
-        Class::AmILast => u32::from(call.nt.threads.living().count() == 1).to_le_bytes().to_vec(),
+        Class::AmILast => {
+            u32::from(call.nt.threads.living_of(call.nt.process().pid).count() == 1).to_le_bytes().to_vec()
+        }
         Class::PriorityBoost => 0_u32.to_le_bytes().to_vec(),
         Class::SuspendCount => call.nt.threads.known(tid).suspend_count.to_le_bytes().to_vec(),
         Class::Name => return query_name(call, tid, to, bytes, returned_at),
@@ -99,8 +101,8 @@ fn query(call: &mut Call<'_>) -> Answer {
 /// `THREAD_BASIC_INFORMATION`: exit status, TEB, process and thread id, affinity, priority twice.
 fn basic(call: &mut Call<'_>, tid: u32) -> Vec<u8> {
     let width = call.pointer_bytes() as usize;
-    let pid = call.nt.process().pid;
     let thread = call.nt.threads.known(tid);
+    let pid = thread.pid;
     let priority = u32::from(thread.priority);
     let words =
         [u64::from(thread.exit_code), thread.teb.raw(), u64::from(pid), u64::from(tid), ONE_PROCESSOR];

@@ -2,8 +2,8 @@
 
 use super::table::{STILL_ACTIVE, Thread, ThreadState};
 use crate::claim::UserPtr;
-use crate::executive::handle::{Handle, Object, ObjectId};
 use crate::executive::process::{Ending, RegionUse};
+use crate::executive::{Handle, Object, ObjectId};
 use crate::kernel::Kernel;
 use vadose_cpu::Registers;
 use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, VirtAddr};
@@ -81,9 +81,9 @@ impl Kernel<'_> {
             self.free_memory(stack.base);
             self.free_teb(teb);
         })?;
-        let tid = self.nt.threads.next_tid();
-        let object = self.nt.process_mut().handles.create(Object::Thread(tid));
-        let mut thread = Thread::new(tid, object);
+        let (tid, pid) = (self.nt.next_id(), self.nt.process().pid);
+        let object = self.nt.objects.create(Object::Thread(tid), None);
+        let mut thread = Thread::new(tid, pid, object);
         thread.teb = teb;
         thread.stack = Some(stack.base);
         thread.tls_area = tls;
@@ -120,12 +120,23 @@ impl Kernel<'_> {
         registers
     }
 
-    /// Ends a thread: its memory goes, its mutexes are abandoned, whoever waits for it goes on. The last one ends the process.
+    /// Ends a thread: its memory goes, its mutexes are abandoned, whoever waits for it goes on. The last one of a process
+    /// ends the process.
     pub(crate) fn end_thread(&mut self, tid: u32, code: u32) {
-        if self.nt.threads.living().all(|thread| thread.tid == tid) {
-            self.nt.threads.known(tid).exit_code = code;
-            return self.nt.end(Ending::Exit(code));
-        }
+        let pid = self.nt.threads.known(tid).pid;
+        self.attached(pid, |kernel| {
+            if kernel.nt.threads.living_of(pid).all(|thread| thread.tid == tid) {
+                kernel.nt.threads.known(tid).exit_code = code;
+                return kernel.nt.end(Ending::Exit(code));
+            }
+            kernel.free_thread_memory(tid);
+            kernel.stop_thread(tid, code);
+            kernel.loader_changed();
+        });
+    }
+
+    /// Takes a thread off the processor for good: nobody but its memory needs it any more.
+    pub(crate) fn stop_thread(&mut self, tid: u32, code: u32) {
         if let Some(wait) = self.nt.threads.known(tid).wait.take() {
             self.forget_wait(tid, &wait);
         }
@@ -138,18 +149,16 @@ impl Kernel<'_> {
         thread.exit_code = code;
         thread.initialisers = Default::default();
         let object = thread.object;
-        self.free_thread_memory(tid);
         self.abandon_mutexes(tid);
         self.object_signalled(object);
         self.release_object(object);
-        self.loader_changed();
     }
 
     /// Ends every thread but the caller's own.
     pub(crate) fn end_other_threads(&mut self, code: u32) {
-        let me = self.thread().tid;
-        let others: Vec<u32> =
-            self.nt.threads.living().map(|thread| thread.tid).filter(|tid| *tid != me).collect();
+        let (me, pid) = (self.thread().tid, self.nt.process().pid);
+        let threads = self.nt.threads.living_of(pid).map(|thread| thread.tid);
+        let others: Vec<u32> = threads.filter(|tid| *tid != me).collect();
         for tid in others {
             self.end_thread(tid, code);
         }
@@ -167,9 +176,8 @@ impl Kernel<'_> {
 
     /// A mutex whose owner is gone belongs to nobody, and tells its next owner.
     fn abandon_mutexes(&mut self, tid: u32) {
-        let handles = &mut self.nt.process_mut().handles;
         let mut abandoned = Vec::new();
-        for (id, object) in handles.objects_mut() {
+        for (id, object) in self.nt.objects.iter_mut() {
             if let Object::Mutex(mutex) = object
                 && mutex.owner == Some(tid)
             {
@@ -193,7 +201,7 @@ impl Kernel<'_> {
 
     /// Drops one reference to an object; what only it held goes with it.
     pub(crate) fn release_object(&mut self, id: ObjectId) {
-        if let Some(object) = self.nt.process_mut().handles.release(id) {
+        if let Some(object) = self.nt.objects.release(id) {
             self.object_is_gone(id, object);
         }
     }
@@ -204,9 +212,8 @@ impl Kernel<'_> {
     ///
     /// `INVALID_HANDLE`, `OBJECT_TYPE_MISMATCH`, `ACCESS_DENIED`.
     pub(crate) fn thread_of(&self, handle: Handle, right: u32) -> Result<u32, NtStatus> {
-        let id = self.object_of(handle)?;
-        let handles = &self.nt.process().handles;
-        let Object::Thread(tid) = *handles.object(id) else {
+        let handles = self.nt.handles();
+        let Object::Thread(tid) = *handles.get(handle)? else {
             return Err(NtStatus::OBJECT_TYPE_MISMATCH);
         };
         if handles.access(handle)? & right != right {

@@ -7,7 +7,7 @@ use super::clock::{Clock, Due};
 use super::table::{Thread, ThreadState};
 use super::wait::{Alertable, WaitFor};
 use crate::claim::UserPtr;
-use crate::executive::handle::ObjectId;
+use crate::executive::ObjectId;
 use crate::executive::process::Ending;
 use crate::host::Moment;
 use crate::kernel::Kernel;
@@ -33,13 +33,15 @@ pub(crate) struct Scheduler {
     ready: [VecDeque<u32>; LEVELS],
     /// Threads that wait for an object, in the order they came.
     at_objects: BTreeMap<(ObjectId, u64), u32>,
-    /// Threads that wait at a guest address, in the order they came.
-    at_addresses: BTreeMap<(u64, u64), u32>,
+    /// Threads that wait at an address of a process, in the order they came.
+    at_addresses: BTreeMap<(u32, u64, u64), u32>,
     arrivals: u64,
     /// What is due at which time.
     pub(crate) clock: Clock,
     /// Whose registers the processor has.
     loaded: Option<u32>,
+    /// Whose address space the processor has: a process's id.
+    space: u32,
     /// Blocks left of the slice.
     left: u64,
     /// The processor's count at the last look.
@@ -63,7 +65,7 @@ pub enum Turn {
     Run(Option<u64>),
     /// Timers come and go and no thread can run yet: look at the host's limits and ask again.
     Idle,
-    /// The process has ended.
+    /// A process has ended, and has yet to be [taken apart](Kernel::end_process).
     Ended,
 }
 
@@ -88,6 +90,7 @@ impl Scheduler {
             arrivals: 0,
             clock: Clock::default(),
             loaded: None,
+            space: 0,
             left: SLICE_BLOCKS,
             blocks: 0,
             slicing: Slicing::Off,
@@ -117,9 +120,9 @@ impl Scheduler {
         self.loaded == Some(tid)
     }
 
-    /// The first thread is in the processor.
-    pub(crate) fn begin(&mut self, tid: u32) {
-        self.loaded = Some(tid);
+    /// The first thread is in the processor, with its process's address space.
+    pub(crate) fn begin(&mut self, tid: u32, pid: u32) {
+        (self.loaded, self.space) = (Some(tid), pid);
     }
 
     /// The running thread gives the rest of its slice away.
@@ -143,8 +146,8 @@ impl Scheduler {
             WaitFor::Objects { objects, .. } => {
                 self.at_objects.extend(objects.iter().map(|id| ((*id, self.arrivals), tid)));
             }
-            WaitFor::Address(at) => {
-                self.at_addresses.insert((*at, self.arrivals), tid);
+            WaitFor::Address(pid, at) => {
+                self.at_addresses.insert((*pid, *at, self.arrivals), tid);
             }
             WaitFor::Loader | WaitFor::Time => {}
         }
@@ -160,9 +163,9 @@ impl Scheduler {
         self.at_objects.range((id, 0)..=(id, u64::MAX)).map(|(_, tid)| *tid).collect()
     }
 
-    /// Who waits at an address, first come first.
-    pub(crate) fn waiters_at(&self, address: u64) -> impl Iterator<Item = u32> {
-        self.at_addresses.range((address, 0)..=(address, u64::MAX)).map(|(_, tid)| *tid)
+    /// Who waits at an address of a process, first come first.
+    pub(super) fn waiters_at(&self, pid: u32, address: u64) -> impl Iterator<Item = u32> {
+        self.at_addresses.range((pid, address, 0)..=(pid, address, u64::MAX)).map(|(_, tid)| *tid)
     }
 
     /// A new slice: half of [`SLICE_BLOCKS`] up to half as much again, by SplitMix64 (Steele, Lea and Flood 2014).
@@ -192,9 +195,12 @@ impl Scheduler {
 
 impl Kernel<'_> {
     /// Loads the thread that runs next into the processor. If none can run, time passes to the next thing that is due; if
-    /// nothing that is due can wake one, the process [ends](Ending::Deadlock).
+    /// nothing that is due can wake one, every process [ends](Ending::Deadlock).
     pub fn schedule(&mut self, cpu: &mut dyn Vcpu) -> Turn {
         self.leave_site();
+        if self.nt.has_ending_process() {
+            return Turn::Ended;
+        }
         self.charge(cpu.blocks_executed());
         self.do_what_is_due();
         for _ in 0..MAX_IDLE_STEPS {
@@ -206,7 +212,7 @@ impl Kernel<'_> {
                 (None, Some(same)) => return self.run_next(cpu, same),
                 (None, None) => {}
             }
-            if self.nt.ending().is_some() || !self.pass_time() {
+            if !self.pass_time() {
                 return Turn::Ended;
             }
         }
@@ -242,12 +248,11 @@ impl Kernel<'_> {
         }
     }
 
-    /// All threads wait: lets time pass to what is due next. `false` if nothing is, and the process has ended.
+    /// All threads wait: lets time pass to what is due next. `false` if nothing is, and every process has ended.
     fn pass_time(&mut self) -> bool {
         let useful = self.nt.scheduler.clock.all().any(|due| self.can_wake(due));
         let Some(next) = self.nt.scheduler.clock.next().filter(|_| useful) else {
-            let stuck = self.stuck_threads();
-            self.nt.end(Ending::Deadlock(stuck));
+            self.end_stuck_processes();
             return false;
         };
         self.host.advance(next.units().saturating_sub(self.nt.now.units()));
@@ -270,7 +275,12 @@ impl Kernel<'_> {
         thread.state = ThreadState::Running;
         cpu.set_teb(thread.teb);
         cpu.set_registers(&thread.registers);
+        let pid = thread.pid;
         nt.threads.set_current(tid);
+        nt.attach(pid);
+        if std::mem::replace(&mut nt.scheduler.space, pid) != pid {
+            cpu.set_address_space(self.mm.translation(nt.process().id));
+        }
         nt.scheduler.loaded = Some(tid);
         nt.scheduler.left = nt.scheduler.draw_slice();
     }
@@ -292,12 +302,23 @@ impl Kernel<'_> {
         Some(scheduler.left.min(limit))
     }
 
-    /// Every living thread, what it waits for and from where.
-    fn stuck_threads(&mut self) -> Vec<Stuck> {
+    /// Ends every process that is left: nothing can wake a thread of theirs.
+    fn end_stuck_processes(&mut self) {
+        let left: Vec<u32> = self.nt.living_processes().map(|process| process.pid).collect();
+        for pid in left {
+            self.attached(pid, |kernel| {
+                let stuck = kernel.stuck_threads(pid);
+                kernel.nt.end(Ending::Deadlock(stuck));
+            });
+        }
+    }
+
+    /// Every living thread of the process, what it waits for and from where.
+    fn stuck_threads(&mut self, pid: u32) -> Vec<Stuck> {
         let waits: Vec<(u32, String, u64)> = self
             .nt
             .threads
-            .living()
+            .living_of(pid)
             .map(|thread| (thread.tid, self.waits_for(thread), thread.registers.gpr[4]))
             .collect();
         waits
@@ -311,15 +332,15 @@ impl Kernel<'_> {
     }
 
     fn waits_for(&self, thread: &Thread) -> String {
-        let handles = &self.nt.process().handles;
+        let all = &self.nt.objects;
         match &thread.wait {
             Some(wait) => match &wait.what {
                 WaitFor::Objects { objects, .. } => {
                     let names: Vec<String> =
-                        objects.iter().map(|id| handles.object(*id).in_words(handles.name_of(*id))).collect();
+                        objects.iter().map(|id| all.get(*id).in_words(all.name_of(*id))).collect();
                     names.join(", ")
                 }
-                WaitFor::Address(at) => format!("a lock or an address, {at:#x}"),
+                WaitFor::Address(_, at) => format!("a lock or an address, {at:#x}"),
                 WaitFor::Loader => "the loading of a DLL by another thread".to_owned(),
                 WaitFor::Time if wait.alertable == Alertable::Yes => "an APC".to_owned(),
                 WaitFor::Time => "nothing: it sleeps for ever".to_owned(),
@@ -334,9 +355,8 @@ mod tests {
     use super::*;
 
     fn thread(tid: u32, priority: u8) -> Thread {
-        let mut handles = crate::executive::HandleTable::default();
-        let object = handles.create(crate::executive::Object::Thread(tid));
-        Thread { priority, ..Thread::new(tid, object) }
+        let object = crate::executive::Objects::default().create(crate::executive::Object::Thread(tid), None);
+        Thread { priority, ..Thread::new(tid, 1, object) }
     }
 
     #[test]

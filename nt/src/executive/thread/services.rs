@@ -150,7 +150,7 @@ fn begin_thread_exit(call: &mut Call<'_>) -> Answer {
     if call.loader_is_taken() {
         return call.block_for_loader();
     }
-    if call.nt.threads.living().count() == 1 {
+    if call.nt.threads.living_of(call.nt.process().pid).count() == 1 {
         call.queue_terminators();
     } else {
         call.queue_thread_terminators();

@@ -2,16 +2,12 @@
 
 use super::apc::Apc;
 use super::wait::{Resumed, Wait};
-use crate::executive::handle::ObjectId;
+use crate::executive::ObjectId;
 use crate::executive::initialisers::Initialisers;
 use std::collections::{BTreeMap, VecDeque};
 use vadose_cpu::Registers;
 use vadose_facts::addr::VirtAddr;
 
-/// The first thread's id.
-const FIRST_TID: u32 = 0x5cc;
-/// Ids are multiples of this, as handles are.
-const TID_STEP: u32 = 4;
 /// `STATUS_PENDING`, which is also `STILL_ACTIVE`: the exit code of a thread that runs.
 pub(crate) const STILL_ACTIVE: u32 = 0x103;
 /// Priority of a normal thread in a process of the normal class.
@@ -22,6 +18,8 @@ pub(crate) const DEFAULT_PRIORITY: u8 = 8;
 pub struct Thread {
     /// The number that programs know it by.
     pub tid: u32,
+    /// Its process's.
+    pub pid: u32,
     /// Its environment block.
     pub teb: VirtAddr,
     /// Its array of static TLS blocks.
@@ -80,15 +78,15 @@ pub enum ThreadState {
 pub struct ThreadTable {
     threads: BTreeMap<u32, Thread>,
     current: u32,
-    made: u32,
 }
 
 impl Thread {
     /// A ready thread without memory of its own yet.
-    pub(crate) fn new(tid: u32, object: ObjectId) -> Self {
+    pub(crate) fn new(tid: u32, pid: u32, object: ObjectId) -> Self {
         let nowhere = VirtAddr::new(0);
         Self {
             tid,
+            pid,
             teb: nowhere,
             tls_array: nowhere,
             state: ThreadState::Ready,
@@ -128,17 +126,7 @@ impl Thread {
 }
 
 impl ThreadTable {
-    /// The id that the next thread gets.
-    pub(crate) fn next_tid(&mut self) -> u32 {
-        let tid = FIRST_TID + self.made * TID_STEP;
-        self.made += 1;
-        tid
-    }
-
     pub(crate) fn insert(&mut self, thread: Thread) {
-        if self.threads.is_empty() {
-            self.current = thread.tid;
-        }
         self.threads.insert(thread.tid, thread);
     }
 
@@ -156,8 +144,9 @@ impl ThreadTable {
         self.threads.get_mut(&self.current)
     }
 
-    pub(super) fn set_current(&mut self, tid: u32) {
-        self.current = tid;
+    /// The processor works for that thread from now on; answers the one before.
+    pub(crate) fn set_current(&mut self, tid: u32) -> u32 {
+        std::mem::replace(&mut self.current, tid)
     }
 
     /// A thread by id, also one that has ended while there are handles to it.
@@ -183,6 +172,11 @@ impl ThreadTable {
     /// All of them, oldest first, to change them.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Thread> {
         self.threads.values_mut()
+    }
+
+    /// Those of a process that have not ended, oldest first.
+    pub fn living_of(&self, pid: u32) -> impl Iterator<Item = &Thread> {
+        self.living().filter(move |thread| thread.pid == pid)
     }
 
     /// Those that have not ended, oldest first.

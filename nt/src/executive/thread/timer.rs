@@ -3,7 +3,7 @@
 use super::apc::Apc;
 use super::clock::Due;
 use super::wait::Timeout;
-use crate::executive::handle::{Object, ObjectId};
+use crate::executive::{Object, ObjectId};
 use crate::host::Moment;
 use crate::kernel::Kernel;
 
@@ -40,7 +40,7 @@ impl Kernel<'_> {
     ) {
         self.cancel_timer(id);
         let due = first.deadline(self.nt.now);
-        let Object::Timer(timer) = self.nt.process_mut().handles.object_mut(id) else { return };
+        let Object::Timer(timer) = self.nt.objects.get_mut(id) else { return };
         (timer.signalled, timer.due, timer.period, timer.apc) = (false, due, period, apc);
         match (due, first) {
             (_, Timeout::Poll) => self.timer_is_due(id),
@@ -52,14 +52,14 @@ impl Kernel<'_> {
     /// Stops a timer; whether it ran. What it has set stays set.
     pub(crate) fn cancel_timer(&mut self, id: ObjectId) -> bool {
         self.nt.scheduler.clock.remove(Due::Timer(id));
-        let Object::Timer(timer) = self.nt.process_mut().handles.object_mut(id) else { return false };
+        let Object::Timer(timer) = self.nt.objects.get_mut(id) else { return false };
         timer.apc = None;
         timer.due.take().is_some()
     }
 
     /// A timer's time has come.
     pub(super) fn timer_is_due(&mut self, id: ObjectId) {
-        let Object::Timer(timer) = self.nt.process_mut().handles.object_mut(id) else { return };
+        let Object::Timer(timer) = self.nt.objects.get_mut(id) else { return };
         timer.signalled = true;
         let at = timer.due.unwrap_or_default();
         timer.due = (timer.period != 0).then(|| Moment::new(at.units().saturating_add(timer.period)));
@@ -82,7 +82,7 @@ impl Kernel<'_> {
         match due {
             Due::Wait(_) => true,
             Due::Timer(id) => {
-                let Object::Timer(timer) = self.nt.process().handles.object(id) else { return false };
+                let Object::Timer(timer) = self.nt.objects.get(id) else { return false };
                 !self.nt.scheduler.waiters_of(id).is_empty() || timer.apc.is_some()
             }
         }

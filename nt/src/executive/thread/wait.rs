@@ -2,7 +2,7 @@
 
 use super::clock::Due;
 use super::table::ThreadState;
-use crate::executive::handle::{Handle, ObjectId};
+use crate::executive::{Handle, ObjectId};
 use crate::host::Moment;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Call, SYSTEM_CALL_BYTES, set_result};
@@ -31,8 +31,8 @@ pub(crate) enum WaitFor {
         /// One of them or all.
         mode: WaitMode,
     },
-    /// Somebody wakes this guest address: locks, condition variables, `WaitOnAddress`.
-    Address(u64),
+    /// Somebody wakes this address of this process: locks, condition variables, `WaitOnAddress`.
+    Address(u32, u64),
     /// Another thread is done with loading or unloading DLLs.
     Loader,
     /// Only time.
@@ -158,9 +158,14 @@ impl Kernel<'_> {
         }
     }
 
+    /// Who waits at an address of the process, first come first.
+    pub(crate) fn waiters_at(&self, address: u64) -> impl Iterator<Item = u32> {
+        self.nt.scheduler.waiters_at(self.nt.process().pid, address)
+    }
+
     /// Wakes threads that wait at an address, first come, first served; answers how many.
     pub(crate) fn wake_address(&mut self, address: u64, most: usize) -> usize {
-        let woken: Vec<u32> = self.nt.scheduler.waiters_at(address).take(most).collect();
+        let woken: Vec<u32> = self.waiters_at(address).take(most).collect();
         for tid in &woken {
             self.wake(*tid, NtStatus::SUCCESS);
         }
@@ -169,12 +174,13 @@ impl Kernel<'_> {
 
     /// Lets the threads go on that wait for the loader, if it is free now.
     pub(crate) fn loader_changed(&mut self) {
-        if self.nt.threads.living().any(|thread| thread.initialisers.is_busy()) {
+        let pid = self.nt.process().pid;
+        if self.nt.threads.living_of(pid).any(|thread| thread.initialisers.is_busy()) {
             return;
         }
         let waits =
             |thread: &&super::Thread| thread.wait.as_ref().is_some_and(|wait| wait.what == WaitFor::Loader);
-        let woken: Vec<u32> = self.nt.threads.iter().filter(waits).map(|thread| thread.tid).collect();
+        let woken: Vec<u32> = self.nt.threads.living_of(pid).filter(waits).map(|thread| thread.tid).collect();
         for tid in woken {
             self.wake(tid, NtStatus::SUCCESS);
         }
@@ -182,8 +188,8 @@ impl Kernel<'_> {
 
     /// Whether another thread is in the loader: calling entry points, or about to.
     pub(crate) fn loader_is_taken(&self) -> bool {
-        let me = self.thread().tid;
-        self.nt.threads.living().any(|thread| thread.tid != me && thread.initialisers.is_busy())
+        let (me, pid) = (self.thread().tid, self.nt.process().pid);
+        self.nt.threads.living_of(pid).any(|thread| thread.tid != me && thread.initialisers.is_busy())
     }
 }
 
@@ -240,13 +246,13 @@ impl Call<'_> {
 
     /// Blocks until `address` is woken, then runs this system call again. `deadline` is `None` for never.
     pub(crate) fn block_at(&mut self, address: u64, deadline: Option<Moment>) -> Answer {
-        let what = WaitFor::Address(address);
+        let what = WaitFor::Address(self.nt.process().pid, address);
         self.block(Wait { what, deadline, alertable: Alertable::No, resume: Resume::Retry })
     }
 
     /// Blocks a call that runs again already until `address` is woken; it goes on knowing what it knows.
     pub(crate) fn block_resumed_at(&mut self, address: u64, known: Resumed) -> Answer {
-        let what = WaitFor::Address(address);
+        let what = WaitFor::Address(self.nt.process().pid, address);
         let resume = Resume::RetryKnowing(known);
         self.block(Wait { what, deadline: None, alertable: Alertable::No, resume })
     }
@@ -288,7 +294,7 @@ impl Call<'_> {
         }
         if let WaitFor::Objects { objects, .. } = &wait.what {
             for id in objects {
-                self.nt.process_mut().handles.hold(*id);
+                self.nt.objects.hold(*id);
             }
         }
         self.nt.scheduler.enter_queues(tid, &wait.what);

@@ -208,6 +208,7 @@ impl World {
             environment: vec![("A".to_owned(), "1".to_owned()), ("Path".to_owned(), "C:\\".to_owned())],
             lenience,
             large_address_aware: None,
+            parent: None,
         };
         let loaded = self.kernel().start(&options)?;
         let Self { mm, nt, host, cpu } = self;

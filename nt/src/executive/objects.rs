@@ -1,0 +1,241 @@
+//! Kernel objects of the whole system: what handles of all processes name, and the names they can be opened by.
+
+use super::completion::CompletionPort;
+use super::section::SectionObject;
+use super::thread::Timer;
+use crate::host::{Console, FileAccess, HostFile};
+use crate::path::GuestPath;
+
+/// What a handle names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A process, by id.
+    Process(u32),
+    /// A thread, by id.
+    Thread(u32),
+    /// A stream of the console.
+    Console(Console),
+    /// An open file.
+    File(OpenFile),
+    /// An event.
+    Event(Event),
+    /// A mutex.
+    Mutex(Mutex),
+    /// A semaphore.
+    Semaphore(Semaphore),
+    /// A waitable timer.
+    Timer(Timer),
+    /// A completion port.
+    CompletionPort(CompletionPort),
+    /// A section.
+    Section(SectionObject),
+    /// A process's token, by the process's id.
+    Token(u32),
+    /// A search for file names under way.
+    Search(Search),
+    /// A heap or another object that has no waitable state.
+    Other,
+}
+
+/// An open file or folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenFile {
+    /// The host's file, `None` for a folder.
+    pub file: Option<HostFile>,
+    /// Its path.
+    pub path: GuestPath,
+    /// What it was opened for.
+    pub access: FileAccess,
+    /// Where the next read or write begins, bytes.
+    pub position: u64,
+    /// Whether it is removed when the handle is closed.
+    pub delete_on_close: bool,
+    /// How reads and writes complete.
+    pub io: FileIo,
+}
+
+/// How reads and writes of a file complete. They are done when the call returns in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileIo {
+    /// The call's result tells.
+    Synchronous,
+    /// Opened with `FILE_FLAG_OVERLAPPED`: a packet tells, if it is tied to a completion port.
+    Overlapped {
+        /// The port, which the file holds, and the file's key there.
+        port: Option<(ObjectId, u64)>,
+    },
+}
+
+/// An object, whatever handles it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(usize);
+
+/// All objects. One lives as long as a handle of any process names it, or something else needs it.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    objects: Vec<Option<Shared>>,
+    free: Vec<usize>,
+}
+
+/// An event's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whether it is set.
+    pub signalled: bool,
+    /// Whether it stays set until it is reset.
+    pub manual_reset: bool,
+}
+
+/// A mutex's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mutex {
+    /// The owning thread's id.
+    pub owner: Option<u32>,
+    /// How often the owner has taken it.
+    pub depth: u32,
+    /// Whether its last owner ended without leaving it.
+    pub abandoned: bool,
+}
+
+/// A semaphore's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Semaphore {
+    /// Waits that will pass.
+    pub count: u32,
+    /// The most it can be.
+    pub maximum: u32,
+}
+
+/// Names that a search has yet to hand out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// The folder that is searched.
+    pub folder: GuestPath,
+    /// The names, next one last.
+    pub left: Vec<crate::host::DirectoryEntry>,
+}
+
+/// An object, how many handles it has and who else needs it, and the name it can be opened by.
+#[derive(Clone, Debug)]
+struct Shared {
+    object: Object,
+    handles: usize,
+    /// Waits for it, and a thread that lives.
+    holds: usize,
+    name: Option<String>,
+}
+
+impl Object {
+    /// What it is, for people: an object has no address that they could know it by, but it may have a name.
+    pub(crate) fn in_words(&self, name: Option<&str>) -> String {
+        let what = match self {
+            Self::Process(pid) => return format!("the end of process {pid:#x}"),
+            Self::Thread(tid) => return format!("the end of thread {tid:#x}"),
+            Self::Console(_) => "a console stream",
+            Self::File(_) => "a file",
+            Self::Event(_) => "an event",
+            Self::Mutex(Mutex { owner: Some(tid), .. }) => {
+                let named = name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
+                return format!("a mutex{named} of thread {tid:#x}");
+            }
+            Self::Mutex(_) => "a mutex",
+            Self::Semaphore(_) => "a semaphore",
+            Self::Timer(_) => "a timer",
+            Self::CompletionPort(_) => "a completion port",
+            Self::Section(_) => "a section",
+            Self::Token(_) => "a token",
+            Self::Search(_) | Self::Other => "an object",
+        };
+        name.map_or_else(|| what.to_owned(), |name| format!("{what} \"{name}\""))
+    }
+}
+
+impl Objects {
+    /// Makes an object that has no handle yet; whoever makes it holds it.
+    pub(crate) fn create(&mut self, object: Object, name: Option<String>) -> ObjectId {
+        let shared = Shared { object, handles: 0, holds: 1, name };
+        match self.free.pop() {
+            Some(index) => {
+                self.objects[index] = Some(shared);
+                ObjectId(index)
+            }
+            None => {
+                self.objects.push(Some(shared));
+                ObjectId(self.objects.len() - 1)
+            }
+        }
+    }
+
+    /// An object by id: ids that are kept are held.
+    ///
+    /// # Panics
+    ///
+    /// If it is gone.
+    pub fn get(&self, id: ObjectId) -> &Object {
+        &self.known(id).object
+    }
+
+    /// The same, to change it.
+    pub(crate) fn get_mut(&mut self, id: ObjectId) -> &mut Object {
+        &mut self.known_mut(id).object
+    }
+
+    /// The name it can be opened by.
+    pub(crate) fn name_of(&self, id: ObjectId) -> Option<&str> {
+        self.known(id).name.as_deref()
+    }
+
+    /// The object of that name. A name vanishes with the last handle (SPEC F20).
+    pub(crate) fn named(&self, name: &str) -> Option<ObjectId> {
+        let has_it = |shared: &Option<Shared>| {
+            let shared = shared.as_ref().filter(|shared| shared.handles > 0);
+            shared.is_some_and(|shared| shared.name.as_deref() == Some(name))
+        };
+        self.objects.iter().position(has_it).map(ObjectId)
+    }
+
+    /// Every object.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (ObjectId, &mut Object)> {
+        let objects = self.objects.iter_mut().enumerate();
+        objects.filter_map(|(index, shared)| Some((ObjectId(index), &mut shared.as_mut()?.object)))
+    }
+
+    /// Keeps an object alive without a handle.
+    pub(crate) fn hold(&mut self, id: ObjectId) {
+        self.known_mut(id).holds += 1;
+    }
+
+    /// Takes a hold back; gives the object back if nothing else needs it.
+    pub(crate) fn release(&mut self, id: ObjectId) -> Option<Object> {
+        self.known_mut(id).holds -= 1;
+        self.drop_unneeded(id)
+    }
+
+    /// Counts a handle.
+    pub(super) fn handle_made(&mut self, id: ObjectId) {
+        self.known_mut(id).handles += 1;
+    }
+
+    /// A handle is closed; gives the object back if nothing else needs it.
+    pub(super) fn handle_closed(&mut self, id: ObjectId) -> Option<Object> {
+        self.known_mut(id).handles -= 1;
+        self.drop_unneeded(id)
+    }
+
+    fn drop_unneeded(&mut self, id: ObjectId) -> Option<Object> {
+        let shared = self.known(id);
+        if shared.handles > 0 || shared.holds > 0 {
+            return None;
+        }
+        self.free.push(id.0);
+        self.objects[id.0].take().map(|shared| shared.object)
+    }
+
+    fn known(&self, id: ObjectId) -> &Shared {
+        self.objects[id.0].as_ref().expect("an object lives while it is needed")
+    }
+
+    fn known_mut(&mut self, id: ObjectId) -> &mut Shared {
+        self.objects[id.0].as_mut().expect("an object lives while it is needed")
+    }
+}
