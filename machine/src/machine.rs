@@ -47,6 +47,7 @@ pub struct Machine {
 /// A process that has ended and is taken apart.
 struct EndedProcess {
     pid: u32,
+    parent: u32,
     report: RunReport,
 }
 
@@ -287,8 +288,7 @@ impl Machine {
                 self.kernel().write_mapped_files();
                 return Left::None;
             }
-            let report = self.report_of(pid, None);
-            self.ended.push(EndedProcess { pid, report });
+            self.note_end(pid, None);
             self.kernel().end_process(pid);
         }
         Left::Some
@@ -299,8 +299,7 @@ impl Machine {
         self.kernel().note_page_failures();
         let living: Vec<u32> = self.nt.living_processes().map(|process| process.pid).collect();
         for pid in living {
-            let report = self.report_of(pid, ending.clone());
-            self.ended.push(EndedProcess { pid, report });
+            self.note_end(pid, ending.clone());
         }
         let first = self.programs.first().copied();
         let mut all: Vec<EndedProcess> = std::mem::take(&mut self.ended);
@@ -308,11 +307,15 @@ impl Machine {
             all.iter().position(|ended| Some(ended.pid) == first).expect("the first program was started");
         let mut report = all.remove(index).report;
         report.shortage = summary::shortage(&self.nt, self.mm.orders());
-        if let Some(ending) = ending {
-            report.ending = ending;
-        }
-        report.others = all.into_iter().map(|ended| ProcessReport::of(ended.pid, ended.report)).collect();
+        report.others =
+            all.into_iter().map(|ended| ProcessReport::of(ended.pid, ended.parent, ended.report)).collect();
         report
+    }
+
+    fn note_end(&mut self, pid: u32, ending: Option<RunEnding>) {
+        let report = self.report_of(pid, ending);
+        let parent = self.nt.process_by_id(pid).map_or(0, |process| process.parent);
+        self.ended.push(EndedProcess { pid, parent, report });
     }
 
     /// What a process was, as it is now.

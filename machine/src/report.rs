@@ -28,6 +28,8 @@ pub struct RunReport {
 pub struct ProcessReport {
     /// The number that programs know it by.
     pub id: u32,
+    /// The id of the process that started it, 0 if the machine did.
+    pub parent: u32,
     /// Guest path of its program.
     pub program: String,
     /// How it ended.
@@ -44,10 +46,10 @@ pub struct ProcessReport {
 
 impl ProcessReport {
     /// The part of a full report that is told of a further process.
-    pub(crate) fn of(id: u32, report: RunReport) -> Self {
+    pub(crate) fn of(id: u32, parent: u32, report: RunReport) -> Self {
         let RunReport { program, ending, activity, memory, .. } = report;
         let MemoryReport { private, private_peak, working_set_peak, .. } = memory;
-        Self { id, program, ending, faults: activity.faults, private, private_peak, working_set_peak }
+        Self { id, parent, program, ending, faults: activity.faults, private, private_peak, working_set_peak }
     }
 }
 

@@ -136,7 +136,9 @@ pub(crate) fn set_deadline(deadline: &Deadline, limit: Option<Duration>) {
 
 impl Show {
     fn finish(self, report: &RunReport, limit: Option<Duration>) -> Result<u8, Failure> {
-        let (code, words) = ending(&self.name, &report.ending, limit);
+        let (own, words) = ending(&self.name, &report.ending, limit);
+        let timed_out = report.others.iter().any(|other| other.ending == RunEnding::TimedOut);
+        let code = if timed_out { OUT_OF_TIME } else { own };
         output::tell(&words);
         for other in &report.others {
             output::tell(&other_ending(other, limit));
@@ -178,12 +180,13 @@ pub(crate) fn ending(name: &str, ending: &RunEnding, limit: Option<Duration>) ->
     }
 }
 
-/// What there is to say of a process beside the first program: how it ended, unless it was well.
+/// What there is to say of a process beside the first program: how it ended, unless it was well. An exit code is its
+/// parent's to know, if it has one.
 fn other_ending(other: &ProcessReport, limit: Option<Duration>) -> String {
     let name = other.program.rsplit('\\').next().unwrap_or(&other.program);
     let name = format!("{name} (process {:#x})", other.id);
     match &other.ending {
-        RunEnding::Exit { code: 0 } => String::new(),
+        RunEnding::Exit { code } if *code == 0 || other.parent != 0 => String::new(),
         RunEnding::Exit { code } => format!("vadose: {name} ended with exit code {code}\n"),
         ended => ending(&name, ended, limit).1,
     }

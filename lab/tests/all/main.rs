@@ -13,6 +13,7 @@ mod guests;
 mod killed;
 mod paging;
 mod physical_pages;
+mod processes;
 mod programs;
 mod scenarios;
 mod shortage;

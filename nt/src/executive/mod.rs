@@ -23,6 +23,7 @@ mod query;
 mod rundown;
 mod section;
 mod services;
+mod spawn;
 mod thread;
 mod token;
 mod watch;
@@ -50,6 +51,7 @@ pub(crate) use process::{Entries, Pool, ThreadCalls};
 pub(crate) use query::basic_information_size;
 pub use section::SectionObject;
 pub(crate) use section::{MAP_EXECUTE, MAP_READ, MAP_WRITE, Wanted};
+pub(crate) use spawn::{NewProcess, Spawned};
 pub(crate) use thread::{
     Alertable, Apc, NewThread, Resumed, Scheduler, StackSizes, Suspended, THREAD_SET_CONTEXT, Timeout,
     WaitMode, base_priority, end_thread, get_context, native_timeout, read_handles, set_context,

@@ -79,7 +79,7 @@ impl Kernel<'_> {
         let (dll, kind) = (modules[exporter].name.clone(), modules[exporter].kind);
         let wanted_by = modules[importer].name.clone();
         let name = wanted.to_string();
-        if lenience == Lenience::Strict && kind != ModuleKind::BuiltIn {
+        if lenience.is_strict() && kind != ModuleKind::BuiltIn {
             return Err(LoadError::MissingExport { dll, name, wanted_by });
         }
         self.missing_stub(Missing { dll, name })

@@ -92,6 +92,11 @@ impl LoadError {
         Self::Memory { what: what.to_string(), status }
     }
 
+    /// Whether Windows finds it out in the new process, when its loader looks for what it imports.
+    pub(super) const fn is_found_by_process(&self) -> bool {
+        matches!(self, Self::MissingDlls(_) | Self::MissingExport { .. })
+    }
+
     /// The status that `LoadLibrary` makes its last error of.
     pub fn status(&self) -> NtStatus {
         match self {

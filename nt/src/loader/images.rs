@@ -40,7 +40,7 @@ impl Kernel<'_> {
     ) -> Result<(FileId, Arc<PeImage>), LoadError> {
         let (file, image) = self.read_image_file(path)?;
         let is_dll = image.characteristics().contains(FileCharacteristics::DLL);
-        if is_dll && lenience == Lenience::Strict {
+        if is_dll && lenience.is_strict() {
             return Err(LoadError::IsDll { path: path.to_string() });
         }
         Ok((file, image))
@@ -259,10 +259,10 @@ impl Kernel<'_> {
 
     /// Fails with all missing DLLs at once, or lets them be.
     pub(super) fn judge_missing(&self, missing: &[MissingDll], lenience: Lenience) -> Result<(), LoadError> {
-        match lenience {
-            Lenience::Strict if !missing.is_empty() => Err(LoadError::MissingDlls(missing.to_vec())),
-            Lenience::Strict | Lenience::ListMissing => Ok(()),
+        if lenience.is_strict() && !missing.is_empty() {
+            return Err(LoadError::MissingDlls(missing.to_vec()));
         }
+        Ok(())
     }
 
     /// The address of an RVA of a module.

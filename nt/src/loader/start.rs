@@ -60,6 +60,18 @@ pub enum Lenience {
     Strict,
     /// They are listed, and the rest is mapped.
     ListMissing,
+    /// The process is made, and has yet to be ended for it.
+    LeaveToProcess,
+}
+
+impl Lenience {
+    /// Whether something that is missing is a failure, whoever hears of it.
+    pub(super) const fn is_strict(self) -> bool {
+        match self {
+            Self::Strict | Self::LeaveToProcess => true,
+            Self::ListMissing => false,
+        }
+    }
 }
 
 /// A started process.
@@ -69,6 +81,8 @@ pub struct Loaded {
     pub pid: u32,
     /// Its first thread's.
     pub tid: u32,
+    /// Why the process cannot run its first instruction, if that is left to it.
+    pub failed: Option<LoadError>,
     /// DLLs that were not found: empty unless lenient.
     pub missing_dlls: Vec<MissingDll>,
 }
@@ -102,7 +116,10 @@ impl Kernel<'_> {
             self.nt.threads.set_current(thread);
         }
         match built {
-            Ok(missing_dlls) => Ok(Loaded { pid, tid, missing_dlls }),
+            Ok(missing_dlls) => Ok(Loaded { pid, tid, missing_dlls, failed: None }),
+            Err(error) if options.lenience == Lenience::LeaveToProcess && error.is_found_by_process() => {
+                Ok(Loaded { pid, tid, missing_dlls: Vec::new(), failed: Some(error) })
+            }
             Err(error) => {
                 self.end_process(pid);
                 Err(error)

@@ -38,7 +38,7 @@ impl Call<'_> {
     }
 
     /// The variables as `NAME=value`, in the order of the block.
-    fn variables(&mut self) -> Result<Vec<String>, BadPointer> {
+    pub(super) fn variables(&mut self) -> Result<Vec<String>, BadPointer> {
         let at = self.environment_at();
         let mut at = UserPtr::new(self.read_word(at)?);
         let mut variables = Vec::new();
@@ -81,7 +81,7 @@ impl Call<'_> {
 }
 
 /// Names may begin with `=` (`=C:`), as the current folders of drives do.
-fn split(entry: &str) -> Option<(&str, &str)> {
+pub(super) fn split(entry: &str) -> Option<(&str, &str)> {
     let at = entry.char_indices().skip(1).find(|(_, letter)| *letter == '=')?.0;
     Some((&entry[..at], &entry[at + 1..]))
 }

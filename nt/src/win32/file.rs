@@ -113,7 +113,7 @@ fn create_file(call: &mut Call<'_>, width: Width) -> Answer {
         call.set_last_error(Win32Error::SUCCESS);
         return Ok(handle.raw());
     }
-    let inherit = inherits(call)?;
+    let inherit = call.inherits(call.ptr(3))?;
     if let Some(stream) = console_device(&name, wanted) {
         let handle = call.nt.handles_mut().insert(Object::Console(stream), access)?;
         *call.nt.process_mut().handles.inherit(handle)? = inherit;
@@ -149,13 +149,6 @@ fn console_device(name: &str, wanted: u32) -> Option<Console> {
         "CON" if generic == GENERIC_WRITE => Some(Console::Output),
         _other_names => None,
     }
-}
-
-/// The third field of a `SECURITY_ATTRIBUTES`.
-fn inherits(call: &mut Call<'_>) -> Result<bool, Failure> {
-    let at = call.ptr(3);
-    let place = 2 * call.pointer_bytes();
-    Ok(!at.is_null() && call.read_u32(at.offset(place))? != 0)
 }
 
 fn io_of(flags: u32) -> FileIo {

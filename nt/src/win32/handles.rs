@@ -1,5 +1,6 @@
 //! Handles of any kind: closing, duplicating, inheritance.
 
+use crate::claim::{BadPointer, UserPtr};
 use crate::executive::{Handle, ObjectId};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
@@ -64,6 +65,14 @@ fn duplicate_handle(call: &mut Call<'_>) -> Answer {
         call.write_word(to, target.raw())?;
     }
     Ok(1)
+}
+
+impl Call<'_> {
+    /// Whether new processes inherit a handle: the third field of a `SECURITY_ATTRIBUTES`, which may be null.
+    pub(super) fn inherits(&mut self, attributes: UserPtr) -> Result<bool, BadPointer> {
+        let place = 2 * self.pointer_bytes();
+        Ok(!attributes.is_null() && self.read_u32(attributes.offset(place))? != 0)
+    }
 }
 
 /// Gives the third argument's process a handle for an object.

@@ -5,6 +5,7 @@ mod codepage_tables;
 mod completion;
 mod console;
 mod counters;
+mod create_process;
 mod critical;
 mod environment;
 mod error;
@@ -69,6 +70,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     working_set_query::EXPORTS,
     module::EXPORTS,
     process::EXPORTS,
+    create_process::EXPORTS,
     privilege::EXPORTS,
     exception::EXPORTS,
     error::EXPORTS,

@@ -69,14 +69,17 @@ fn create(call: &mut Call<'_>, width: Width) -> Answer {
         attributes: SectionAttributes::from_bits_retain(attributes),
     };
     let name = object_name(call, name_at, width)?;
+    let inherit = call.inherits(call.ptr(1))?;
     if let Some(name) = &name
         && let Some(found) = call.open_section(name, access)?
     {
+        *call.nt.process_mut().handles.inherit(found)? = inherit;
         call.set_last_error(Win32Error::ALREADY_EXISTS);
         return Ok(found.raw());
     }
     let section = call.create_section_object(&wanted)?;
     let handle = call.insert_section(section, access, name)?;
+    *call.nt.process_mut().handles.inherit(handle)? = inherit;
     call.set_last_error(Win32Error::SUCCESS);
     Ok(handle.raw())
 }

@@ -85,7 +85,8 @@ fn same_kind(a: &Object, b: &Object) -> bool {
     std::mem::discriminant(a) == std::mem::discriminant(b)
 }
 
-/// Makes an object, or opens the one of that name; the last error tells which.
+/// Makes an object, or opens the one of that name; the last error tells which. The first argument is its security
+/// attributes.
 pub(super) fn create(
     call: &mut Call<'_>,
     object: Object,
@@ -94,13 +95,16 @@ pub(super) fn create(
     width: Width,
 ) -> Answer {
     let name = object_name(call, name_at, width)?;
+    let inherit = call.inherits(call.ptr(0))?;
     if let Some(name) = &name
         && let Some(handle) = open_kind(call, name, access, &object)?
     {
+        *call.nt.process_mut().handles.inherit(handle)? = inherit;
         call.set_last_error(Win32Error::ALREADY_EXISTS);
         return Ok(handle.raw());
     }
     let handle = call.nt.handles_mut().insert_named(object, access, name)?;
+    *call.nt.process_mut().handles.inherit(handle)? = inherit;
     call.set_last_error(Win32Error::SUCCESS);
     Ok(handle.raw())
 }

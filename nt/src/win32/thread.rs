@@ -84,6 +84,7 @@ fn create(call: &mut Call<'_>, target: u32, first: usize) -> Answer {
     if !id_at.is_null() {
         call.probe_write(id_at, 4)?;
     }
+    let inherit = call.inherits(call.ptr(first))?;
     let like = call.cpu.registers();
     let new = NewThread { start, argument, stack, suspended };
     let tid = call.attached(target, |kernel| kernel.create_thread(new, &like))?;
@@ -96,6 +97,7 @@ fn create(call: &mut Call<'_>, target: u32, first: usize) -> Answer {
             return Err(status.into());
         }
     };
+    *call.nt.process_mut().handles.inherit(handle)? = inherit;
     if !id_at.is_null() {
         call.write_u32(id_at, tid)?;
     }
