@@ -10,6 +10,7 @@ mod drivers;
 mod exceptions;
 mod go_programs;
 mod guests;
+mod inspect;
 mod killed;
 mod paging;
 mod physical_pages;

@@ -21,7 +21,7 @@ pub struct PageState {
 }
 
 /// Kinds of places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PagePlace {
     /// In a frame, and the processor finds it.
