@@ -88,6 +88,7 @@ impl Run {
             privileges: Vec::new(),
             program,
             arguments: Vec::new(),
+            beside: Vec::new(),
             folder: folder.path().to_owned(),
             writable: vec![folder.path().to_owned()],
         };
