@@ -4,7 +4,7 @@
 enum { KEPT = 0x5a };
 
 void start(void) {
-    usize bytes = number_argument(16) * MIB;
+    usize bytes = 16 * MIB;
     u8 *page = allocate(0, PAGE_BYTES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
     // A neighbour that stays in use keeps their page table in RAM: an idle one goes to the page file as well.
     u8 *near = allocate(0, PAGE_BYTES, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);

@@ -7,12 +7,13 @@ use std::fmt;
 use std::str::FromStr;
 use vadose_cpu::Vcpu;
 use vadose_mm::ExceptionParameters;
-use vadose_nt::{Crash, FaultDelivery, HeldFault};
+use vadose_nt::{Crash, DebugText, FaultDelivery, HeldFault};
 
 /// Where to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BreakAt {
-    /// Where the program has ended, by itself or of an exception: its memory is still as it left it.
+    /// Where the program has ended, by itself or of an exception: its memory is still as it left it. Of several processes
+    /// that is the last one; those that end before it are taken apart.
     Exit,
     /// At the first access of the program that ends in `STATUS_ACCESS_VIOLATION` or `STATUS_IN_PAGE_ERROR`, before any
     /// handler of the program hears of it: nothing of the exception is on its stack yet. An access of a service on behalf
@@ -34,13 +35,15 @@ pub enum Stop {
     Fault(StoppedFault),
     /// After so many service calls.
     Calls(u64),
-    /// Behind the debug text that it was to stop at, which is all of it.
-    DebugText(String),
+    /// Behind the debug text that it was to stop at, with the process that wrote it.
+    DebugText(DebugText),
 }
 
 /// A fault that the program has not heard of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoppedFault {
+    /// The process.
+    pub pid: u32,
     /// The exception that it becomes: `STATUS_ACCESS_VIOLATION`.
     pub name: String,
     /// Address of the instruction.
@@ -111,7 +114,9 @@ impl Machine {
             BreakAt::Calls(calls) => {
                 (self.nt.service_calls() >= *calls).then(|| Stop::Calls(self.nt.service_calls()))
             }
-            BreakAt::DebugText(start) => text.filter(|text| text.starts_with(start)).map(Stop::DebugText),
+            BreakAt::DebugText(start) => {
+                text.filter(|told| told.text.starts_with(start)).map(Stop::DebugText)
+            }
         }
     }
 
@@ -126,6 +131,7 @@ impl Machine {
         let (regions, last) = (self.mm.regions(process.id), self.mm.user_limit(process.id).raw());
         let report = summary::crash_report(&regions, last, process, &crash);
         StoppedFault {
+            pid: process.pid,
             name: report.name,
             instruction: report.address,
             place: report.place,

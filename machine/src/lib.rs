@@ -22,6 +22,7 @@ pub use machine::Machine;
 pub use options::{MachineOptions, ProgramOptions};
 pub use shut_down::{ShutDownError, Usage};
 pub use vadose_mm::Compression;
+pub use vadose_nt::DebugText;
 pub use vadose_nt::{
     BadRule, FailKind, FailPlan, FailRule, FailTurn, FragmentPattern, MAX_LISTED_FAILURES, Privilege, Spacing,
 };

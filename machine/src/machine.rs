@@ -35,7 +35,7 @@ pub struct Machine {
     fast_fails: u64,
     trace: Option<Trace>,
     /// Ids of the processes that the machine was made for, in order.
-    programs: Vec<u32>,
+    pub(crate) programs: Vec<u32>,
     /// What became of processes that have ended while others went on, in the order of their ends.
     ended: Vec<EndedProcess>,
     /// What was in use before there was a process.

@@ -22,10 +22,10 @@ pub use builtin::Assembler;
 pub use builtin::{BuiltinDll, BuiltinImage, BuiltinSet};
 pub use claim::{BadPointer, Settled, UserPtr};
 pub use executive::{
-    CompletionPort, Crash, Ending, Event, FaultDelivery, FileIo, Handle, HandleTable, Handles, HeldFault,
-    Initialiser, Missing, Module, ModuleKind, Mutex, Object, ObjectId, Objects, OpenFile, Packet, Place,
-    Privilege, Process, ProcessState, RegionUse, Search, SectionFiles, SectionObject, Semaphore, Stuck,
-    Thread, ThreadState, ThreadTable, Timer, TlsTemplate, Token, Turn, processor_features,
+    CompletionPort, Crash, DebugText, Ending, Event, FaultDelivery, FileIo, Handle, HandleTable, Handles,
+    HeldFault, Initialiser, Missing, Module, ModuleKind, Mutex, Object, ObjectId, Objects, OpenFile, Packet,
+    Place, Privilege, Process, ProcessState, RegionUse, Search, SectionFiles, SectionObject, Semaphore,
+    Stuck, Thread, ThreadState, ThreadTable, Timer, TlsTemplate, Token, Turn, processor_features,
 };
 pub use host::{Console, DirectoryEntry, FileAccess, FileInfo, FileKind, Host, HostFile, Moment, Wish};
 pub use kernel::{Kernel, Nt, NtConfig};

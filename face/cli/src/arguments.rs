@@ -97,7 +97,8 @@ Queries, as -q or as lines of standard input; `quit` ends:
 VA is hex, 7ffe0000, 0x7ffe0000 or 00007ff6`00001000, or app.exe+0x1000, or kernel32!VirtualAlloc. N is hex for a frame.
 
 The program runs to --break-at, which is one of
-  exit         where it has ended, by itself or of an exception: its memory is as it left it
+  exit         where it has ended, by itself or of an exception: its memory is as it left it. Of several programs the
+               last one is left to look at
   fault        the first access that ends in an access violation or an in-page error, before any handler hears of it
   N            after N calls of Windows services
   debug:TEXT   behind a call of OutputDebugString whose text begins with TEXT
@@ -149,7 +150,7 @@ pub(crate) enum Command {
     #[command(after_help = RUN_HELP, override_usage = "vadose run [OPTIONS] PROGRAM [ARGS]... [--and PROGRAM [ARGS]...]...")]
     Run(RunArguments),
     /// Run a Windows program to a chosen place, and look at its memory there
-    #[command(after_help = INSPECT_HELP, override_usage = "vadose inspect [OPTIONS] PROGRAM [ARGS]...")]
+    #[command(after_help = INSPECT_HELP, override_usage = "vadose inspect [OPTIONS] PROGRAM [ARGS]... [--and PROGRAM [ARGS]...]...")]
     Inspect(InspectArguments),
     /// Show how Windows manages memory, one concept a lab, on programs that run
     #[command(after_help = LAB_HELP)]

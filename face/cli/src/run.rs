@@ -71,12 +71,11 @@ pub(crate) fn run(arguments: RunArguments) -> Result<u8, Failure> {
 
 /// The machine that the command line asks for.
 pub(crate) fn options(arguments: &RunArguments) -> Result<MachineOptions, Failure> {
-    let mut programs = arguments.command.split(|word| word == NEXT_PROGRAM).map(program_options);
-    let ProgramOptions { path: program, arguments: own } = programs.next().expect("there is a part")?;
+    let (ProgramOptions { path: program, arguments: own }, beside) = programs(&arguments.command)?;
     let edition = choose_edition(&program, arguments.machine.edition, Purpose::Run)?;
     Ok(MachineOptions {
         arguments: own,
-        beside: programs.collect::<Result<_, _>>()?,
+        beside,
         writable: arguments.writable.clone(),
         failures: FailPlan::new(arguments.fail.clone()),
         privileges: arguments.privilege.iter().map(|held| held.privilege()).collect(),
@@ -84,8 +83,15 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<MachineOptions, Failur
     })
 }
 
+/// The first program of a command line, and those that start together with it.
+pub(crate) fn programs(command: &[OsString]) -> Result<(ProgramOptions, Vec<ProgramOptions>), Failure> {
+    let mut programs = command.split(|word| word == NEXT_PROGRAM).map(program_options);
+    let first = programs.next().expect("there is a part")?;
+    Ok((first, programs.collect::<Result<_, _>>()?))
+}
+
 /// A program's arguments, without its name.
-pub(crate) fn guest_arguments(rest: &[OsString]) -> Result<Vec<String>, Failure> {
+fn guest_arguments(rest: &[OsString]) -> Result<Vec<String>, Failure> {
     rest.iter().enumerate().map(guest_argument).collect()
 }
 

@@ -126,13 +126,14 @@ impl std::fmt::Display for ProcessRef {
 }
 
 impl Machine {
-    /// Answers a query about the process of that number, or the first program.
+    /// Answers a query about the process of that number, or the first program, or who is left after its end.
     ///
     /// # Errors
     ///
     /// [`NoAnswer`] for what is not there.
     pub fn inspect(&mut self, pid: Option<u32>, query: &Query) -> Result<Answer, NoAnswer> {
-        let inspector = Inspector::new(&self.mm, &self.nt, pid)?;
+        let first = self.programs.first().copied();
+        let inspector = Inspector::new(&self.mm, &self.nt, pid, first)?;
         Ok(match query {
             Query::Address(place) => {
                 Answer::Address(inspector.address(inspector.resolve(place, &mut self.host)?))
@@ -159,17 +160,24 @@ pub(crate) struct Inspector<'a> {
 }
 
 impl<'a> Inspector<'a> {
-    fn new(mm: &'a Mm<Arc<GuestRam>>, nt: &'a Nt, pid: Option<u32>) -> Result<Self, NoAnswer> {
-        let process = nt.process();
-        match pid {
-            Some(pid) if pid != process.pid => Err(NoAnswer::NoProcess { pid }),
-            Some(_) | None => Ok(Self { mm, nt, process }),
-        }
+    /// About the process that was asked for; without one the first program, or who is left after its end.
+    fn new(
+        mm: &'a Mm<Arc<GuestRam>>,
+        nt: &'a Nt,
+        asked: Option<u32>,
+        first: Option<u32>,
+    ) -> Result<Self, NoAnswer> {
+        let living = |pid: u32| nt.living_processes().find(|process| process.pid == pid);
+        let process = match asked {
+            Some(pid) => living(pid).ok_or(NoAnswer::NoProcess { pid })?,
+            None => first.and_then(living).unwrap_or_else(|| nt.process()),
+        };
+        Ok(Self { mm, nt, process })
     }
 
-    /// All processes.
-    fn all(&self) -> Vec<&'a Process> {
-        vec![self.nt.process()]
+    /// All processes that have an address space.
+    fn all(&self) -> impl Iterator<Item = &'a Process> {
+        self.nt.living_processes()
     }
 
     fn about(&self) -> ProcessRef {
@@ -178,7 +186,7 @@ impl<'a> Inspector<'a> {
 
     /// The process of an address space. One whose address space is being taken down has no other name any more.
     fn named(&self, id: ProcessId) -> ProcessRef {
-        let known = self.all().into_iter().find(|process| process.id == id);
+        let known = self.all().find(|process| process.id == id);
         known.map_or_else(|| ProcessRef { pid: 0, program: "an ended process".to_owned() }, reference)
     }
 

@@ -138,6 +138,8 @@ pub struct ProcsAnswer {
 pub struct ProcessRow {
     /// Its number.
     pub pid: u32,
+    /// The number of the process that started it, 0 if none here did.
+    pub parent: u32,
     /// Its program's file name.
     pub program: String,
     /// Its environment block.
@@ -246,13 +248,14 @@ impl Inspector<'_> {
     }
 
     pub(super) fn processes(&self) -> ProcsAnswer {
-        ProcsAnswer { processes: self.all().into_iter().map(|process| self.process_row(process)).collect() }
+        ProcsAnswer { processes: self.all().map(|process| self.process_row(process)).collect() }
     }
 
     fn process_row(&self, process: &Process) -> ProcessRow {
         let counters = self.mm.process_counters(process.id);
         ProcessRow {
             pid: process.pid,
+            parent: process.parent,
             program: super::reference(process).program,
             peb: process.peb.into(),
             dir_base: self.mm.translation(process.id).root.into(),
@@ -263,7 +266,7 @@ impl Inspector<'_> {
             peak_working_set: counters.peak_resident_pages,
             page_tables: counters.table_pages,
             faults: counters.faults.resolved(),
-            threads: self.nt.threads().living().count(),
+            threads: self.nt.threads().living().filter(|thread| thread.pid == process.pid).count(),
             handles: process.handles.count(),
         }
     }

@@ -63,7 +63,7 @@ pub(crate) use token::{
 };
 pub use token::{Privilege, Token};
 pub(crate) use watch::Watch;
-pub use watch::{FaultDelivery, HeldFault};
+pub use watch::{DebugText, FaultDelivery, HeldFault};
 pub(crate) use working_set::{working_set_attributes, working_set_list};
 
 use crate::service::Export;

@@ -34,7 +34,16 @@ pub struct HeldFault {
 pub(crate) struct Watch {
     delivery: FaultDelivery,
     held: Option<HeldFault>,
-    text: Option<String>,
+    text: Option<DebugText>,
+}
+
+/// A debug text, and the process that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DebugText {
+    /// The process.
+    pub pid: u32,
+    /// The text.
+    pub text: String,
 }
 
 impl Nt {
@@ -50,12 +59,13 @@ impl Nt {
     }
 
     /// The last debug text since this was asked before (`OutputDebugStringA` and `W`).
-    pub fn take_debug_text(&mut self) -> Option<String> {
+    pub fn take_debug_text(&mut self) -> Option<DebugText> {
         self.watch.text.take()
     }
 
     pub(crate) fn note_debug_text(&mut self, text: String) {
-        self.watch.text = Some(text.chars().take(MAX_TEXT).collect());
+        let text = text.chars().take(MAX_TEXT).collect();
+        self.watch.text = Some(DebugText { pid: self.process().pid, text });
     }
 
     /// Whether an exception is held instead of being delivered.

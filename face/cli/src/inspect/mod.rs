@@ -13,12 +13,11 @@ use crate::map::{machine_options, short_name};
 use crate::output;
 use crate::program::{Purpose, choose_edition};
 use crate::run;
-use std::path::PathBuf;
 use std::time::Duration;
 use vadose_machine::host::{Deadline, FolderHost, Streams};
 use vadose_machine::inspect::Query;
 use vadose_machine::report::RunEnding;
-use vadose_machine::{BreakAt, Machine, MachineOptions, Stop};
+use vadose_machine::{BreakAt, Machine, MachineOptions, ProgramOptions, Stop};
 
 /// What is to be run, how far, and what is asked then.
 struct Order {
@@ -33,11 +32,11 @@ struct Order {
 
 /// Runs the program to where it is to be looked at, and answers queries.
 pub(crate) fn inspect(arguments: InspectArguments) -> Result<u8, Failure> {
-    let (program, rest) = arguments.command.split_first().expect("a command has a program");
-    let program = PathBuf::from(program);
+    let (ProgramOptions { path: program, arguments: own }, beside) = run::programs(&arguments.command)?;
     let edition = choose_edition(&program, arguments.machine.edition, Purpose::Run)?;
     let options = MachineOptions {
-        arguments: run::guest_arguments(rest)?,
+        arguments: own,
+        beside,
         writable: arguments.writable,
         privileges: arguments.privilege.iter().map(|held| held.privilege()).collect(),
         ..machine_options(edition, &arguments.machine, program)?

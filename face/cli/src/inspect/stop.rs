@@ -4,7 +4,7 @@ use crate::quantity::grouped;
 use crate::run;
 use std::time::Duration;
 use vadose_machine::report::RunEnding;
-use vadose_machine::{BreakAt, Stop, StoppedFault};
+use vadose_machine::{BreakAt, DebugText, Stop, StoppedFault};
 
 /// The words.
 pub(super) fn text(name: &str, stop: &Stop, asked: &BreakAt, limit: Option<Duration>) -> String {
@@ -20,8 +20,9 @@ pub(super) fn text(name: &str, stop: &Stop, asked: &BreakAt, limit: Option<Durat
         Stop::Calls(calls) => {
             format!("vadose: {name} stands still after {} service calls\n", grouped(*calls))
         }
-        Stop::DebugText(text) => {
-            format!("vadose: {name} stands still after its debug text `{}`\n", text.trim_end().escape_debug())
+        Stop::DebugText(DebugText { pid, text }) => {
+            let text = text.trim_end().escape_debug();
+            format!("vadose: {name} stands still after the debug text `{text}` of process {pid}\n")
         }
     }
 }
@@ -39,6 +40,7 @@ fn not_reached(name: &str, asked: &BreakAt) -> String {
 fn fault_text(name: &str, fault: &StoppedFault) -> String {
     let place = fault.place.as_deref().unwrap_or("in no image");
     let mut text = format!("vadose: {name} stands still at {}, before it hears of it\n", fault.name);
+    text.push_str(&format!("  process      {}\n", fault.pid));
     text.push_str(&format!("  instruction  {:#x}, {place}\n", fault.instruction));
     if let Some(access) = &fault.access {
         text.push_str(&format!("  access       {} of {:#x}\n", access.verb, access.address));

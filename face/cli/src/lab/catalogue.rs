@@ -14,6 +14,8 @@ pub(super) struct Lab {
     pub(super) about: &'static str,
     /// Its program: a file name, and the bytes.
     pub(super) guest: (&'static str, &'static [u8]),
+    /// How many of it run at once; each is told its number, from 1 on.
+    pub(super) instances: u32,
     /// What is different about its machine.
     pub(super) machine: fn(&mut MachineOptions),
     /// Where its program stops, in order.

@@ -2,6 +2,8 @@
 
 use crate::failure::{Failure, VADOSE_FAILED};
 use std::collections::BTreeMap;
+use vadose_facts::addr::PhysAddr;
+use vadose_facts::x86::PhysicalMemory as _;
 use vadose_machine::Machine;
 use vadose_machine::inspect::{
     AddressAnswer, Answer, FrameAnswer, Hex, NoAnswer, PagePlace, Place, PteAnswer, PteRow, Query,
@@ -16,6 +18,8 @@ pub(super) struct Look {
     pub(super) pte: PteAnswer,
     /// The frame of its page.
     pub(super) frame: Option<FrameAnswer>,
+    /// The 32-bit number at the address, if the processor finds it.
+    pub(super) value: Option<u32>,
     /// The frame that its page was in at the step before, as that frame is now.
     pub(super) old_frame: Option<FrameAnswer>,
 }
@@ -28,18 +32,27 @@ pub(super) struct Scene {
 }
 
 impl Look {
-    /// Looks at an address.
-    pub(super) fn at(machine: &mut Machine, address: u64, before: Option<&Self>) -> Result<Self, Failure> {
+    /// Looks at an address of a process.
+    pub(super) fn at(
+        machine: &mut Machine,
+        pid: u32,
+        address: u64,
+        before: Option<&Self>,
+    ) -> Result<Self, Failure> {
         let place = Place::At(address);
-        let (region, pte) =
-            match (ask(machine, &Query::Address(place.clone()))?, ask(machine, &Query::Pte(place))?) {
-                (Answer::Address(region), Answer::Pte(pte)) => (region, pte),
-                other => unreachable!("a query gets its own answer: {other:?}"),
-            };
+        let (region, pte) = match (
+            ask(machine, Some(pid), &Query::Address(place.clone()))?,
+            ask(machine, Some(pid), &Query::Pte(place))?,
+        ) {
+            (Answer::Address(region), Answer::Pte(pte)) => (region, pte),
+            other => unreachable!("a query gets its own answer: {other:?}"),
+        };
         let frame = pte.page.frame.map(|frame| frame_of(machine, frame)).transpose()?;
         let old = before.and_then(|before| before.pte.page.frame);
         let old_frame = old.map(|frame| frame_of(machine, frame)).transpose()?;
-        Ok(Self { region, pte, frame, old_frame })
+        let ram = machine.ram();
+        let value = pte.physical.map(|at| ram.read_u32(PhysAddr::new(at.0 & !3)));
+        Ok(Self { region, pte, frame, value, old_frame })
     }
 
     /// The page's own entry; `None` while there is no table for it.
@@ -130,12 +143,12 @@ impl Scene {
 }
 
 fn frame_of(machine: &mut Machine, frame: Hex) -> Result<FrameAnswer, Failure> {
-    match ask(machine, &Query::Pfn(frame.0))? {
+    match ask(machine, None, &Query::Pfn(frame.0))? {
         Answer::Pfn(answer) => Ok(answer),
         other => unreachable!("a query gets its own answer: {other:?}"),
     }
 }
 
-fn ask(machine: &mut Machine, query: &Query) -> Result<Answer, Failure> {
-    machine.inspect(None, query).map_err(|none: NoAnswer| Failure::new(VADOSE_FAILED, none.to_string()))
+fn ask(machine: &mut Machine, pid: Option<u32>, query: &Query) -> Result<Answer, Failure> {
+    machine.inspect(pid, query).map_err(|none: NoAnswer| Failure::new(VADOSE_FAILED, none.to_string()))
 }

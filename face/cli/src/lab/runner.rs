@@ -5,13 +5,14 @@ use super::look::{Look, Scene};
 use super::show;
 use crate::engine;
 use crate::failure::{Failure, VADOSE_FAILED};
+use crate::run;
 use std::time::Duration;
 use tempfile::TempDir;
 use vadose_cpu::Vcpu;
 use vadose_facts::ntdef::{AllocationPreference, edition};
 use vadose_machine::host::{FolderHost, Streams};
 use vadose_machine::report::RunEnding;
-use vadose_machine::{BreakAt, Compression, FailPlan, Machine, MachineOptions, Stop};
+use vadose_machine::{BreakAt, Compression, FailPlan, Machine, MachineOptions, ProgramOptions, Stop};
 
 /// The edition of all labs.
 const EDITION: &str = "win10-x64";
@@ -24,6 +25,7 @@ const MARK: &str = "lab: ";
 
 /// What a program tells where it stops.
 struct Told {
+    pid: u32,
     mark: String,
     /// Addresses by name, in the order in which they were told.
     names: Vec<(String, u64)>,
@@ -44,25 +46,25 @@ struct Run {
 ///
 /// If a claim does not hold, or the program does something else than the lab says.
 pub(super) fn run(lab: &Lab) -> Result<String, Failure> {
-    let mut run = Run::begin(lab)?;
+    let mut under_way = Run::begin(lab)?;
     let mut text = show::heading(lab);
     for (number, step) in (1..).zip(lab.steps) {
-        let told = run.run_to(lab, step)?;
+        let told = under_way.run_to(lab, step)?;
         text.push_str(&show::step(number, step));
         for (name, address) in &told.names {
-            let before = run.scene.last(name).cloned();
-            let now = Look::at(&mut run.machine, *address, before.as_ref())?;
+            let before = under_way.scene.last(name).cloned();
+            let now = Look::at(&mut under_way.machine, told.pid, *address, before.as_ref())?;
             text.push_str(&show::change(name, before.as_ref(), &now));
-            run.scene.add(name, now);
+            under_way.scene.add(name, now);
         }
         for claim in step.claims {
-            if !(claim.holds)(&run.scene) {
+            if !(claim.holds)(&under_way.scene) {
                 return Err(not_so(lab, &format!("after `{}`: {}", step.mark, claim.words)));
             }
         }
         text.push_str(&show::reason(step));
     }
-    run.finish(lab)?;
+    under_way.finish(lab)?;
     Ok(text)
 }
 
@@ -74,6 +76,9 @@ impl Run {
         let folder = TempDir::with_prefix("vadose-lab-").map_err(failed)?;
         let program = folder.path().join(lab.guest.0);
         std::fs::write(&program, lab.guest.1).map_err(failed)?;
+        let instance =
+            |number: u32| ProgramOptions { path: program.clone(), arguments: vec![number.to_string()] };
+        let beside = (2..=lab.instances).map(instance).collect();
         let mut options = MachineOptions {
             edition: edition(EDITION).expect("an edition of the table"),
             ram_bytes: RAM_BYTES,
@@ -86,9 +91,9 @@ impl Run {
             fragment: None,
             failures: FailPlan::default(),
             privileges: Vec::new(),
+            arguments: instance(1).arguments,
             program,
-            arguments: Vec::new(),
-            beside: Vec::new(),
+            beside,
             folder: folder.path().to_owned(),
             writable: vec![folder.path().to_owned()],
         };
@@ -102,14 +107,14 @@ impl Run {
     /// Goes on to the next step, which is this one.
     fn run_to(&mut self, lab: &Lab, step: &Step) -> Result<Told, Failure> {
         let stop = BreakAt::DebugText(MARK.to_owned());
-        let told = match self.machine.run_until(&mut *self.cpu, Some(TIME_LIMIT), &stop)? {
-            Stop::DebugText(text) => parse(&text),
-            other => return Err(not_so(lab, &format!("its program stops at `{}`: {other:?}", step.mark))),
+        let stopped = self.machine.run_until(&mut *self.cpu, Some(TIME_LIMIT), &stop)?;
+        let (told, instead) = match &stopped {
+            Stop::DebugText(text) => (parse(text.pid, &text.text), format!("it says `{}`", text.text)),
+            Stop::Ended(report) => (None, run::ending("it", &report.ending, Some(TIME_LIMIT)).1),
+            Stop::Fault(_) | Stop::Calls(_) => unreachable!("it stops at debug texts"),
         };
-        match told {
-            Some(told) if told.mark == step.mark => Ok(told),
-            _ => Err(not_so(lab, &format!("its program stops at `{}`", step.mark))),
-        }
+        told.filter(|told| told.mark == step.mark)
+            .ok_or_else(|| not_so(lab, &format!("its program stops at `{}`; {}", step.mark, instead.trim())))
     }
 
     /// Lets the program end, which says itself whether all it relied on was so, and nothing of it is left.
@@ -117,7 +122,8 @@ impl Run {
         let stop = self.machine.run_until(&mut *self.cpu, Some(TIME_LIMIT), &BreakAt::Exit)?;
         let Stop::Ended(report) = stop else { return Err(not_so(lab, "its program ends")) };
         if report.ending != (RunEnding::Exit { code: 0 }) {
-            return Err(not_so(lab, &format!("its program ends well: {:?}", report.ending)));
+            let (_, words) = run::ending("it", &report.ending, Some(TIME_LIMIT));
+            return Err(not_so(lab, &format!("its program ends with 0; {}", words.trim())));
         }
         self.machine.shut_down().map_err(|error| not_so(lab, &error.to_string()))
     }
@@ -128,7 +134,7 @@ fn not_so(lab: &Lab, what: &str) -> Failure {
 }
 
 /// `lab: STEP NAME=0xADDRESS ...`.
-fn parse(text: &str) -> Option<Told> {
+fn parse(pid: u32, text: &str) -> Option<Told> {
     let mut words = text.strip_prefix(MARK)?.split_whitespace();
     let mark = words.next()?.to_owned();
     let names = words
@@ -137,7 +143,7 @@ fn parse(text: &str) -> Option<Told> {
             Some((name.to_owned(), u64::from_str_radix(address, 16).ok()?))
         })
         .collect::<Option<_>>()?;
-    Some(Told { mark, names })
+    Some(Told { pid, mark, names })
 }
 
 #[cfg(test)]
@@ -147,11 +153,11 @@ mod tests {
 
     #[test]
     fn a_steps_text_is_read_as_it_was_told() {
-        let told = parse("lab: read first=0x260000 second=0x7ff0").expect("a step");
+        let told = parse(4, "lab: read first=0x260000 second=0x7ff0").expect("a step");
         let names = [("first".to_owned(), 0x26_0000), ("second".to_owned(), 0x7ff0)];
         assert_eq!((told.mark.as_str(), told.names.as_slice()), ("read", names.as_slice()));
         for text in ["", "lab: ", "read first=0x1", "lab: read first=1", "lab: read first=0xz"] {
-            assert!(parse(text).is_none(), "{text}");
+            assert!(parse(4, text).is_none(), "{text}");
         }
     }
 

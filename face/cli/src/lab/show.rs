@@ -51,6 +51,7 @@ const ROWS: &[Row] = &[
     ("PTE", |look| look.entry().map_or_else(|| "no page table".to_owned(), entry)),
     ("prototype", |look| look.prototype().map_or_else(String::new, prototype)),
     ("frame", |look| look.frame.as_ref().map_or_else(String::new, frame)),
+    ("value", |look| look.value.map_or_else(String::new, |value| value.to_string())),
     ("content", |look| look.pte.page.words.clone()),
     ("old frame", |look| {
         look.old_frame.as_ref().filter(|old| has_left(look, old)).map_or_else(String::new, frame)

@@ -191,6 +191,32 @@ fn a_run_stops_after_so_many_service_calls() {
     );
 }
 
+/// SPEC G15 I38: two programs at once are two address spaces, each with its own tables, over the same sections.
+#[test]
+fn each_of_several_processes_can_be_asked_about() {
+    let scene = Scene::with("x64/hello.exe");
+    scene.put("spin.exe", "x64/spin.exe", |_| {});
+    let mut command = scene.command("inspect --json --break-at 1 --process 1480");
+    let asked =
+        outcome(command.args(["-q", "procs", "-q", "pte 7ffe0000", "hello.exe", "--and", "spin.exe"]));
+    assert_eq!(asked.code, Some(0), "{}", asked.err);
+    let told: Vec<Value> = asked.out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let processes = list(&told[0], "processes");
+    let names: Vec<&str> = processes.iter().filter_map(|one| one["program"].as_str()).collect();
+    assert_eq!(names, ["hello.exe", "spin.exe"]);
+    let other = number(&processes[1]["pid"]);
+    let mut command = scene.command(&format!("inspect --json --break-at 1 --process {other}"));
+    let asked = outcome(command.args(["-q", "pte 7ffe0000", "hello.exe", "--and", "spin.exe"]));
+    let second: Value = serde_json::from_str(asked.out.lines().last().expect("a line")).expect("JSON");
+    let first = &told[1];
+    assert_eq!(
+        (&first["process"]["program"], &second["process"]["program"]),
+        (&"hello.exe".into(), &"spin.exe".into())
+    );
+    assert_ne!(first["root"], second["root"], "two top tables");
+    assert_eq!(first["physical"], second["physical"], "the page that all processes share");
+}
+
 #[test]
 fn queries_come_from_standard_input_until_quit() {
     let scene = Scene::with("x64/cat.exe");
@@ -267,7 +293,7 @@ fn texts_have_their_columns_in_line() {
         ("memusage", "Section Valid Standby Dirty Transition Shared Locked Name"),
         (
             "procs",
-            "Process Peb DirBase VADs Virtual Commit Working set Peak Page tables Faults Threads Handles Image",
+            "Process Parent Peb DirBase VADs Virtual Commit Working set Peak Page tables Faults Threads Handles Image",
         ),
     ] {
         let asked = ask(&scene, "", &[query], "hello.exe");

@@ -116,6 +116,7 @@ fn user_name(user: &UserRow) -> String {
 pub(super) fn processes(answer: &ProcsAnswer) -> String {
     let mut table = Table::new(&[
         ("Process", Side::Right),
+        ("Parent", Side::Right),
         ("Peb", Side::Left),
         ("DirBase", Side::Right),
         ("VADs", Side::Right),
@@ -132,6 +133,7 @@ pub(super) fn processes(answer: &ProcsAnswer) -> String {
     for process in &answer.processes {
         table.add([
             process.pid.to_string(),
+            process.parent.to_string(),
             address(process.peb),
             digits(process.dir_base),
             process.vads.to_string(),

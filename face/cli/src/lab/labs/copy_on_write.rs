@@ -9,6 +9,7 @@ pub(crate) const LAB: Lab = Lab {
     about: "Pages of a program's data come from its file and are shared by everyone who runs it, until one of them \
             stores: that one gets a copy of its own.",
     guest: guest!("lab_copy_on_write"),
+    instances: 1,
     machine: plain,
     steps: STEPS,
 };

@@ -9,6 +9,7 @@ pub(crate) const LAB: Lab = Lab {
     about: "PAGE_GUARD makes the first touch of a page an alarm. A program can set one, and every thread's stack has one \
             below its committed pages.",
     guest: guest!("lab_guard_page"),
+    instances: 1,
     machine: plain,
     steps: STEPS,
 };

@@ -9,6 +9,7 @@ pub(crate) const LAB: Lab = Lab {
     about: "A view of a file is the file: its bytes are read when they are touched, and what is stored to them is \
             written back to it, never to a page file.",
     guest: guest!("lab_mapped_file"),
+    instances: 1,
     machine: plain,
     steps: STEPS,
 };

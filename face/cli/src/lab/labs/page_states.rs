@@ -9,6 +9,7 @@ pub(crate) const LAB: Lab = Lab {
     about: "A page of an address space is free, reserved or committed. Reserving takes addresses, committing takes a \
             promise of memory, and only a touch takes memory.",
     guest: guest!("lab_page_states"),
+    instances: 1,
     machine: plain,
     steps: STEPS,
 };

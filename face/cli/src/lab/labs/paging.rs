@@ -11,6 +11,7 @@ pub(crate) const LAB: Lab = Lab {
     about: "The machine has 8 MiB of RAM and a page file of 64 MiB. The program stores to one page, then to 16 MiB of \
             others, and then reads the first page again.",
     guest: guest!("lab_paging"),
+    instances: 1,
     machine: small,
     steps: STEPS,
 };

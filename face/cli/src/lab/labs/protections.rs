@@ -10,6 +10,7 @@ pub(crate) const LAB: Lab = Lab {
     about: "A protection is kept three times over: the VAD remembers the one that the allocation was made with, the \
             entry has what the processor can check, and the frame's record keeps the exact one.",
     guest: guest!("lab_protections"),
+    instances: 1,
     machine: plain,
     steps: STEPS,
 };

@@ -10,6 +10,7 @@ pub(crate) const LAB: Lab = Lab {
     about: "A section over the page file is memory that has no address until it is mapped, and may have several. Its \
             prototype entries say where its pages are; every view asks them.",
     guest: guest!("lab_shared_section"),
+    instances: 1,
     machine: plain,
     steps: STEPS,
 };
