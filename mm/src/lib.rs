@@ -57,7 +57,7 @@ mod working_set;
 pub use audit::AuditError;
 pub use commit::Charges;
 pub use draws::Draws;
-pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory};
+pub use extended::{AddressRequirements, AllocateForm, ExtendedRequest, LockMemory, NODES};
 pub use id::{AreaId, FileId, PagingId, ProcessId, SectionId, TransferId};
 pub use look::{
     Counters, FrameLook, FrameOwner, FrameUse, FrameUser, KernelPages, OriginalEntry, OwningEntry, PageWalk,

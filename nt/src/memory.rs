@@ -6,7 +6,7 @@ use vadose_facts::addr::{Pfn, VirtAddr};
 use vadose_facts::ntdef::{Edition, FreeType, LargeAddressAware, NtStatus};
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
-    AllocateRequest, Allocated, BasicInformation, Charges, Counters, DynamicCode, ExtendedRequest,
+    AllocateRequest, Allocated, BasicInformation, Charges, Counters, DynamicCode, ExtendedRequest, Extension,
     FaultOutcome, FaultRequest, FileId, Flushed, Freed, FreedPages, ImageInformation, ImageRequest,
     LimitFlags, LockKinds, LockMemory, LockOutcome, MappedView, OfferPriority, PageAttributes, PhysicalPages,
     ProcessCounters, ProcessId, Protected, Reclaimed, Region, RegionInformation, ResidentPage, SectionId,
@@ -263,6 +263,30 @@ pub trait Memory {
     ///
     /// No view there.
     fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Unmapped, NtStatus>;
+    /// The same, leaving the placeholder that the view replaced (SPEC F45).
+    ///
+    /// # Errors
+    ///
+    /// No view there, or one that replaced nothing.
+    fn unmap_to_placeholder(&mut self, process: ProcessId, address: VirtAddr) -> Result<Unmapped, NtStatus>;
+    /// What it takes to give a section a size (SPEC F24).
+    ///
+    /// # Errors
+    ///
+    /// A section that does not grow.
+    fn plan_extension(&self, section: SectionId, size: u64) -> Result<Extension, NtStatus>;
+    /// Makes a section of a file longer.
+    ///
+    /// # Errors
+    ///
+    /// A section that does not grow, or no room.
+    fn extend_section(&mut self, section: SectionId, size: u64, file_bytes: u64) -> Result<u64, NtStatus>;
+    /// Makes an image section report a smaller size (SPEC F17).
+    ///
+    /// # Errors
+    ///
+    /// More than there is.
+    fn limit_image_section(&mut self, section: SectionId, size: u64) -> Result<(), NtStatus>;
     /// Starts to write what was stored to a part of a view (SPEC F47).
     ///
     /// # Errors
@@ -277,6 +301,8 @@ pub trait Memory {
     fn file_resized(&mut self, file: FileId, bytes: u64);
     /// How long a mapped file must stay (SPEC F50).
     fn mapped_bytes(&self, file: FileId) -> Option<u64>;
+    /// Whether an image section or a view of one shows a file (SPEC F21).
+    fn is_image_shown(&self, file: FileId) -> bool;
     /// Whether sections, views or transfers of a file are left, or its image is remembered.
     fn is_file_mapped(&self, file: FileId) -> bool;
     /// Forgets the images that nobody has open.
@@ -519,6 +545,18 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     fn unmap_view(&mut self, process: ProcessId, address: VirtAddr) -> Result<Unmapped, NtStatus> {
         self.verb(|mm| mm.unmap_view(process, address))
     }
+    fn unmap_to_placeholder(&mut self, process: ProcessId, address: VirtAddr) -> Result<Unmapped, NtStatus> {
+        self.verb(|mm| mm.unmap_to_placeholder(process, address))
+    }
+    fn plan_extension(&self, section: SectionId, size: u64) -> Result<Extension, NtStatus> {
+        (**self).plan_extension(section, size)
+    }
+    fn extend_section(&mut self, section: SectionId, size: u64, file_bytes: u64) -> Result<u64, NtStatus> {
+        self.verb(|mm| mm.extend_section(section, size, file_bytes))
+    }
+    fn limit_image_section(&mut self, section: SectionId, size: u64) -> Result<(), NtStatus> {
+        (**self).limit_image_section(section, size)
+    }
     fn flush_view(&mut self, process: ProcessId, base: VirtAddr, size: u64) -> Result<Flushed, NtStatus> {
         self.verb(|mm| mm.flush_view(process, base, size))
     }
@@ -536,6 +574,9 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     }
     fn drop_unused_images(&mut self) {
         (**self).drop_unused_images();
+    }
+    fn is_image_shown(&self, file: FileId) -> bool {
+        (**self).is_image_shown(file)
     }
     fn is_file_mapped(&self, file: FileId) -> bool {
         (**self).is_file_mapped(file)

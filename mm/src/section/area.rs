@@ -270,6 +270,15 @@ impl<R: PhysicalMemory> Mm<R> {
         }
     }
 
+    /// Whether a section or a view shows an image file: nobody else may change it then (SPEC F21).
+    pub fn is_image_shown(&self, file: FileId) -> bool {
+        let shows = |area: &ControlArea| area.views > 0 || area.sections > 0;
+        self.areas.iter().any(|(_, area)| match &area.backing {
+            Backing::Image(image) => image.file == file && shows(area),
+            Backing::File { .. } | Backing::PageFile { .. } => false,
+        })
+    }
+
     /// Whether a file has a control area: as long as it has, its owner keeps it open. A remembered image counts, for its
     /// pages may be read again.
     pub fn is_file_mapped(&self, file: FileId) -> bool {

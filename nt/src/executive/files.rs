@@ -98,6 +98,12 @@ impl SectionFiles {
             .map(|(number, _)| number)
     }
 
+    /// The numbers under which a file of the host is an image.
+    pub(crate) fn images_at<'a>(&'a self, path: &'a GuestPath) -> impl Iterator<Item = FileId> + 'a {
+        let here = self.numbered().filter(|(_, file)| file.path.same_file(path));
+        here.map(|(number, _)| number).filter(|number| self.is_image_on_host(*number))
+    }
+
     /// The number of the data of the file that another number is an image of.
     pub fn data_of(&self, file: FileId) -> Option<FileId> {
         let path = self.path(file)?;

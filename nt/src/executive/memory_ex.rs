@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{AllocationType, ExtendedMemory, NtStatus};
-use vadose_mm::{AddressRequirements, AllocateForm, AllocateRequest, ExtendedRequest};
+use vadose_mm::{AddressRequirements, AllocateForm, AllocateRequest, ExtendedRequest, NODES, ViewRequest};
 
 use Arg::{U32, Word};
 
@@ -42,6 +42,19 @@ impl ExtendedParameters {
             node: self.node,
             ..basic.into()
         }
+    }
+
+    /// What they mean for a view (SPEC F42).
+    ///
+    /// # Errors
+    ///
+    /// `STATUS_INVALID_PARAMETER` for a node that there is not.
+    pub(crate) fn place(self, request: &mut ViewRequest) -> Result<(), NtStatus> {
+        if self.node.is_some_and(|node| node >= NODES) {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        request.requirements = self.requirements;
+        Ok(())
     }
 }
 

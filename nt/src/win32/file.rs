@@ -185,6 +185,12 @@ fn open_plain(
     if changes_content && call.is_read_only(&path) {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
+    if writes && call.is_running(&path) {
+        return Err(NtStatus::SHARING_VIOLATION.into());
+    }
+    if flags & DELETE_ON_CLOSE != 0 && call.is_running(&path) {
+        return Err(NtStatus::CANNOT_DELETE.into());
+    }
     let missing = wish == Wish::OpenAlways && call.host.info(&path).is_err();
     let changes = writes || makes || missing || flags & DELETE_ON_CLOSE != 0;
     let kind = if changes { FileAccess::ReadWrite } else { FileAccess::Read };
@@ -335,6 +341,9 @@ fn resize(call: &mut Call<'_>, handle: Handle, size: u64) -> Answer {
     require(call, handle, WRITE_DATA)?;
     let path = call.open_file(handle)?.path.clone();
     let mapped = call.nt.files.data_at(&path);
+    if call.is_running(&path) {
+        return Err(NtStatus::USER_MAPPED_FILE.into());
+    }
     // A file that is mapped is not cut below what its sections and views show (SPEC F50).
     if mapped.and_then(|mapped| call.mm.mapped_bytes(mapped)).is_some_and(|bytes| size < bytes) {
         return Err(NtStatus::USER_MAPPED_FILE.into());
@@ -452,6 +461,10 @@ fn set_file_information(call: &mut Call<'_>) -> Answer {
             let delete = call.read_number(from, 1)? != 0;
             require(call, handle, DELETE)?;
             call.host_file(handle)?;
+            let path = call.open_file(handle)?.path.clone();
+            if delete && call.is_running(&path) {
+                return Err(NtStatus::CANNOT_DELETE.into());
+            }
             if let Object::File(file) = call.nt.handles_mut().get_mut(handle)? {
                 file.delete_on_close = delete;
             }

@@ -270,6 +270,9 @@ fn delete(call: &mut Call<'_>, width: Width, kind: FileKind) -> Answer {
     if kind == FileKind::Directory && path.same_file(&call.nt.process().current_directory) {
         return Err(NtStatus::SHARING_VIOLATION.into());
     }
+    if kind == FileKind::File && call.is_running(&path) {
+        return Err(NtStatus::CANNOT_DELETE.into());
+    }
     call.host.remove(&path, kind)?;
     call.nt.process_mut().win32.file_notes.forget(&path);
     Ok(1)

@@ -36,6 +36,7 @@ mod process;
 mod process_memory;
 mod random;
 mod section;
+mod section_ex;
 mod slist;
 mod sockets;
 mod state;
@@ -95,6 +96,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     random::EXPORTS,
     sockets::EXPORTS,
     section::EXPORTS,
+    section_ex::EXPORTS,
     slist::EXPORTS,
     string::EXPORTS,
     sync::EXPORTS,

@@ -55,8 +55,20 @@ fn create_w(call: &mut Call<'_>) -> Answer {
 /// `CreateFileMapping(file, security, protection and attributes, size high, size low, name)`. A mapping of that name is
 /// opened as it is, and the last error tells (SPEC F19).
 fn create(call: &mut Call<'_>, width: Width) -> Answer {
-    let (file, words, name_at) = (call.handle(0), call.u32(2), call.ptr(5));
     let size = u64::from(call.u32(3)) << 32 | u64::from(call.u32(4));
+    let (words, name_at) = (call.u32(2), call.ptr(5));
+    create_mapping(call, words, size, name_at, width)
+}
+
+/// The same for calls of every shape: the first two arguments are the file and the security attributes.
+pub(super) fn create_mapping(
+    call: &mut Call<'_>,
+    words: u32,
+    size: u64,
+    name_at: UserPtr,
+    width: Width,
+) -> Answer {
+    let file = call.handle(0);
     let (protection, attributes) = (words & 0xffff, words & 0xffff_0000);
     let attributes = if attributes == 0 { SectionAttributes::COMMIT.bits() } else { attributes };
     let allowed = PROTECTIONS.iter().find(|(known, _)| *known == protection);
@@ -116,7 +128,7 @@ fn map_ex(call: &mut Call<'_>) -> Answer {
 }
 
 /// `MapViewOfFile(mapping, access, offset high, offset low, size)`.
-fn map_at(call: &mut Call<'_>, base: Option<VirtAddr>) -> Answer {
+pub(super) fn map_at(call: &mut Call<'_>, base: Option<VirtAddr>) -> Answer {
     let (mapping, access) = (call.handle(0), call.u32(1));
     let offset = u64::from(call.u32(2)) << 32 | u64::from(call.u32(3));
     let size = call.arg(4);
@@ -128,7 +140,7 @@ fn map_at(call: &mut Call<'_>, base: Option<VirtAddr>) -> Answer {
 }
 
 /// The protection that an access stands for (SPEC F31).
-const fn protection_of(access: u32) -> u32 {
+pub(super) const fn protection_of(access: u32) -> u32 {
     let execute = access & EXECUTE != 0;
     let plain = if access & !EXECUTE == COPY {
         0x08

@@ -13,6 +13,7 @@ mod physical;
 mod process_memory;
 mod query_classes;
 mod random_calls;
+mod section_services;
 mod sections;
 mod shortage;
 mod small_dlls;

@@ -4,49 +4,55 @@ use crate::bench::{self, Bench, DATA, INVALID_HANDLE, OUT, READ, WRITE, each};
 use vadose_facts::ntdef::Bitness;
 use vadose_nt::UserPtr;
 
-const SELF: u64 = u64::MAX;
-const READ_ONLY: u64 = 0x02;
-const READ_WRITE: u64 = 0x04;
+pub(crate) const SELF: u64 = u64::MAX;
+pub(crate) const READ_ONLY: u64 = 0x02;
+pub(crate) const READ_WRITE: u64 = 0x04;
 const WRITE_COPY: u64 = 0x08;
-const SEC_COMMIT: u64 = 0x800_0000;
+pub(crate) const SEC_COMMIT: u64 = 0x800_0000;
 const MAP_COPY: u64 = 0x1;
-const MAP_WRITE: u64 = 0x2;
-const MAP_READ: u64 = 0x4;
+pub(crate) const MAP_WRITE: u64 = 0x2;
+pub(crate) const MAP_READ: u64 = 0x4;
 /// Where the tests' variables are in the scratch page.
-const HANDLE: u64 = 0x800;
-const SIZE: u64 = 0x808;
-const BASE: u64 = 0x810;
-const OFFSET: u64 = 0x818;
+pub(crate) const HANDLE: u64 = 0x800;
+pub(crate) const SIZE: u64 = 0x808;
+pub(crate) const BASE: u64 = 0x810;
+pub(crate) const OFFSET: u64 = 0x818;
 
 impl Bench {
-    fn mapping(&mut self, file: u64, protection: u64, size: u64) -> (u64, u32) {
+    pub(crate) fn mapping(&mut self, file: u64, protection: u64, size: u64) -> (u64, u32) {
         self.call("CreateFileMapping", &[file, 0, protection, 0, size, 0])
     }
 
-    fn view(&mut self, mapping: u64, access: u64, size: u64) -> u64 {
+    pub(crate) fn view(&mut self, mapping: u64, access: u64, size: u64) -> u64 {
         let (view, error) = self.raw("MapViewOfFile", &[mapping, access, 0, 0, size]);
         assert_ne!(view, 0, "last error {error}");
         view
     }
 
-    fn byte_at(&mut self, address: u64) -> u8 {
+    pub(crate) fn byte_at(&mut self, address: u64) -> u8 {
         self.kernel().read_vec(UserPtr::new(address), 1).expect("a readable byte")[0]
     }
 
-    fn set_byte(&mut self, address: u64, byte: u8) {
+    pub(crate) fn set_byte(&mut self, address: u64, byte: u8) {
         self.kernel().write(UserPtr::new(address), &[byte]).expect("a writable byte");
     }
 
-    fn native(&mut self, name: &str, arguments: &[u64]) -> u32 {
+    pub(crate) fn native(&mut self, name: &str, arguments: &[u64]) -> u32 {
         self.raw(name, arguments).0 as u32
     }
 
-    fn variable(&mut self, offset: u64, value: u64) -> u64 {
+    pub(crate) fn variable(&mut self, offset: u64, value: u64) -> u64 {
         self.put(offset, &value.to_le_bytes())
     }
 
     /// A native section; its handle.
-    fn section(&mut self, size: u64, protection: u64, attributes: u64, file: u64) -> Result<u64, u32> {
+    pub(crate) fn section(
+        &mut self,
+        size: u64,
+        protection: u64,
+        attributes: u64,
+        file: u64,
+    ) -> Result<u64, u32> {
         let (handle_at, size_at) = (self.variable(HANDLE, 0), self.variable(SIZE, size));
         let arguments = [handle_at, 0xf_001f, 0, size_at, protection, attributes, file];
         match self.native("NtCreateSection", &arguments) {
@@ -55,7 +61,7 @@ impl Bench {
         }
     }
 
-    fn word(&mut self, offset: u64) -> u64 {
+    pub(crate) fn word(&mut self, offset: u64) -> u64 {
         match self.world.nt.edition().bitness {
             Bitness::Bits32 => u64::from(self.small(offset)),
             Bitness::Bits64 => self.number(offset),

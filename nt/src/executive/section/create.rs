@@ -142,8 +142,11 @@ impl Kernel<'_> {
             return Ok(SectionObject { id, image: None });
         };
         let file = self.file_for_section(handle, rights_needed(wanted.attributes, protection))?;
-        let made =
-            if image { self.create_image(&file) } else { self.create_over_file(&file, wanted, protection) };
+        let made = if image {
+            self.create_limited_image(&file, wanted.size)
+        } else {
+            self.create_over_file(&file, wanted, protection)
+        };
         if made.is_err() {
             self.forget_unmapped_files();
         }
@@ -185,6 +188,9 @@ impl Kernel<'_> {
         protection: Protection,
     ) -> Result<SectionObject, NtStatus> {
         let writes = protection.base().permits(BaseProtection::ReadWrite);
+        if writes && self.is_running(&file.path) {
+            return Err(NtStatus::SHARING_VIOLATION);
+        }
         let access = if writes { FileAccess::ReadWrite } else { FileAccess::Read };
         let number = self.nt.files.of_path(self.host, &file.path, access)?;
         let bytes = self.nt.files.size(self.host, number)?;
@@ -196,6 +202,18 @@ impl Kernel<'_> {
         let request = wanted.request(backing(needed));
         let id = self.charging(NtStatus::COMMITMENT_LIMIT, |mm| mm.create_section(request))?;
         Ok(SectionObject { id, image: None })
+    }
+
+    /// An image whose section reports a smaller size than it has, if one is given (SPEC F17).
+    fn create_limited_image(&mut self, file: &OpenFile, size: u64) -> Result<SectionObject, NtStatus> {
+        let section = self.create_image(file)?;
+        if size > 0
+            && let Err(status) = self.mm.limit_image_section(section.id, size)
+        {
+            self.close_section_object(&section);
+            return Err(status);
+        }
+        Ok(section)
     }
 
     fn create_image(&mut self, file: &OpenFile) -> Result<SectionObject, NtStatus> {

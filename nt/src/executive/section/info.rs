@@ -50,7 +50,7 @@ fn section_bytes(call: &Call<'_>, handle: crate::executive::Handle, class: u32) 
         image_words(&mut words, image);
     } else {
         let info = call.mm.section_information(section.id)?;
-        words.pointer(0);
+        words.pointer(info.base.map_or(0, vadose_facts::addr::VirtAddr::raw));
         words.pointer(u64::from(info.attributes.bits()));
         words.bytes.extend(info.size.to_le_bytes());
     }

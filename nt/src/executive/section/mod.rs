@@ -2,10 +2,12 @@
 
 mod attributes;
 mod create;
+mod extend;
 mod info;
 mod view;
 
 use crate::kernel::Kernel;
+use crate::path::GuestPath;
 use crate::service::{Arg, Export};
 use std::sync::Arc;
 use vadose_facts::pe::PeImage;
@@ -17,6 +19,8 @@ use Arg::{U32, Word};
 
 /// `SECTION_QUERY`.
 const QUERY: u32 = 0x1;
+/// `SECTION_EXTEND_SIZE`.
+const EXTEND_SIZE: u32 = 0x10;
 /// `SECTION_MAP_WRITE`.
 pub(crate) const MAP_WRITE: u32 = 0x2;
 /// `SECTION_MAP_READ`.
@@ -33,6 +37,12 @@ pub(crate) const EXPORTS: &[Export] = &[
         &[Word, Word, Word, Word, Word, Word, Word, U32, U32, U32],
         view::nt_map_view,
     ),
+    Export::native(
+        "NtMapViewOfSectionEx",
+        &[Word, Word, Word, Word, Word, U32, U32, Word, U32],
+        view::nt_map_view_ex,
+    ),
+    Export::native("NtExtendSection", &[Word, Word], extend::nt_extend_section),
     Export::native("NtUnmapViewOfSection", &[Word, Word], view::nt_unmap_view),
     Export::native("NtUnmapViewOfSectionEx", &[Word, Word, U32], view::nt_unmap_view_ex),
     Export::native("NtQuerySection", &[Word, U32, Word, Word, Word], info::nt_query_section),
@@ -60,6 +70,11 @@ impl Kernel<'_> {
     pub fn drop_unused_images(&mut self) {
         self.mm.drop_unused_images();
         self.forget_unmapped_files();
+    }
+
+    /// Whether an image section or view of the file at a path exists: nobody writes, cuts or removes it (SPEC F21).
+    pub(crate) fn is_running(&self, path: &GuestPath) -> bool {
+        self.nt.files.images_at(path).any(|file| self.mm.is_image_shown(file))
     }
 
     /// Closes files of sections that are gone.

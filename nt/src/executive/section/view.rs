@@ -1,12 +1,13 @@
 //! Mapping, unmapping and flushing views, in the order of Windows' checks (SPEC F25 to F47, F52).
 
 use super::{MAP_EXECUTE, MAP_READ, MAP_WRITE};
+use crate::claim::UserPtr;
 use crate::executive::{Handle, Object, PROCESS_VM_OPERATION};
 use crate::kernel::Kernel;
 use crate::service::{Answer, Call};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{BaseProtection, NtStatus, ParameterStatus, Protection, ViewType};
-use vadose_mm::{MappedView, ViewRequest};
+use vadose_mm::{MapForm, MappedView, Unmapped, ViewRequest};
 
 /// `ViewShare` and `ViewUnmap`.
 const DISPOSITIONS: [u32; 2] = [1, 2];
@@ -42,6 +43,43 @@ pub(super) fn nt_map_view(call: &mut Call<'_>) -> Answer {
     let base = call.read_word(base_at)?;
     request.base = (base != 0).then(|| VirtAddr::new(base));
     request.size = call.read_word(size_at)?;
+    map_and_tell(call, request, (base_at, offset_at, size_at))
+}
+
+/// `NtMapViewOfSectionEx(section, process, *base, *offset, *size, type, protection, parameters, count)`: the array, then as
+/// the plain call (SPEC F42, F43).
+pub(super) fn nt_map_view_ex(call: &mut Call<'_>) -> Answer {
+    call.require_extended_memory()?;
+    let (base_at, offset_at, size_at) = (call.ptr(2), call.ptr(3), call.ptr(4));
+    let mut request = ViewRequest {
+        kind: ViewType::from_bits_retain(call.u32(5)),
+        form: MapForm::Extended,
+        ..ViewRequest::whole(call.u32(6))
+    };
+    let (array, count) = (call.ptr(7), call.u32(8));
+    let parameters = call.read_extended_parameters(array, count)?;
+    parameters.place(&mut request)?;
+    request.check_kind(call.nt.edition)?;
+    let width = call.pointer_bytes();
+    call.probe_write(base_at, width)?;
+    call.probe_write(size_at, width)?;
+    if !offset_at.is_null() {
+        call.probe_write(offset_at, 8)?;
+        request.offset = call.read_u64(offset_at)?;
+    }
+    let base = call.read_word(base_at)?;
+    request.base = (base != 0).then(|| VirtAddr::new(base));
+    request.size = call.read_word(size_at)?;
+    request.check_requirements(call.nt.edition)?;
+    map_and_tell(call, request, (base_at, offset_at, size_at))
+}
+
+/// The rest of both calls, from the check of the range on.
+fn map_and_tell(
+    call: &mut Call<'_>,
+    request: ViewRequest,
+    (base_at, offset_at, size_at): (UserPtr, UserPtr, UserPtr),
+) -> Answer {
     request.check_range(call.nt.edition)?;
     let target = call.require_living(call.handle(1), PROCESS_VM_OPERATION)?;
     let section = call.handle(0);
@@ -119,6 +157,21 @@ impl Kernel<'_> {
         self.charging(NtStatus::COMMITMENT_LIMIT, |mm| mm.map_view(process, id, request))
     }
 
+    /// The same in the process of a handle.
+    ///
+    /// # Errors
+    ///
+    /// The process handle's first, then those of [`map_view`](Self::map_view).
+    pub(crate) fn map_view_for(
+        &mut self,
+        process: Handle,
+        section: Handle,
+        request: ViewRequest,
+    ) -> Result<MappedView, NtStatus> {
+        let target = self.require_living(process, PROCESS_VM_OPERATION)?;
+        self.map_view(section, target, request)
+    }
+
     /// Unmaps the view that holds an address of the current process.
     ///
     /// # Errors
@@ -126,12 +179,16 @@ impl Kernel<'_> {
     /// `NOT_MAPPED_VIEW`.
     pub(crate) fn unmap_view(&mut self, address: VirtAddr) -> Result<(), NtStatus> {
         let unmapped = self.mm.unmap_view(self.nt.process().id, address)?;
-        self.settle_unmapped(unmapped);
-        self.forget_unmapped_files();
+        self.settle_view(unmapped);
         Ok(())
     }
 
-    /// The same with flags; no view replaced a placeholder, so that none can be left (SPEC F45).
+    fn settle_view(&mut self, unmapped: Unmapped) {
+        self.settle_unmapped(unmapped);
+        self.forget_unmapped_files();
+    }
+
+    /// The same in the process of a handle and with flags: the placeholder that the view replaced may be left (SPEC F45).
     ///
     /// # Errors
     ///
@@ -146,10 +203,14 @@ impl Kernel<'_> {
             return Err(NtStatus::INVALID_PARAMETER);
         }
         let target = self.require_living(process, PROCESS_VM_OPERATION)?;
-        if flags & PRESERVE_PLACEHOLDER != 0 {
-            return Err(NtStatus::CONFLICTING_ADDRESSES);
-        }
-        self.attached(target, |kernel| kernel.unmap_view(address))
+        self.attached(target, |kernel| {
+            if flags & PRESERVE_PLACEHOLDER == 0 {
+                return kernel.unmap_view(address);
+            }
+            let unmapped = kernel.mm.unmap_to_placeholder(kernel.nt.process().id, address)?;
+            kernel.settle_view(unmapped);
+            Ok(())
+        })
     }
 
     /// Writes what was stored to a part of a view to its file; answers the pages' base and size.
