@@ -64,6 +64,12 @@ impl Library {
         self.mmu.drop_stale(&freed.stale);
     }
 
+    pub(crate) fn unmap(&mut self, base: VirtAddr) {
+        let unmapped = self.mm.unmap_view(self.process, base).expect("it was mapped");
+        assert!(unmapped.writes.is_empty(), "nothing was stored");
+        self.mmu.drop_stale(&unmapped.stale);
+    }
+
     fn protect(&mut self, at: VirtAddr, protection: u32) {
         let changed = self.mm.protect(self.process, at, PAGE_BYTES, protection).expect("it is committed");
         self.mmu.drop_stale(&changed.stale);

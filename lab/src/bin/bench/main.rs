@@ -12,6 +12,7 @@ mod paging;
 mod regions;
 mod report;
 mod service;
+mod views;
 
 use report::Row;
 use std::process::ExitCode;
@@ -20,12 +21,13 @@ use std::process::ExitCode;
 type Measure = fn() -> Vec<Row>;
 
 /// What is measured, by name.
-const GROUPS: [(&str, Measure); 8] = [
+const GROUPS: [(&str, Measure); 9] = [
     ("memory", memory::rows),
     ("loop", machine::rows),
     ("service", service::rows),
     ("engine", engine::rows),
     ("library", library::rows),
+    ("views", views::rows),
     ("regions", regions::rows),
     ("pagefile", page_file::rows),
     ("paging", paging::rows),
