@@ -69,6 +69,8 @@ pub struct Mm<R> {
     pub(crate) wanted: Cell<Option<Wanted>>,
     /// Frames that somebody waits for, beyond what is usual.
     pub(crate) asked_frames: u64,
+    /// Writes to mapped files that failed one after the other.
+    pub(crate) failed_file_writes: u64,
     /// Writes of one page each, after a cluster failed.
     pub(crate) write_alone: u32,
     pub(crate) trace: Recorder,
@@ -171,6 +173,7 @@ impl<R: PhysicalMemory> Mm<R> {
             news: false,
             wanted: Cell::new(None),
             asked_frames: 0,
+            failed_file_writes: 0,
             write_alone: 0,
             trace: Recorder::default(),
             movements: Movements::default(),

@@ -369,14 +369,19 @@ impl Kernel<'_> {
     }
 
     fn settle_fault(&mut self, request: FaultRequest) -> Settled {
-        for _ in 0..MAX_FAULTS_ON_A_BYTE {
+        let mut faults = 0;
+        while faults < MAX_FAULTS_ON_A_BYTE {
             match self.mm.fault(self.nt.process().id, request) {
                 FaultOutcome::Resume(resume) => {
                     self.nt.stale.absorb(resume.stale);
                     self.note_stack_limit(resume.stack_limit);
                     return Settled::Resolved;
                 }
-                FaultOutcome::Wait(transfer) => self.transfer(transfer),
+                FaultOutcome::Wait(transfer) => {
+                    // Pages of files that make room are as many as they are, and may all be refused.
+                    faults += u32::from(transfer.direction == TransferDirection::Read);
+                    self.transfer(transfer);
+                }
                 FaultOutcome::Page(_) | FaultOutcome::Short => unreachable!("page files are at hand"),
                 FaultOutcome::Raise(raise) => {
                     self.nt.stale.absorb(raise.stale);

@@ -80,7 +80,7 @@ impl<R: PhysicalMemory> Mm<R> {
         step.unwrap_or_else(|| {
             let moving = !self.paging.is_empty() || !self.transfers.is_empty();
             self.exhausted = !self.news && !moving;
-            (self.news, self.asked_frames) = (false, 0);
+            (self.news, self.asked_frames, self.failed_file_writes) = (false, 0, 0);
             Work::Idle
         })
     }

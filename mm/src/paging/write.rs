@@ -40,6 +40,8 @@ impl<R: PhysicalMemory> Mm<R> {
             return self.write_cluster().map(Work::Write);
         };
         match self.destination(&self.pfn.get(first)) {
+            // Every page that waits was tried, and no file takes one.
+            Destination::File { .. } if self.failed_file_writes >= self.pfn.counts().modified => None,
             Destination::File { area, page } => match self.start_write(area, page) {
                 Some(transfer) => Some(Work::WriteFile(transfer)),
                 // Past its file's end: clean from now on.

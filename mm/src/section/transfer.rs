@@ -109,12 +109,19 @@ impl<R: PhysicalMemory> Mm<R> {
         result: Result<(), NtStatus>,
     ) -> Option<Transfer> {
         let entry = self.pfn.get_mut(transfer.frame);
+        self.failed_file_writes = match result {
+            Ok(()) => 0,
+            Err(_) => self.failed_file_writes + 1,
+        };
         if result.is_err() {
             entry.flags.insert(PfnFlags::MODIFIED);
         }
         let unmapped = entry.location == PageLocation::Transition;
         if unmapped {
+            let news = self.news;
             self.retire(transfer.frame);
+            // A page that is back on its list is nothing new.
+            self.news = news || result.is_ok();
         }
         let written = result.is_ok() && (unmapped || again);
         written.then(|| self.start_write(transfer.area, transfer.page)).flatten()

@@ -450,6 +450,32 @@ fn a_failed_read_of_a_file_is_an_in_page_error() {
     }
 }
 
+/// SPEC E27 F46: a file that takes no writes keeps its pages in RAM until there is none left: a touch fails then, nothing is
+/// lost, and all goes on when the file takes them again.
+#[test]
+fn a_file_that_takes_no_writes_ends_memory_and_nothing_else() {
+    for edition in editions() {
+        let mut world = World::with_frames(edition.name, 1200);
+        steps(&mut world, "file 2 3000p; filesection 2 0 rw; view rw", "ok ok ok");
+        world.failing_writes = Some(NtStatus::DISK_FULL);
+        let write = |world: &mut World, page: u32| {
+            world.quietly(&format!("write {:x} {:x}", page * 0x1000, page % 251))
+        };
+        let full =
+            (0..3000).find(|page| write(&mut world, *page) != "ok").expect("RAM is smaller than the file");
+        assert!((300..1200).contains(&full), "{full} on {}", edition.name);
+        let raised = write(&mut world, full);
+        assert_eq!(raised, format!("in-page-error(1)+{:x}/no-memory", full * 0x1000), "on {}", edition.name);
+        world.mm.audit().expect("agreement");
+        world.failing_writes = None;
+        assert_eq!(write(&mut world, full), "ok", "on {}", edition.name);
+        assert_eq!(world.step("unmap 0"), "ok");
+        for page in (0..=full).step_by(37) {
+            assert_eq!(world.step(&format!("filebyte 2 {:x}", page * 0x1000)), format!("={:x}", page % 251));
+        }
+    }
+}
+
 /// SPEC F36 F35: the leading pages of a view of a reserved section may be committed with it.
 #[test]
 fn a_view_may_commit_its_first_pages() {

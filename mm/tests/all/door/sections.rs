@@ -221,14 +221,18 @@ impl World {
 
     /// Moves a page between a file and its frame.
     pub(crate) fn transfer(&mut self, transfer: Transfer) {
-        let result = match (self.failing_reads, transfer.direction) {
-            (Some(status), TransferDirection::Read) => Err(status),
+        let failing = match transfer.direction {
+            TransferDirection::Read => self.failing_reads,
+            TransferDirection::Write => self.failing_writes,
+        };
+        let result = match (failing, transfer.direction) {
+            (Some(status), _) => Err(status),
             (None, TransferDirection::Read) => {
                 let page = self.file_part(&transfer).to_vec();
                 self.mm.ram().write_bytes(transfer.frame.base(), &page);
                 Ok(())
             }
-            (_, TransferDirection::Write) => {
+            (None, TransferDirection::Write) => {
                 let mut page = vec![0; transfer.bytes as usize];
                 self.mm.ram().read_bytes(transfer.frame.base(), &mut page);
                 self.store_file_part(&transfer, &page);

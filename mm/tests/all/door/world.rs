@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(super) sections: Sections,
     /// What the next file reads answer instead of bytes.
     pub(crate) failing_reads: Option<NtStatus>,
+    /// What the next file writes answer.
+    pub(crate) failing_writes: Option<NtStatus>,
 }
 
 /// Steps that are calls: refused or done.
@@ -151,6 +153,7 @@ impl World {
             image: None,
             sections: Sections::default(),
             failing_reads: None,
+            failing_writes: None,
         }
     }
 
