@@ -1,12 +1,56 @@
 //! What a run did, in plain words: faults by how they were resolved, services, memory.
 
 use crate::quantity::{grouped, readable};
-use vadose_machine::report::{Activity, CompressedReport, MemoryReport, PagingReport, RunReport};
+use crate::table::{Side, Table};
+use vadose_machine::report::{
+    Activity, CompressedReport, MemoryReport, PagingReport, ProcessReport, RunEnding, RunReport,
+};
 
 /// The summary.
 pub(crate) fn text(report: &RunReport) -> String {
     let (activity, memory) = (activity(&report.activity), memory(&report.memory));
-    format!("{activity}\n{memory}{}", paging(&report.memory.paging))
+    format!("{activity}\n{memory}{}{}", paging(&report.memory.paging), others(&report.others))
+}
+
+/// The other processes of the run, a line each, in the order of their ends.
+fn others(processes: &[ProcessReport]) -> String {
+    if processes.is_empty() {
+        return String::new();
+    }
+    let right = |heading| (heading, Side::Right);
+    let left = |heading| (heading, Side::Left);
+    let mut table = Table::new(&[
+        right("Id"),
+        right("Parent"),
+        right("Private peak"),
+        right("Working set peak"),
+        right("Faults"),
+        left("Ended"),
+        left("Program"),
+    ]);
+    for process in processes {
+        let faults: u64 = process.faults.iter().map(|fault| fault.count).sum();
+        table.add([
+            format!("{:#x}", process.id),
+            if process.parent == 0 { "-".to_owned() } else { format!("{:#x}", process.parent) },
+            readable(process.private_peak),
+            readable(process.working_set_peak),
+            grouped(faults),
+            in_a_word(&process.ending),
+            process.program.clone(),
+        ]);
+    }
+    format!("\nOther processes\n{}", table.text())
+}
+
+fn in_a_word(ending: &RunEnding) -> String {
+    match ending {
+        RunEnding::Exit { code } => format!("exit {code}"),
+        RunEnding::Crash(crash) => crash.name.clone(),
+        RunEnding::MissingFunction { .. } => "missing function".to_owned(),
+        RunEnding::TimedOut => "stopped".to_owned(),
+        RunEnding::Deadlock { .. } => "hangs".to_owned(),
+    }
 }
 
 fn activity(activity: &Activity) -> String {

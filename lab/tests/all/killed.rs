@@ -10,14 +10,16 @@ use vadose_machine::page_file::PageFileSpec;
 use vadose_machine::{Machine, MachineError};
 use vadose_unicorn::UnicornCpu;
 
-/// Programs with their argument: what they page is several times the RAM, or they have threads, DLLs and files open.
-const GUESTS: [(&str, &str); 6] = [
+/// Programs with their argument: what they page is several times the RAM, or they have threads, DLLs, files and further
+/// processes.
+const GUESTS: [(&str, &str); 7] = [
     ("sort", "12288"),
     ("hash_map", "24576"),
     ("matrix", "12288"),
     ("threads", ""),
     ("load_library", ""),
     ("scenario", ""),
+    ("processes", ""),
 ];
 const EDITIONS: [&str; 3] = ["winxp-x86", "win7-x86", "win10-x64"];
 const RAM_BYTES: u64 = 5 << 20;

@@ -271,3 +271,22 @@ fn memory_comes_from_the_top_if_the_command_line_says_so() {
         assert!(low < top && high > top, "{edition}: {low:#x} {high:#x}");
     }
 }
+
+/// Two programs at once: both are heard, the exit code is the first one's, and the second one's is told.
+#[test]
+fn programs_with_and_between_them_run_together() {
+    let scene = scene_of("x64", &["hello", "exit_code", "spin"]);
+    let both = scene.vadose("run --stats hello.exe --and exit_code.exe 7");
+    assert_eq!((both.code, both.out.as_str()), (Some(0), "Hello from a Windows program.\n"));
+    assert!(both.err.contains("exit_code.exe (process 0x5d0) ended with exit code 7"), "{}", both.err);
+    assert!(both.err.contains("Other processes"), "{}", both.err);
+    assert_eq!(scene.vadose("run exit_code.exe 9 --and hello.exe").code, Some(9));
+    let stopped = scene.vadose("run --timeout 0.5 hello.exe --and spin.exe");
+    assert_eq!(stopped.code, Some(124), "one that goes on is stopped: {}", stopped.err);
+    for line in ["run hello.exe --and", "run --and hello.exe"] {
+        let refused = scene.vadose(line);
+        assert_eq!(refused.code, Some(125), "{line}: {}", refused.err);
+    }
+    assert!(scene.vadose("run hello.exe --and").err.contains("missing before or after --and"));
+    assert_eq!(scene.vadose("run hello.exe --and nothing.exe").code, Some(127));
+}
