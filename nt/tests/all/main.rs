@@ -11,6 +11,7 @@ mod layouts;
 mod memory_services;
 mod physical;
 mod process_memory;
+mod processes;
 mod query_classes;
 mod random_calls;
 mod section_services;
