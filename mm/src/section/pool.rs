@@ -15,6 +15,10 @@ pub(crate) struct Pool {
     pages: u64,
     /// First page and length of each run.
     runs: BTreeMap<u64, u64>,
+    /// No page below this one is free, and no run lies across it.
+    full_below: u64,
+    /// Pages of all runs.
+    taken_pages: u64,
     /// Frames of kernel page tables that map it: they stay.
     pub(crate) table_pages: u64,
 }
@@ -28,23 +32,44 @@ pub(crate) struct PoolRun {
 
 impl Pool {
     pub(crate) fn new(base: VirtAddr, bytes: u64) -> Self {
-        Self { base, pages: bytes / PAGE_BYTES, runs: BTreeMap::new(), table_pages: 0 }
+        Self {
+            base,
+            pages: bytes / PAGE_BYTES,
+            runs: BTreeMap::new(),
+            full_below: 0,
+            taken_pages: 0,
+            table_pages: 0,
+        }
     }
 
     /// Pages of all runs.
-    pub(crate) fn pages_taken(&self) -> u64 {
-        self.runs.values().sum()
+    pub(crate) const fn pages_taken(&self) -> u64 {
+        self.taken_pages
     }
 
     fn find(&self, pages: u64) -> Option<u64> {
-        let mut start = 0;
-        for (&run, &length) in &self.runs {
+        let mut start = self.full_below;
+        for (&run, &length) in self.runs.range(start..) {
             if run - start >= pages {
                 break;
             }
             start = run + length;
         }
         (self.pages - start >= pages).then_some(start)
+    }
+
+    fn take(&mut self, start: u64, pages: u64) {
+        self.runs.insert(start, pages);
+        self.taken_pages += pages;
+        while let Some(length) = self.runs.get(&self.full_below) {
+            self.full_below += length;
+        }
+    }
+
+    fn give_back(&mut self, start: u64, pages: u64) {
+        assert!(self.runs.remove(&start) == Some(pages), "a pool run is given back once");
+        self.full_below = self.full_below.min(start);
+        self.taken_pages -= pages;
     }
 }
 
@@ -83,7 +108,7 @@ impl<R: PhysicalMemory> Mm<R> {
         self.need_frames(pages + tables).map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
         self.commit.charge((pages + tables).saturating_add(promised))?;
         self.pool.table_pages += tables;
-        self.pool.runs.insert(start, pages);
+        self.pool.take(start, pages);
         let mut spare: Vec<Pfn> = (0..tables).map(|_| self.take_kernel_frame()).collect();
         let frames = (0..pages).map(|page| self.take_pool_page(base, page, &mut spare)).collect();
         assert!(spare.is_empty(), "as many tables as were missing");
@@ -128,7 +153,7 @@ impl<R: PhysicalMemory> Mm<R> {
         let mode = self.edition.paging;
         let start = (run.base.raw() - self.pool.base.raw()) / PAGE_BYTES;
         let pages = run.pages();
-        assert!(self.pool.runs.remove(&start) == Some(pages), "a pool run is given back once");
+        self.pool.give_back(start, pages);
         for (page, frame) in (0..).zip(run.frames) {
             let va = VirtAddr::new(run.base.raw() + page * PAGE_BYTES);
             let at = self.system.leaf(&self.ram, mode, va);
@@ -136,6 +161,38 @@ impl<R: PhysicalMemory> Mm<R> {
             assert!(self.pfn.unshare(frame) == LastShare::Yes, "a pool page has one user");
             self.pfn.enter(frame, ListName::Free);
             self.note_frame(frame);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against a plain map of pages: the lowest hole that is large enough, whatever came and went before.
+    #[test]
+    fn a_run_takes_the_lowest_hole_that_fits() {
+        const PAGES: usize = 64;
+        let mut pool = Pool::new(VirtAddr::new(0), PAGES as u64 * PAGE_BYTES);
+        let mut taken = [false; PAGES];
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        let mut state = 5_u64;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let choice = state >> 33;
+            if choice % 9 < 5 {
+                let pages = 1 + choice / 9 % 7;
+                let lowest = taken.windows(pages as usize).position(|hole| hole.iter().all(|page| !page));
+                assert_eq!(pool.find(pages), lowest.map(|page| page as u64));
+                let Some(start) = lowest else { continue };
+                pool.take(start as u64, pages);
+                taken[start..start + pages as usize].fill(true);
+                runs.push((start as u64, pages));
+            } else if !runs.is_empty() {
+                let (start, pages) = runs.swap_remove(choice as usize % runs.len());
+                pool.give_back(start, pages);
+                taken[start as usize..(start + pages) as usize].fill(false);
+            }
         }
     }
 }
