@@ -4,7 +4,7 @@ use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use vadose_facts::ntdef::{AllocationPreference, LargeAddressAware, edition};
+use vadose_facts::ntdef::{AllocationPreference, Aslr, LargeAddressAware, edition};
 use vadose_machine::host::{FolderHost, Streams};
 use vadose_machine::page_file::PageFileSpec;
 use vadose_machine::report::{AddressSpaceMap, RunReport};
@@ -46,7 +46,7 @@ pub fn sample(bits: &str, name: &str) -> PathBuf {
 }
 
 impl Run {
-    /// A program of the host on an edition, with seed 0, no arguments and no input.
+    /// A program of the host on an edition, with seed 0, nothing placed at random, no arguments and no input.
     ///
     /// # Panics
     ///
@@ -59,6 +59,7 @@ impl Run {
             compression: Compression::On,
             commit_limit_bytes: None,
             seed: 0,
+            aslr: Aslr::Off,
             allocation: AllocationPreference::BottomUp,
             large_address_aware: None,
             fragment: None,
@@ -107,6 +108,13 @@ impl Run {
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.options.seed = seed;
+        self
+    }
+
+    /// With places drawn at random. Nothing is if nothing is said.
+    #[must_use]
+    pub fn aslr(mut self, aslr: Aslr) -> Self {
+        self.options.aslr = aslr;
         self
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use vadose_cpu::ram::GuestRam;
 use vadose_cpu::{CpuException, CpuMode, Exit, FaultExit, ProtectionCause, Vcpu};
 use vadose_facts::addr::{PAGE_BYTES, PhysAddr, VirtAddr};
-use vadose_facts::ntdef::{Aslr, Bitness, NtStatus};
+use vadose_facts::ntdef::{Bitness, NtStatus};
 use vadose_mm::{Compression, ExceptionParameters, FaultRequest, Mm, MmConfig, Tracing};
 use vadose_nt::{
     Crash, Ending, GuestPath, Host as _, Kernel, Lenience, LoadError, Memory as _, MissingDll, Moment, Nt,
@@ -111,7 +111,7 @@ impl Machine {
             page_file_bytes: 0,
             commit_limit_bytes: options.commit_limit_bytes,
             seed: options.seed,
-            aslr: Aslr::Off,
+            aslr: options.aslr,
         };
         let mut mm = Mm::new(config, Arc::clone(&ram))?;
         if options.compression == Compression::On && options.edition.has_memory_compression() {

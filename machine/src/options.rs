@@ -2,7 +2,7 @@
 
 use crate::page_file::PageFileSpec;
 use std::path::PathBuf;
-use vadose_facts::ntdef::{AllocationPreference, Edition, LargeAddressAware};
+use vadose_facts::ntdef::{AllocationPreference, Aslr, Edition, LargeAddressAware};
 use vadose_mm::Compression;
 use vadose_nt::{FailPlan, FragmentPattern, Privilege};
 
@@ -31,6 +31,8 @@ pub struct MachineOptions {
     pub commit_limit_bytes: Option<u64>,
     /// What every random choice is drawn from.
     pub seed: u64,
+    /// What is placed at random.
+    pub aslr: Aslr,
     /// Where memory goes that a program leaves the place of open (SPEC A40).
     pub allocation: AllocationPreference,
     /// Whether addresses above 2 GiB are for the program; `None` for what its own header says.

@@ -176,8 +176,8 @@ impl<R: PhysicalMemory> Mm<R> {
         Ok(())
     }
 
-    /// Gives a new process its randomisation policy and, if that says so, draws where its searches for free space start
-    /// (SPEC G34, G35). A process that cannot go above 2 GiB has no high entropy.
+    /// Gives a process its randomisation policy and, the first time that one says so, draws where its searches for free
+    /// space start (SPEC G34, G35). A process that cannot go above 2 GiB has no high entropy.
     ///
     /// # Errors
     ///
@@ -189,13 +189,13 @@ impl<R: PhysicalMemory> Mm<R> {
     ) -> Result<(), NtStatus> {
         let large = self.live(process)?.max_user > self.edition.max_user_address_small;
         let high_entropy = large && policy.contains(AslrMitigations::HIGH_ENTROPY);
-        let mut bottom = Edition::MIN_USER_ADDRESS;
-        if policy.contains(AslrMitigations::BOTTOM_UP_RANDOMIZATION) {
+        let bottom_up = AslrMitigations::BOTTOM_UP_RANDOMIZATION;
+        if policy.difference(self.process(process).aslr).contains(bottom_up) {
             let offset = self.places.bottom_up_offset(high_entropy);
-            bottom = bottom.checked_add(offset).expect("less than a TiB");
+            let bottom = Edition::MIN_USER_ADDRESS.checked_add(offset).expect("less than a TiB");
+            self.process_mut(process).bottom = bottom.vpn();
         }
-        let owner = self.process_mut(process);
-        (owner.aslr, owner.bottom) = (policy, bottom.vpn());
+        self.process_mut(process).aslr = policy;
         Ok(())
     }
 

@@ -54,6 +54,19 @@ pub enum Console {
     Error,
 }
 
+/// Which file an open file is, whatever name it was opened by, and as it is now: one that was changed is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    /// What holds the file.
+    pub device: u64,
+    /// Its number there.
+    pub index: u64,
+    /// Its bytes.
+    pub size: u64,
+    /// When it was last changed: seconds, and nanoseconds of one.
+    pub changed: (i64, i64),
+}
+
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileAccess {
@@ -127,6 +140,12 @@ pub trait Host {
     ///
     /// The host refuses.
     fn size(&mut self, file: HostFile) -> Result<u64, NtStatus>;
+    /// Which file it is.
+    ///
+    /// # Errors
+    ///
+    /// The host refuses.
+    fn identity(&mut self, file: HostFile) -> Result<FileIdentity, NtStatus>;
     /// Cuts or extends a file with zeros.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::layout::{Layouts, SharedData, SystemTime, layouts};
 use vadose_facts::ntdef::{Edition, NtStatus, Win32Error};
 use vadose_facts::x86::Stale;
-use vadose_mm::FaultRequest;
+use vadose_mm::{Draws, FaultRequest};
 
 /// `STATUS_INVALID_SYSTEM_SERVICE`.
 const INVALID_SYSTEM_SERVICE: u32 = 0xc000_001c;
@@ -34,7 +34,7 @@ const ID_STEP: u32 = 4;
 pub struct NtConfig {
     /// The edition that was booted.
     pub edition: &'static Edition,
-    /// What slices of running time are drawn from.
+    /// What slices of running time, and places of stacks and heaps, are drawn from.
     pub seed: u64,
 }
 
@@ -49,6 +49,8 @@ pub struct Nt {
     pub(crate) objects: Objects,
     pub(crate) threads: ThreadTable,
     pub(crate) scheduler: Scheduler,
+    /// Where stacks, heaps and environment blocks are.
+    pub(crate) places: Draws,
     /// The virtual time when it was last looked at.
     pub(crate) now: Moment,
     /// Privileges that the account has beyond an ordinary user's.
@@ -101,6 +103,7 @@ impl Nt {
             objects: Objects::default(),
             threads: ThreadTable::default(),
             scheduler: Scheduler::new(config.seed),
+            places: Draws::new(config.seed, "blocks of processes"),
             now: Moment::default(),
             granted: Vec::new(),
             shortage: Shortage::default(),

@@ -27,7 +27,9 @@ pub use executive::{
     Place, Privilege, Process, ProcessState, RegionUse, Search, SectionFiles, SectionObject, Semaphore,
     Stuck, Thread, ThreadState, ThreadTable, Timer, TlsTemplate, Token, Turn, processor_features,
 };
-pub use host::{Console, DirectoryEntry, FileAccess, FileInfo, FileKind, Host, HostFile, Moment, Wish};
+pub use host::{
+    Console, DirectoryEntry, FileAccess, FileIdentity, FileInfo, FileKind, Host, HostFile, Moment, Wish,
+};
 pub use kernel::{Kernel, Nt, NtConfig};
 pub use loader::{InheritHandles, Lenience, LoadError, Loaded, MissingDll, Parent, StartOptions};
 pub use memory::Memory;

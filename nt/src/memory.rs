@@ -3,15 +3,15 @@
 use crate::paged::{PageDevice, PagedMm};
 use crate::shortage::{FailPlan, PageFailure};
 use vadose_facts::addr::{Pfn, VirtAddr};
-use vadose_facts::ntdef::{Edition, FreeType, LargeAddressAware, NtStatus};
+use vadose_facts::ntdef::{Aslr, AslrMitigations, Edition, FreeType, LargeAddressAware, NtStatus};
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
 use vadose_mm::{
     AllocateRequest, Allocated, BasicInformation, Charges, Counters, DynamicCode, ExtendedRequest, Extension,
-    FaultOutcome, FaultRequest, FileId, Flushed, Freed, FreedPages, ImageInformation, ImageRequest,
-    LimitFlags, LockKinds, LockMemory, LockOutcome, MappedView, OfferPriority, PageAttributes, PhysicalPages,
-    ProcessCounters, ProcessId, Protected, Reclaimed, Region, RegionInformation, ResidentPage, SectionId,
-    SectionInformation, SectionRequest, Transfer, TransferEnd, TransferId, Unlocked, Unmapped, ViewRequest,
-    WatchReset, WrittenPages,
+    FaultOutcome, FaultRequest, FileId, Flushed, Freed, FreedPages, ImageExecution, ImageInformation,
+    ImageRequest, LimitFlags, LockKinds, LockMemory, LockOutcome, MappedView, OfferPriority, PageAttributes,
+    PhysicalPages, ProcessCounters, ProcessId, Protected, Reclaimed, Region, RegionInformation, ResidentPage,
+    SectionId, SectionInformation, SectionRequest, Transfer, TransferEnd, TransferId, Unlocked, Unmapped,
+    ViewRequest, WatchReset, WrittenPages,
 };
 
 /// What services and the loader ask of the memory manager. Each method is [`Mm`](vadose_mm::Mm)'s of the same name.
@@ -234,6 +234,18 @@ pub trait Memory {
     ///
     /// No commit, or an image that cannot be mapped.
     fn create_image_section(&mut self, request: &ImageRequest<'_>) -> Result<SectionId, NtStatus>;
+    /// One more section of an image that is known (SPEC F18); `None` for any other file, and without commit.
+    fn open_image_section(&mut self, file: FileId, execution: ImageExecution) -> Option<SectionId>;
+    /// What is placed at random.
+    fn aslr(&self) -> Aslr;
+    /// Gives a new process its randomisation policy (SPEC G34, G35).
+    ///
+    /// # Errors
+    ///
+    /// A dead process.
+    fn set_aslr_mitigations(&mut self, process: ProcessId, policy: AslrMitigations) -> Result<(), NtStatus>;
+    /// The randomisation policy of a process.
+    fn aslr_mitigations(&self, process: ProcessId) -> AslrMitigations;
     /// Makes a section over page files or a file's bytes.
     ///
     /// # Errors
@@ -307,6 +319,8 @@ pub trait Memory {
     fn is_file_mapped(&self, file: FileId) -> bool;
     /// Forgets the images that nobody has open.
     fn drop_unused_images(&mut self);
+    /// Forgets the image of a file, if nobody has it open.
+    fn drop_unused_image_of(&mut self, file: FileId);
     /// The region of an address (SPEC D25).
     ///
     /// # Errors
@@ -571,6 +585,21 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     }
     fn mapped_bytes(&self, file: FileId) -> Option<u64> {
         (**self).mapped_bytes(file)
+    }
+    fn drop_unused_image_of(&mut self, file: FileId) {
+        (**self).drop_unused_image_of(file);
+    }
+    fn open_image_section(&mut self, file: FileId, execution: ImageExecution) -> Option<SectionId> {
+        (**self).open_image_section(file, execution)
+    }
+    fn aslr(&self) -> Aslr {
+        (**self).aslr()
+    }
+    fn set_aslr_mitigations(&mut self, process: ProcessId, policy: AslrMitigations) -> Result<(), NtStatus> {
+        (**self).set_aslr_mitigations(process, policy)
+    }
+    fn aslr_mitigations(&self, process: ProcessId) -> AslrMitigations {
+        (**self).aslr_mitigations(process)
     }
     fn drop_unused_images(&mut self) {
         (**self).drop_unused_images();

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
-use vadose_facts::ntdef::{AllocationPreference, Edition, LargeAddressAware, edition, editions};
+use vadose_facts::ntdef::{AllocationPreference, Aslr, Edition, LargeAddressAware, edition, editions};
 use vadose_machine::inspect::Query;
 use vadose_machine::trace::TraceFormat;
 use vadose_machine::{BreakAt, Compression, FailRule, FragmentPattern, Privilege};
@@ -315,6 +315,10 @@ pub(crate) struct MachineArguments {
     /// What every random choice is drawn from, the program's own random numbers included
     #[arg(long, value_name = "N", default_value = DEFAULT_SEED, allow_negative_numbers = true, value_parser = parse_seed)]
     pub(crate) seed: u64,
+    /// What is placed at random: on is what the edition does by itself, force also moves images that do not ask for it (from
+    /// Windows 8 on), off nothing. The same seed places everything alike
+    #[arg(long, value_name = "on|off|force", value_enum, default_value_t = Randomised::On, hide_possible_values = true)]
+    pub(crate) aslr: Randomised,
     /// Place memory from the highest address down: shakes out pointers that were cut to 32 bits or taken for signed
     #[arg(long)]
     pub(crate) top_down: bool,
@@ -350,6 +354,28 @@ impl OnOff {
         match self {
             Self::On => Compression::On,
             Self::Off => Compression::Off,
+        }
+    }
+}
+
+/// What is placed at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Randomised {
+    /// What the edition places so
+    On,
+    /// Nothing
+    Off,
+    /// Images that do not ask for it, too
+    Force,
+}
+
+impl Randomised {
+    /// The policy as the machine knows it.
+    pub(crate) const fn policy(self) -> Aslr {
+        match self {
+            Self::On => Aslr::On,
+            Self::Off => Aslr::Off,
+            Self::Force => Aslr::Force,
         }
     }
 }

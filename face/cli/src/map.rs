@@ -58,6 +58,7 @@ pub(crate) fn machine_options(
         compression: machine.compression.compression(),
         commit_limit_bytes: machine.commit_limit,
         seed: machine.seed,
+        aslr: machine.aslr.policy(),
         allocation: machine.preference(),
         large_address_aware: machine.awareness(),
         fragment: machine.fragment,

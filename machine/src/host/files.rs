@@ -2,10 +2,10 @@
 
 use super::drive::Location;
 use super::status;
-use cap_std::fs::{File, FileExt};
+use cap_std::fs::{File, FileExt, MetadataExt};
 use std::collections::{BTreeMap, HashMap};
 use vadose_facts::ntdef::NtStatus;
-use vadose_nt::{FileAccess, HostFile, Moment};
+use vadose_nt::{FileAccess, FileIdentity, HostFile, Moment};
 
 /// Files open at once: fewer than the 1024 that a process of the host usually may have.
 const MAX_FILES: usize = 768;
@@ -58,6 +58,16 @@ impl OpenFiles {
 impl OpenFile {
     pub(super) fn size(&self) -> Result<u64, NtStatus> {
         self.file.metadata().map(|metadata| metadata.len()).map_err(|error| status::of(&error))
+    }
+
+    pub(super) fn identity(&self) -> Result<FileIdentity, NtStatus> {
+        let metadata = self.file.metadata().map_err(|error| status::of(&error))?;
+        Ok(FileIdentity {
+            device: metadata.dev(),
+            index: metadata.ino(),
+            size: metadata.size(),
+            changed: (metadata.mtime(), metadata.mtime_nsec()),
+        })
     }
 
     pub(super) fn set_size(&self, size: u64) -> Result<(), NtStatus> {

@@ -26,7 +26,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 use vadose_facts::ntdef::NtStatus;
 use vadose_nt::{
-    Console, DirectoryEntry, FileAccess, FileInfo, FileKind, GuestPath, Host, HostFile, Moment, Wish,
+    Console, DirectoryEntry, FileAccess, FileIdentity, FileInfo, FileKind, GuestPath, Host, HostFile, Moment,
+    Wish,
 };
 
 /// A guest's world made of some folders of the host and three streams.
@@ -245,6 +246,10 @@ impl Host for FolderHost {
 
     fn size(&mut self, file: HostFile) -> Result<u64, NtStatus> {
         self.files.get(file)?.size()
+    }
+
+    fn identity(&mut self, file: HostFile) -> Result<FileIdentity, NtStatus> {
+        self.files.get(file)?.identity()
     }
 
     fn set_size(&mut self, file: HostFile, size: u64) -> Result<(), NtStatus> {

@@ -1,9 +1,10 @@
 //! The files behind sections: built-in DLLs that are bytes here, and files of the host, as images and as data.
 
-use crate::host::{FileAccess, Host, HostFile, Wish};
+use crate::host::{FileAccess, FileIdentity, Host, HostFile, Wish};
 use crate::path::GuestPath;
 use std::sync::Arc;
 use vadose_facts::ntdef::NtStatus;
+use vadose_facts::pe::PeImage;
 use vadose_mm::FileId;
 
 /// Files by the [`FileId`] that the memory manager repeats in its transfers. They stay open as long as their sections
@@ -26,26 +27,37 @@ enum Backing {
     Host(HostFile),
 }
 
-/// Who has the file open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the file is open for.
+#[derive(Clone, Debug)]
 enum User {
-    /// The loader, as long as the module is loaded.
-    Loader,
-    /// A program's image section.
-    Image,
-    /// A program's data sections, all of the file's (SPEC F18).
+    /// All its image sections (SPEC F18). A file that has changed since is another one, and a built-in DLL has no identity.
+    Image { identity: Option<FileIdentity>, image: Arc<PeImage> },
+    /// All its data sections (SPEC F18).
     Data(FileAccess),
 }
 
 impl SectionFiles {
-    /// Adds a file whose bytes are here.
-    pub fn add_bytes(&mut self, bytes: Arc<[u8]>, path: &GuestPath) -> FileId {
-        self.add(path, Backing::Memory(bytes), User::Loader)
+    /// Adds an image that an open file of the host has.
+    pub(crate) fn add_image(
+        &mut self,
+        path: &GuestPath,
+        file: HostFile,
+        identity: FileIdentity,
+        image: &Arc<PeImage>,
+    ) -> FileId {
+        let user = User::Image { identity: Some(identity), image: Arc::clone(image) };
+        self.add(path, Backing::Host(file), user)
     }
 
-    /// Adds an open file of the host.
-    pub fn add_host(&mut self, file: HostFile, path: &GuestPath) -> FileId {
-        self.add(path, Backing::Host(file), User::Loader)
+    /// Adds an image whose bytes are here.
+    pub(crate) fn add_built_in(
+        &mut self,
+        path: &GuestPath,
+        bytes: Arc<[u8]>,
+        image: &Arc<PeImage>,
+    ) -> FileId {
+        let user = User::Image { identity: None, image: Arc::clone(image) };
+        self.add(path, Backing::Memory(bytes), user)
     }
 
     fn add(&mut self, path: &GuestPath, backing: Backing, user: User) -> FileId {
@@ -53,14 +65,32 @@ impl SectionFiles {
         FileId::new(u32::try_from(self.files.len() - 1).expect("few files of sections"))
     }
 
-    /// Opens a file as the image of a program's section.
-    ///
-    /// # Errors
-    ///
-    /// The host's status.
-    pub fn open_image(&mut self, host: &mut dyn Host, path: &GuestPath) -> Result<FileId, NtStatus> {
-        let file = host.open(path, FileAccess::Image, Wish::OpenExisting)?;
-        Ok(self.add(path, Backing::Host(file), User::Image))
+    /// The image that a file of the host is known as, and its headers.
+    pub(crate) fn image_of(&self, wanted: &FileIdentity) -> Option<(FileId, Arc<PeImage>)> {
+        self.numbered().find_map(|(number, file)| match &file.user {
+            User::Image { identity: Some(identity), image } if identity == wanted => {
+                Some((number, Arc::clone(image)))
+            }
+            User::Image { .. } | User::Data(_) => None,
+        })
+    }
+
+    /// The image of a built-in DLL, and its headers.
+    pub(crate) fn built_in_at(&self, path: &GuestPath) -> Option<(FileId, Arc<PeImage>)> {
+        self.numbered().find_map(|(number, file)| match &file.user {
+            User::Image { identity: None, image } if file.path.same_file(path) => {
+                Some((number, Arc::clone(image)))
+            }
+            User::Image { .. } | User::Data(_) => None,
+        })
+    }
+
+    /// The images that a file of the host was opened as by this path.
+    pub(crate) fn images_at(&self, path: &GuestPath) -> Vec<FileId> {
+        let images = self.numbered().filter(|(_, file)| {
+            matches!(file.user, User::Image { identity: Some(_), .. }) && file.path.same_file(path)
+        });
+        images.map(|(number, _)| number).collect()
     }
 
     /// The file of a path as data: one number for all its sections, opened for what the most demanding one needs
@@ -80,7 +110,7 @@ impl SectionFiles {
             return Ok(self.add(path, Backing::Host(file), User::Data(access)));
         };
         let entry = self.files[known.raw() as usize].as_mut().expect("the file was found");
-        if access == FileAccess::ReadWrite && entry.user != User::Data(FileAccess::ReadWrite) {
+        if access == FileAccess::ReadWrite && !matches!(entry.user, User::Data(FileAccess::ReadWrite)) {
             let file = host.open(path, access, Wish::OpenExisting)?;
             let old = std::mem::replace(&mut entry.backing, Backing::Host(file));
             entry.user = User::Data(access);
@@ -98,23 +128,11 @@ impl SectionFiles {
             .map(|(number, _)| number)
     }
 
-    /// The numbers under which a file of the host is an image.
-    pub(crate) fn images_at<'a>(&'a self, path: &'a GuestPath) -> impl Iterator<Item = FileId> + 'a {
-        let here = self.numbered().filter(|(_, file)| file.path.same_file(path));
-        here.map(|(number, _)| number).filter(|number| self.is_image_on_host(*number))
-    }
-
-    /// The number of the data of the file that another number is an image of.
-    pub fn data_of(&self, file: FileId) -> Option<FileId> {
-        let path = self.path(file)?;
-        self.data_at(path)
-    }
-
     /// Whether it is an image that a file of the host has: not a built-in DLL, and not data.
     pub(crate) fn is_image_on_host(&self, file: FileId) -> bool {
         let entry = self.entry(file);
-        entry.is_some_and(|entry| match (&entry.backing, entry.user) {
-            (Backing::Host(_), User::Loader | User::Image) => true,
+        entry.is_some_and(|entry| match (&entry.backing, &entry.user) {
+            (Backing::Host(_), User::Image { .. }) => true,
             (Backing::Host(_), User::Data(_)) | (Backing::Memory(_), _) => false,
         })
     }
@@ -124,9 +142,9 @@ impl SectionFiles {
         self.entry(file).map(|file| &file.path)
     }
 
-    /// Files that programs' sections have open.
-    pub fn of_sections(&self) -> Vec<FileId> {
-        self.numbered().filter(|(_, file)| file.user != User::Loader).map(|(number, _)| number).collect()
+    /// All files.
+    pub fn all(&self) -> Vec<FileId> {
+        self.numbered().map(|(number, _)| number).collect()
     }
 
     fn numbered(&self) -> impl Iterator<Item = (FileId, &SectionFile)> {
@@ -208,10 +226,10 @@ impl SectionFiles {
             }
             Backing::Host(open) => *open,
         };
-        match (host.read_at(open, offset, into)?, entry.user) {
+        match (host.read_at(open, offset, into)?, &entry.user) {
             (done, _) if done == into.len() => Ok(()),
             (1.., User::Data(_)) => Ok(()),
-            (_, User::Data(_) | User::Image | User::Loader) => Err(NtStatus::END_OF_FILE),
+            (_, User::Data(_) | User::Image { .. }) => Err(NtStatus::END_OF_FILE),
         }
     }
 

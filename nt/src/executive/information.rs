@@ -6,7 +6,7 @@ use crate::executive::counters::MemoryUsage;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::addr::PAGE_BYTES;
-use vadose_facts::ntdef::{Bitness, Edition, NtStatus};
+use vadose_facts::ntdef::{AslrMitigations, Bitness, Edition, NtStatus};
 use vadose_mm::{DynamicCode, LimitFlags, ProcessCounters, ProcessId};
 
 use Arg::{U32, Word};
@@ -39,7 +39,7 @@ impl Class {
     /// `STATUS_INVALID_INFO_CLASS`.
     fn of(raw: u32, edition: &Edition) -> Result<Self, NtStatus> {
         match raw {
-            52 if has_mitigations(edition) => Ok(Self::MitigationPolicy),
+            52 if has_mitigation(edition, ASLR_POLICY) => Ok(Self::MitigationPolicy),
             1 => Ok(Self::QuotaLimits),
             3 => Ok(Self::VmCounters),
             _ => Err(NtStatus::INVALID_INFO_CLASS),
@@ -251,27 +251,37 @@ fn set_quota_limits(call: &mut Call<'_>, buffer: UserPtr, length: u64) -> Answer
 
 /// `PROCESS_SET_INFORMATION`.
 pub(crate) const PROCESS_SET_INFORMATION: u32 = 0x200;
-/// `ProcessDynamicCodePolicy`, the one policy that is kept here.
+/// `ProcessASLRPolicy` (SPEC G35).
+const ASLR_POLICY: u32 = 1;
+/// `ProcessDynamicCodePolicy` (SPEC C28).
 pub(crate) const DYNAMIC_CODE_POLICY: u32 = 2;
 /// `ProhibitDynamicCode`.
 const PROHIBIT: u32 = 1;
 /// Bytes of a policy's number and its flags.
 const POLICY_BYTES: u64 = 8;
 
-/// The policy came with Windows 8.1.
-const fn has_mitigations(edition: &Edition) -> bool {
-    edition.version.major > 6 || edition.version.major == 6 && edition.version.minor >= 3
+/// The policies came with Windows 8, the one of dynamic code with 8.1.
+const fn has_mitigation(edition: &Edition, policy: u32) -> bool {
+    let since = match policy {
+        ASLR_POLICY => 2,
+        DYNAMIC_CODE_POLICY => 3,
+        _not_kept => return false,
+    };
+    edition.version.major > 6 || edition.version.major == 6 && edition.version.minor >= since
 }
 
 impl Kernel<'_> {
-    /// The flags of a mitigation policy of a process (SPEC C28).
+    /// The flags of a mitigation policy of a process (SPEC C28, G35).
     ///
     /// # Errors
     ///
     /// `STATUS_NOT_SUPPORTED` for a policy that is not kept.
     pub(crate) fn mitigation(&self, process: ProcessId, policy: u32) -> Result<u32, NtStatus> {
-        if policy != DYNAMIC_CODE_POLICY || !has_mitigations(self.nt.edition) {
+        if !has_mitigation(self.nt.edition, policy) {
             return Err(NtStatus::NOT_SUPPORTED);
+        }
+        if policy == ASLR_POLICY {
+            return Ok(self.mm.aslr_mitigations(process).bits());
         }
         Ok(match self.mm.dynamic_code(process) {
             DynamicCode::Allowed => 0,
@@ -292,12 +302,34 @@ impl Kernel<'_> {
         flags: u32,
     ) -> Result<(), NtStatus> {
         let now = self.mitigation(process, policy)?;
+        if policy == ASLR_POLICY {
+            return self.set_aslr_policy(process, AslrMitigations::from_bits_retain(now), flags);
+        }
         match flags {
             PROHIBIT => self.mm.prohibit_dynamic_code(process),
             0 if now == 0 => Ok(()),
             0 => Err(NtStatus::ACCESS_DENIED),
             _ => Err(NtStatus::INVALID_PARAMETER),
         }
+    }
+}
+
+impl Kernel<'_> {
+    /// Images can be made to move from now on. Where searches start was decided at the process's start (SPEC G35).
+    fn set_aslr_policy(
+        &mut self,
+        process: ProcessId,
+        now: AslrMitigations,
+        flags: u32,
+    ) -> Result<(), NtStatus> {
+        use AslrMitigations as M;
+        let wanted = M::from_bits(flags).ok_or(NtStatus::INVALID_PARAMETER)?;
+        let added = wanted.difference(now);
+        if !wanted.contains(now) || !(M::FORCE_RELOCATE_IMAGES | M::DISALLOW_STRIPPED_IMAGES).contains(added)
+        {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        self.mm.set_aslr_mitigations(process, wanted)
     }
 }
 

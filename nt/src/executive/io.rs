@@ -188,6 +188,7 @@ impl Kernel<'_> {
 
     /// What was written to a file shows in its views (SPEC F48).
     fn show_in_views(&mut self, path: &crate::path::GuestPath, at: u64, bytes: &[u8]) {
+        self.forget_images_at(path);
         if let Some(mapped) = self.nt.files.data_at(path) {
             let stale = self.mm.file_written(mapped, at, bytes);
             self.nt.stale.absorb(stale);

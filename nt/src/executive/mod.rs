@@ -50,7 +50,7 @@ pub use process::{
 pub(crate) use process::{Entries, Pool, ThreadCalls};
 pub(crate) use query::basic_information_size;
 pub use section::SectionObject;
-pub(crate) use section::{MAP_EXECUTE, MAP_READ, MAP_WRITE, Wanted};
+pub(crate) use section::{ImageFailure, ImageSection, MAP_EXECUTE, MAP_READ, MAP_WRITE, Wanted};
 pub(crate) use spawn::{NewProcess, Spawned};
 pub(crate) use thread::{
     Alertable, Apc, NewThread, Resumed, Scheduler, StackSizes, Suspended, THREAD_SET_CONTEXT, Timeout,

@@ -35,7 +35,7 @@ impl Kernel<'_> {
         let unmapped = self.mm.end_process(id);
         self.settle_unmapped(unmapped);
         for module in std::mem::take(&mut self.nt.process_mut().modules) {
-            self.drop_section(module.section, module.file);
+            self.drop_image_section(module.section);
         }
         for (object, gone) in self.nt.handles_mut().remove_all() {
             self.object_is_gone(object, gone);

@@ -12,7 +12,7 @@ use crate::service::MISSING_BASE;
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::{AllocationType, NtStatus};
 use vadose_facts::pe::ImportedDll;
-use vadose_mm::{FileId, SectionId, Unmapped};
+use vadose_mm::Unmapped;
 
 /// Bytes of a stub and its filler.
 const STUB_BYTES: u64 = 16;
@@ -168,7 +168,7 @@ impl Kernel<'_> {
         if let Ok(unmapped) = self.mm.unmap_view(process, module.base) {
             self.settle_unmapped(unmapped);
         }
-        self.drop_section(module.section, module.file);
+        self.drop_image_section(module.section);
     }
 
     /// What a view leaves behind goes where it belongs: stores to their files, stale translations to the processor.
@@ -176,19 +176,6 @@ impl Kernel<'_> {
         self.nt.stale.absorb(unmapped.stale);
         for write in unmapped.writes {
             self.transfer(write);
-        }
-    }
-
-    /// Drops a section without views, and its file.
-    pub(crate) fn drop_section(&mut self, section: SectionId, file: FileId) {
-        self.mm.close_section(section);
-        self.drop_file(file);
-    }
-
-    /// Forgets an image's file that nothing is mapped from.
-    pub(crate) fn drop_file(&mut self, file: FileId) {
-        if let Some(file) = self.nt.files.remove(file) {
-            self.host.close(file);
         }
     }
 

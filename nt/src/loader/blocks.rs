@@ -1,6 +1,7 @@
 //! The blocks every process has: PEB, TEB, process parameters, environment, stack and default heap.
 
 use super::error::LoadError;
+use super::places::spare_places;
 use super::pool::READ_WRITE;
 use super::start::StartOptions;
 use crate::claim::{BadPointer, UserPtr};
@@ -8,20 +9,24 @@ use crate::executive::{Object, RegionUse, StackSizes, Thread};
 use crate::host::Console;
 use crate::kernel::Kernel;
 use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, VirtAddr};
-use vadose_facts::ntdef::{AllocationType, Bitness, FreeType, NtStatus};
+use vadose_facts::ntdef::{AllocationType, Aslr, Bitness, FreeType, NtStatus, Randomization};
 use vadose_facts::pe::{PeImage, Reserve, Subsystem};
 use vadose_mm::AllocateRequest;
 
 /// Where PEB and TEBs are on x86 from Windows XP to 7 (SPEC H8).
 const CLASSIC_ENVIRONMENT: u64 = 0x7ffd_0000;
-/// The PEB's place there; the first TEB is in the page below.
-const CLASSIC_PEB: u64 = 0x7ffd_f000;
+/// The end of that allocation unit: without randomisation the PEB is in the last page, and the first TEB below it.
+const CLASSIC_END: u64 = CLASSIC_ENVIRONMENT + GRANULARITY_BYTES;
 /// `PAGE_READWRITE | PAGE_GUARD`.
 const GUARD: u32 = READ_WRITE | 0x100;
 /// Heap of a program whose header asks for none.
 const DEFAULT_RESERVE_BYTES: u64 = 1 << 20;
 /// Access of console handles: `GENERIC_READ | GENERIC_WRITE` as a console grants them.
 const CONSOLE_ACCESS: u32 = 0x0012_019f;
+/// Offset of the PEB's bit field, and `IsImageDynamicallyRelocated` in it up to Windows 7, whose public layout is used
+/// throughout.
+const PEB_BIT_FIELD: u64 = 3;
+const DYNAMICALLY_RELOCATED: u8 = 1 << 3;
 /// The pointers in the process parameters are pointers.
 const PARAMETERS_NORMALIZED: u32 = 1;
 
@@ -43,17 +48,20 @@ impl Kernel<'_> {
         let edition = self.nt.edition;
         let teb_bytes = u64::from(self.nt.layouts().teb.size);
         let (peb, teb) = if edition.bitness == Bitness::Bits32 && edition.version.major < 8 {
+            assert!(teb_bytes == PAGE_BYTES, "32-bit TEBs have a page");
             let base = VirtAddr::new(CLASSIC_ENVIRONMENT);
-            let pair = VirtAddr::new(CLASSIC_PEB - teb_bytes);
+            let peb = VirtAddr::new(CLASSIC_END - self.peb_pages_below_end() * PAGE_BYTES);
+            let highest = VirtAddr::new(CLASSIC_END - PAGE_BYTES);
+            let teb = if peb == highest { VirtAddr::new(peb.raw() - PAGE_BYTES) } else { highest };
             self.private_memory_at(Some(base), GRANULARITY_BYTES, AllocationType::RESERVE).map_err(memory)?;
-            self.private_memory_at(Some(pair), teb_bytes + PAGE_BYTES, AllocationType::COMMIT)
-                .map_err(memory)?;
+            for block in [peb, teb] {
+                self.private_memory_at(Some(block), PAGE_BYTES, AllocationType::COMMIT).map_err(memory)?;
+            }
             let process = self.nt.process_mut();
             process.uses.push((base, RegionUse::PebAndTeb));
-            // Later threads' blocks go below, the highest place first.
-            let places = (CLASSIC_ENVIRONMENT..pair.raw()).step_by(teb_bytes as usize);
-            process.spare_tebs = places.map(VirtAddr::new).collect();
-            (VirtAddr::new(CLASSIC_PEB), pair)
+            // Later threads' blocks go to the highest place that is left.
+            process.spare_tebs = spare_places(base, GRANULARITY_BYTES, [peb, teb]);
+            (peb, teb)
         } else {
             let peb = self.private_memory(PAGE_BYTES, RegionUse::Peb).map_err(memory)?;
             let teb = self.private_memory(teb_bytes, RegionUse::Teb).map_err(memory)?;
@@ -93,14 +101,7 @@ impl Kernel<'_> {
         sizes: StackSizes,
         zero_bits: u64,
     ) -> Result<StackMemory, NtStatus> {
-        let reserve = AllocateRequest {
-            base: None,
-            size: sizes.reserve,
-            zero_bits,
-            kind: AllocationType::RESERVE,
-            protection: READ_WRITE,
-        };
-        let (base, _) = self.allocate(reserve)?;
+        let base = self.reserve_scattered(sizes.reserve, zero_bits, READ_WRITE)?;
         self.nt.process_mut().uses.push((base, RegionUse::Stack));
         let top = VirtAddr::new(base.raw() + sizes.reserve);
         let limit = VirtAddr::new(top.raw() - sizes.commit);
@@ -133,7 +134,7 @@ impl Kernel<'_> {
     pub(crate) fn free_teb(&mut self, teb: VirtAddr) {
         let bytes = u64::from(self.nt.layouts().teb.size);
         let classic = self.nt.process().use_of(VirtAddr::new(CLASSIC_ENVIRONMENT));
-        let has_place = (CLASSIC_ENVIRONMENT..CLASSIC_PEB).contains(&teb.raw());
+        let has_place = (CLASSIC_ENVIRONMENT..CLASSIC_END).contains(&teb.raw());
         if classic == Some(RegionUse::PebAndTeb) && has_place {
             let _gone = self.free(teb, bytes, FreeType::DECOMMIT);
             self.nt.process_mut().spare_tebs.push(teb);
@@ -179,7 +180,7 @@ impl Kernel<'_> {
         let memory = |status| LoadError::memory("the process heap", status);
         let reserve = if sizes.reserve == 0 { DEFAULT_RESERVE_BYTES } else { sizes.reserve };
         let commit = sizes.commit.clamp(PAGE_BYTES, reserve.max(PAGE_BYTES));
-        let base = self.private_memory_at(None, reserve, AllocationType::RESERVE).map_err(memory)?;
+        let base = self.reserve_heap(reserve).map_err(memory)?;
         self.private_memory_at(Some(base), commit, AllocationType::COMMIT).map_err(memory)?;
         let process = self.nt.process_mut();
         process.uses.push((base, RegionUse::ProcessHeap));
@@ -302,7 +303,12 @@ impl Kernel<'_> {
             (layout.image_subsystem_minor, u32::from(needs.minor)),
             (layout.session_id, 1),
         ];
+        let moved = self.mm.aslr() != Aslr::Off
+            && self.nt.edition.randomization != Randomization::Environment
+            && image.is_moved_by_kernel();
+        let bits = if moved { DYNAMICALLY_RELOCATED } else { 0 };
         let mut write = || {
+            self.write(at.offset(PEB_BIT_FIELD), &[bits])?;
             for (field, value) in words {
                 self.write_word(at.offset(u64::from(field)), value)?;
             }

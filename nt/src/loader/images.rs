@@ -3,32 +3,28 @@
 use super::error::{LoadError, MissingDll};
 use super::start::Lenience;
 use crate::claim::UserPtr;
-use crate::executive::{Module, ModuleKind, ThreadCalls};
-use crate::host::{FileAccess, HostFile, Wish};
+use crate::executive::{ImageFailure, ImageSection, Module, ModuleKind, ThreadCalls};
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
 use std::sync::Arc;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, NtStatus};
-use vadose_facts::pe::{FileCharacteristics, HeaderRules, ImportedDll, Machine, PeImage};
-use vadose_mm::{FileId, ImageRequest, ViewRequest};
+use vadose_facts::pe::{FileCharacteristics, ImportedDll, Machine, PeImage};
+use vadose_mm::{ImageExecution, ViewRequest};
 
 /// Images in a process.
 const MAX_IMAGES: usize = 512;
-/// Bytes of an image file.
-const MAX_IMAGE_FILE_BYTES: u64 = 2 << 30;
 /// `PAGE_READONLY`: an image's pages have protections of their own.
 const READ_ONLY: u32 = 0x02;
 /// The folder of the built-in DLLs.
 const SYSTEM_FOLDER: &str = "Windows\\System32";
 
-/// An image file, read.
+/// An image file, and a section of it.
 struct ImageFile {
     name: String,
     path: GuestPath,
     kind: ModuleKind,
-    file: FileId,
-    image: Arc<PeImage>,
+    section: ImageSection,
 }
 
 impl Kernel<'_> {
@@ -37,25 +33,21 @@ impl Kernel<'_> {
         &mut self,
         path: &GuestPath,
         lenience: Lenience,
-    ) -> Result<(FileId, Arc<PeImage>), LoadError> {
-        let (file, image) = self.read_image_file(path)?;
-        let is_dll = image.characteristics().contains(FileCharacteristics::DLL);
+    ) -> Result<ImageSection, LoadError> {
+        let section = self.open_image_file(path)?;
+        let is_dll = section.image.characteristics().contains(FileCharacteristics::DLL);
         if is_dll && lenience.is_strict() {
+            self.drop_image_section(section.id);
             return Err(LoadError::IsDll { path: path.to_string() });
         }
-        Ok((file, image))
+        Ok(section)
     }
 
     /// Maps the program: the first module.
-    pub(super) fn map_program(
-        &mut self,
-        path: &GuestPath,
-        file: FileId,
-        image: Arc<PeImage>,
-    ) -> Result<(), LoadError> {
+    pub(super) fn map_program(&mut self, path: &GuestPath, section: ImageSection) -> Result<(), LoadError> {
         let name = path.file_name().unwrap_or_default().to_owned();
         let kind = ModuleKind::Program;
-        self.map(ImageFile { name, path: path.clone(), kind, file, image })?;
+        self.map(ImageFile { name, path: path.clone(), kind, section })?;
         Ok(())
     }
 
@@ -114,7 +106,7 @@ impl Kernel<'_> {
             return Ok(None);
         };
         if self.nt.process().modules.len() >= MAX_IMAGES {
-            self.drop_file(file.file);
+            self.drop_image_section(file.section.id);
             let path = self.nt.process().image_path.to_string();
             return Err(LoadError::TooManyImages { path, limit: MAX_IMAGES });
         }
@@ -151,10 +143,10 @@ impl Kernel<'_> {
         }
         let folder = folder.unwrap_or_else(|| self.nt.process().program_folder.clone());
         let Ok(path) = folder.join(plain) else { return Ok(None) };
-        match self.read_image_file(&path) {
-            Ok((file, image)) => {
+        match self.open_image_file(&path) {
+            Ok(section) => {
                 let name = path.file_name().unwrap_or_default().to_owned();
-                Ok(Some(ImageFile { name, path, kind: ModuleKind::File, file, image }))
+                Ok(Some(ImageFile { name, path, kind: ModuleKind::File, section }))
             }
             Err(LoadError::Unreadable { status, .. }) if is_absence(status) => Ok(None),
             Err(error) => Err(error),
@@ -165,72 +157,64 @@ impl Kernel<'_> {
         let Some(built) = self.nt.builtins.get(name) else { return Ok(None) };
         let (name, bytes) = (built.file_name.clone(), Arc::clone(&built.bytes));
         let path = system.join(&name).expect("a built-in DLL has a plain name");
-        let image = PeImage::parse(&*bytes).expect("a built-in DLL is a valid image");
-        let file = self.nt.files.add_bytes(bytes, &path);
-        Ok(Some(ImageFile { name, path, kind: ModuleKind::BuiltIn, file, image: Arc::new(image) }))
+        let made = self.open_built_in(&path, &bytes);
+        let section = made.map_err(|failure| LoadError::memory(&path, failure.status()))?;
+        Ok(Some(ImageFile { name, path, kind: ModuleKind::BuiltIn, section }))
     }
 
     /// Opens and checks an image file. Its headers are read now, its pages when they are touched.
-    fn read_image_file(&mut self, path: &GuestPath) -> Result<(FileId, Arc<PeImage>), LoadError> {
-        let unreadable = |status| LoadError::Unreadable { path: path.to_string(), status };
-        let open = self.host.open(path, FileAccess::Image, Wish::OpenExisting).map_err(unreadable)?;
-        let checked =
-            self.read_whole(open).map_err(unreadable).and_then(|bytes| self.check_image(path, &bytes));
-        match checked {
-            Ok(image) => Ok((self.nt.files.add_host(open, path), Arc::new(image))),
+    fn open_image_file(&mut self, path: &GuestPath) -> Result<ImageSection, LoadError> {
+        let opened = self.open_image(path, ImageExecution::Allowed);
+        let section = opened.map_err(|failure| match failure {
+            ImageFailure::Unreadable(status) => LoadError::Unreadable { path: path.to_string(), status },
+            ImageFailure::Refused(error) => LoadError::NotRunnable { path: path.to_string(), error },
+            ImageFailure::WrongMachine(machine, _) => self.wrong_machine(path, machine),
+            ImageFailure::Memory(status) => LoadError::memory(path, status),
+        })?;
+        match self.check_image(path, &section.image) {
+            Ok(()) => Ok(section),
             Err(error) => {
-                self.host.close(open);
+                self.drop_image_section(section.id);
                 Err(error)
             }
         }
     }
 
-    fn read_whole(&mut self, open: HostFile) -> Result<Vec<u8>, NtStatus> {
-        let size = self.host.size(open)?;
-        if size > MAX_IMAGE_FILE_BYTES {
-            return Err(NtStatus::SECTION_TOO_BIG);
+    fn check_image(&self, path: &GuestPath, image: &PeImage) -> Result<(), LoadError> {
+        if image.machine() != self.machine().0 {
+            return Err(self.wrong_machine(path, image.machine()));
         }
-        let mut bytes = vec![0; size as usize];
-        let done = self.host.read_at(open, 0, &mut bytes)?;
-        bytes.truncate(done);
-        Ok(bytes)
+        image.check_runnable().map_err(|error| LoadError::NotRunnable { path: path.to_string(), error })
     }
 
-    fn check_image(&self, path: &GuestPath, bytes: &[u8]) -> Result<PeImage, LoadError> {
-        let edition = self.nt.edition;
-        let refused = |error| LoadError::NotRunnable { path: path.to_string(), error };
-        let rules = HeaderRules::of_build(edition.version.build);
-        let image = PeImage::parse_by(bytes, rules).map_err(refused)?;
-        let (machine, needed) = match edition.bitness {
+    /// The machine of this edition's programs, in words too.
+    fn machine(&self) -> (Machine, &'static str) {
+        match self.nt.edition.bitness {
             Bitness::Bits32 => (Machine::I386, "32-bit x86 programs"),
             Bitness::Bits64 => (Machine::Amd64, "x64 programs"),
-        };
-        if image.machine() != machine {
-            let machine = image.machine().to_string();
-            return Err(LoadError::WrongMachine {
-                path: path.to_string(),
-                machine,
-                edition: edition.name,
-                needed,
-            });
         }
-        image.check_runnable().map_err(refused)?;
-        Ok(image)
+    }
+
+    fn wrong_machine(&self, path: &GuestPath, machine: Machine) -> LoadError {
+        LoadError::WrongMachine {
+            path: path.to_string(),
+            machine: machine.to_string(),
+            edition: self.nt.edition.name,
+            needed: self.machine().1,
+        }
     }
 
     /// Maps a view, patches it if it is not where it wants to be, and enters it into the lists.
     fn map(&mut self, file: ImageFile) -> Result<usize, LoadError> {
         let what = |status| LoadError::memory(&file.path, status);
         let process = self.nt.process().id;
-        let limit = NtStatus::COMMITMENT_LIMIT;
-        let made =
-            self.charging(limit, |mm| mm.create_image_section(&ImageRequest::new(file.file, &file.image)));
-        let section = made.inspect_err(|_| self.drop_file(file.file)).map_err(what)?;
+        let ImageSection { file: number, id: section, image } = file.section;
         let whole = ViewRequest::whole(READ_ONLY);
-        let view = match self.charging(limit, |mm| mm.map_view(process, section, whole)) {
+        let mapped = self.charging(NtStatus::COMMITMENT_LIMIT, |mm| mm.map_view(process, section, whole));
+        let view = match mapped {
             Ok(view) => view,
             Err(status) => {
-                self.drop_section(section, file.file);
+                self.drop_image_section(section);
                 return Err(what(status));
             }
         };
@@ -240,8 +224,8 @@ impl Kernel<'_> {
             path: file.path.clone(),
             base,
             size,
-            image: Arc::clone(&file.image),
-            file: file.file,
+            image,
+            file: number,
             section,
             kind: file.kind,
             references: 1,
@@ -249,7 +233,7 @@ impl Kernel<'_> {
             thread_calls: ThreadCalls::Made,
             loader_entry: VirtAddr::new(0),
         };
-        if moved && let Err(status) = self.relocate(base, &file.image) {
+        if moved && let Err(status) = self.relocate(&module) {
             self.unmap(&module);
             return Err(what(status));
         }

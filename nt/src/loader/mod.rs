@@ -7,6 +7,7 @@ mod exports;
 mod images;
 mod initialise;
 mod lists;
+mod places;
 mod pool;
 mod reader;
 mod relocate;

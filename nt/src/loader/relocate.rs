@@ -2,24 +2,28 @@
 
 use super::pool::READ_WRITE;
 use crate::claim::UserPtr;
+use crate::executive::Module;
 use crate::kernel::Kernel;
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::NtStatus;
-use vadose_facts::pe::{Fixup, FixupKind, PeImage};
+use vadose_facts::pe::{Fixup, FixupKind};
 
 impl Kernel<'_> {
-    /// Patches an image for the base it got (SPEC G25, G30). Each page is made writable, patched, and given its
+    /// Patches an image for the base it got, from the one that its section has (SPEC G25, G30). Each page is made writable, patched, and given its
     /// protection back.
     ///
     /// # Errors
     ///
     /// `CONFLICTING_ADDRESSES` if the image cannot be moved (SPEC G31), or what stopped the patching.
-    pub(super) fn relocate(&mut self, base: VirtAddr, image: &PeImage) -> Result<(), NtStatus> {
+    pub(super) fn relocate(&mut self, module: &Module) -> Result<(), NtStatus> {
+        let (base, image) = (module.base, &*module.image);
         if !image.is_movable() {
             return Err(NtStatus::CONFLICTING_ADDRESSES);
         }
         let fixups = image.relocations(&mut self.image_at(base)).map_err(|error| error.status)?;
-        let delta = base.raw().wrapping_sub(image.image_base());
+        let section = self.mm.section_information(module.section)?;
+        let from = section.image_base.map_or(image.image_base(), VirtAddr::raw);
+        let delta = base.raw().wrapping_sub(from);
         for page in fixups.fixups().chunk_by(|a, b| page_of(a) == page_of(b)) {
             let first = page.first().expect("a chunk is not empty");
             let last = page.last().expect("a chunk is not empty");

@@ -3,7 +3,7 @@
 use super::error::{LoadError, MissingDll};
 use super::exports::Wanted;
 use crate::executive::{
-    Entries, HandleTable, Object, ObjectId, Pool, Process, ProcessState, ThreadState, Token,
+    Entries, HandleTable, ImageSection, Object, ObjectId, Pool, Process, ProcessState, ThreadState, Token,
 };
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use vadose_cpu::{Registers, Vcpu};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::LargeAddressAware;
-use vadose_facts::pe::{FileCharacteristics, PeImage};
-use vadose_mm::{FileId, ProcessId};
+use vadose_facts::pe::FileCharacteristics;
+use vadose_mm::ProcessId;
 
 /// What a process is started with.
 #[derive(Clone, Debug)]
@@ -94,22 +94,25 @@ impl Kernel<'_> {
     ///
     /// [`LoadError`], with the file's name.
     pub fn start(&mut self, options: &StartOptions) -> Result<Loaded, LoadError> {
-        let (file, image) = self.read_program(&options.program, options.lenience)?;
+        let section = self.read_program(&options.program, options.lenience)?;
+        let (section_id, image) = (section.id, Arc::clone(&section.image));
         let own = image.characteristics().contains(FileCharacteristics::LARGE_ADDRESS_AWARE);
         let own = if own { LargeAddressAware::Yes } else { LargeAddressAware::No };
         let aware = options.large_address_aware.unwrap_or(own);
         let id = self.mm.create_process(aware).map_err(|status| LoadError::memory("the process", status));
-        let id = id.inspect_err(|_| self.drop_file(file))?;
+        let id = id.inspect_err(|_| self.drop_image_section(section_id))?;
+        let policy = self.nt.edition.aslr_mitigations(self.mm.aslr(), image.dll_characteristics());
+        self.mm.set_aslr_mitigations(id, policy).expect("the process was just made");
         if !self.nt.has_process() {
             self.fill_shared_data();
         }
         let pid = self.new_process(id, options);
         // The loader works as the new process and its thread; the caller goes on as who it was.
         let before = (self.nt.attach(pid), self.nt.threads.current().map(|thread| thread.tid));
-        let built = self.build(options, file, &image);
+        let built = self.build(options, section);
         let tid = self.nt.threads.living_of(pid).next().map_or(0, |thread| thread.tid);
         if built.is_err() && self.nt.process().modules.is_empty() {
-            self.drop_file(file);
+            self.drop_image_section(section_id);
         }
         if let (caller, Some(thread)) = before {
             self.nt.attach(caller);
@@ -128,19 +131,15 @@ impl Kernel<'_> {
     }
 
     /// Fills the new process's address space.
-    fn build(
-        &mut self,
-        options: &StartOptions,
-        file: FileId,
-        image: &Arc<PeImage>,
-    ) -> Result<Vec<MissingDll>, LoadError> {
+    fn build(&mut self, options: &StartOptions, section: ImageSection) -> Result<Vec<MissingDll>, LoadError> {
+        let image = Arc::clone(&section.image);
         self.make_environment_blocks()?;
         self.make_parameters(options)?;
         self.make_stack(image.stack())?;
-        self.map_program(&options.program, file, Arc::clone(image))?;
+        self.map_program(&options.program, section)?;
         self.make_heap(image.heap())?;
         let missing_dlls = self.map_all(options.lenience)?;
-        self.write_peb(image)?;
+        self.write_peb(&image)?;
         self.bind_from(0, options.lenience)?;
         // Windows passes the initial context; any value but null says that the process starts.
         self.finish_modules(0, 1)?;

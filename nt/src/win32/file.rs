@@ -349,6 +349,7 @@ fn resize(call: &mut Call<'_>, handle: Handle, size: u64) -> Answer {
         return Err(NtStatus::USER_MAPPED_FILE.into());
     }
     call.host.set_size(file, size)?;
+    call.forget_images_at(&path);
     if let Some(mapped) = mapped {
         call.mm.file_resized(mapped, size);
     }

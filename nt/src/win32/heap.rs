@@ -301,9 +301,7 @@ impl Kernel<'_> {
 
     /// Reserves a segment and commits its start.
     fn reserve_segment(&mut self, reserve: u64, commit: u64, protection: u32) -> Result<u64, NtStatus> {
-        let kind = AllocationType::RESERVE;
-        let request = AllocateRequest { base: None, size: reserve, zero_bits: 0, kind, protection };
-        let (base, _) = self.allocate(request)?;
+        let base = self.reserve_scattered(reserve, 0, protection)?;
         match self.commit(base.raw(), commit, protection) {
             Ok(()) => Ok(base.raw()),
             Err(status) => {

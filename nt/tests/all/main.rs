@@ -7,6 +7,7 @@ mod exceptions;
 mod extended_memory;
 mod files;
 mod given_up;
+mod images;
 mod layouts;
 mod memory_services;
 mod physical;

@@ -9,7 +9,7 @@ use crate::run;
 use std::time::Duration;
 use tempfile::TempDir;
 use vadose_cpu::Vcpu;
-use vadose_facts::ntdef::{AllocationPreference, edition};
+use vadose_facts::ntdef::{AllocationPreference, Aslr, edition};
 use vadose_machine::host::{FolderHost, Streams};
 use vadose_machine::report::RunEnding;
 use vadose_machine::{BreakAt, Compression, FailPlan, Machine, MachineOptions, ProgramOptions, Stop};
@@ -86,6 +86,7 @@ impl Run {
             compression: Compression::Off,
             commit_limit_bytes: None,
             seed: 0,
+            aslr: Aslr::Off,
             allocation: AllocationPreference::BottomUp,
             large_address_aware: None,
             fragment: None,

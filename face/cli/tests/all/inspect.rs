@@ -249,7 +249,8 @@ fn what_has_no_answer_is_told_and_the_others_are_answered() {
         ("address nope.dll", "nope.dll is not loaded in hello.exe"),
         ("address kernel32!Nope", "kernel32.dll exports no Nope"),
     ] {
-        let asked = scene.vadose_reading("inspect hello.exe", format!("{query}\nprocs\n").as_bytes());
+        let asked =
+            scene.vadose_reading("inspect --aslr off hello.exe", format!("{query}\nprocs\n").as_bytes());
         assert_eq!(asked.code, Some(125), "{query}: {}", asked.err);
         assert!(
             asked.err.lines().any(|line| line.starts_with("vadose: ") && line.contains(words)),

@@ -11,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
-use vadose_facts::ntdef::{AllocationPreference, edition};
+use vadose_facts::ntdef::{AllocationPreference, Aslr, edition};
 use vadose_nt::FailPlan;
 
 const OK: NtStatus = NtStatus::SUCCESS;
@@ -82,6 +82,7 @@ fn options(root: &Path, program: &str) -> MachineOptions {
         compression: crate::Compression::On,
         commit_limit_bytes: None,
         seed: 1,
+        aslr: Aslr::Off,
         allocation: AllocationPreference::BottomUp,
         large_address_aware: None,
         fragment: None,

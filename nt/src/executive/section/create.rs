@@ -1,15 +1,13 @@
 //! Making and opening sections: attributes and protection, pointers, file, size (SPEC F1 to F19).
 
-use super::SectionObject;
+use super::{ImageFailure, SectionObject};
 use crate::claim::UserPtr;
 use crate::executive::{Handle, Object, OpenFile, Privilege};
 use crate::host::FileAccess;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Call, Failure};
-use std::sync::Arc;
 use vadose_facts::ntdef::{BaseProtection, NtStatus, Protection, SectionAttributes};
-use vadose_facts::pe::{HeaderRules, PeImage};
-use vadose_mm::{ImageRequest, SectionBacking, SectionRequest};
+use vadose_mm::{ImageExecution, SectionBacking, SectionRequest};
 
 /// `FILE_READ_DATA`.
 const FILE_READ: u32 = 0x1;
@@ -17,8 +15,6 @@ const FILE_READ: u32 = 0x1;
 const FILE_WRITE: u32 = 0x2;
 /// `FILE_EXECUTE`.
 const FILE_EXECUTE: u32 = 0x20;
-/// Bytes of a file that is mapped as an image.
-const MAX_IMAGE_BYTES: u64 = 2 << 30;
 
 /// A section as it is asked for, by either kind of service.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +139,7 @@ impl Kernel<'_> {
         };
         let file = self.file_for_section(handle, rights_needed(wanted.attributes, protection))?;
         let made = if image {
-            self.create_limited_image(&file, wanted.size)
+            self.create_limited_image(&file, wanted)
         } else {
             self.create_over_file(&file, wanted, protection)
         };
@@ -205,10 +201,10 @@ impl Kernel<'_> {
     }
 
     /// An image whose section reports a smaller size than it has, if one is given (SPEC F17).
-    fn create_limited_image(&mut self, file: &OpenFile, size: u64) -> Result<SectionObject, NtStatus> {
-        let section = self.create_image(file)?;
-        if size > 0
-            && let Err(status) = self.mm.limit_image_section(section.id, size)
+    fn create_limited_image(&mut self, file: &OpenFile, wanted: &Wanted) -> Result<SectionObject, NtStatus> {
+        let section = self.create_image(file, wanted.attributes)?;
+        if wanted.size > 0
+            && let Err(status) = self.mm.limit_image_section(section.id, wanted.size)
         {
             self.close_section_object(&section);
             return Err(status);
@@ -216,40 +212,18 @@ impl Kernel<'_> {
         Ok(section)
     }
 
-    fn create_image(&mut self, file: &OpenFile) -> Result<SectionObject, NtStatus> {
-        let number = self.nt.files.open_image(self.host, &file.path)?;
-        let made = self.image_of(number).and_then(|image| {
-            let limit = NtStatus::COMMITMENT_LIMIT;
-            let id =
-                self.charging(limit, |mm| mm.create_image_section(&ImageRequest::new(number, &image)))?;
-            Ok(SectionObject { id, image: Some(Arc::new(image)) })
-        });
-        if made.is_err()
-            && let Some(open) = self.nt.files.remove(number)
-        {
-            self.host.close(open);
-        }
-        made
-    }
-
-    fn image_of(&mut self, number: vadose_mm::FileId) -> Result<PeImage, NtStatus> {
-        let size = self.nt.files.size(self.host, number)?;
-        if size == 0 {
-            return Err(NtStatus::INVALID_FILE_FOR_SECTION);
-        }
-        if size > MAX_IMAGE_BYTES {
-            return Err(NtStatus::SECTION_TOO_BIG);
-        }
-        // A new image section sees what was stored to data views of the file (SPEC F49).
-        if let Some(data) = self.nt.files.data_of(number) {
-            self.flush_mapped_file(data);
-        }
-        let mut bytes = vec![0; size as usize];
-        self.nt.files.read(self.host, number, 0, &mut bytes)?;
-        let rules = HeaderRules::of_build(self.nt.edition.version.build);
-        let image = PeImage::parse_by(bytes.as_slice(), rules).map_err(|error| error.status)?;
-        image.check_kernel(self.nt.edition.bitness).map_err(|error| error.status)?;
-        Ok(image)
+    fn create_image(
+        &mut self,
+        file: &OpenFile,
+        attributes: SectionAttributes,
+    ) -> Result<SectionObject, NtStatus> {
+        let execution = if attributes.contains(SectionAttributes::NO_CACHE) {
+            ImageExecution::Removed
+        } else {
+            ImageExecution::Allowed
+        };
+        let opened = self.open_image(&file.path, execution).map_err(ImageFailure::status)?;
+        Ok(SectionObject { id: opened.id, image: Some(opened.image) })
     }
 }
 

@@ -3,6 +3,7 @@
 mod attributes;
 mod create;
 mod extend;
+mod image;
 mod info;
 mod view;
 
@@ -14,6 +15,7 @@ use vadose_facts::pe::PeImage;
 use vadose_mm::SectionId;
 
 pub(crate) use create::Wanted;
+pub(crate) use image::{ImageFailure, ImageSection};
 
 use Arg::{U32, Word};
 
@@ -74,12 +76,12 @@ impl Kernel<'_> {
 
     /// Whether an image section or view of the file at a path exists: nobody writes, cuts or removes it (SPEC F21).
     pub(crate) fn is_running(&self, path: &GuestPath) -> bool {
-        self.nt.files.images_at(path).any(|file| self.mm.is_image_shown(file))
+        self.nt.files.images_at(path).into_iter().any(|file| self.mm.is_image_shown(file))
     }
 
     /// Closes files of sections that are gone.
     pub(crate) fn forget_unmapped_files(&mut self) {
-        for file in self.nt.files.of_sections() {
+        for file in self.nt.files.all() {
             if !self.mm.is_file_mapped(file)
                 && let Some(open) = self.nt.files.remove(file)
             {
@@ -90,7 +92,7 @@ impl Kernel<'_> {
 
     /// Brings everything that was stored to views of files to the files: a process ends (SPEC F46).
     pub fn write_mapped_files(&mut self) {
-        for file in self.nt.files.of_sections() {
+        for file in self.nt.files.all() {
             self.flush_mapped_file(file);
         }
     }

@@ -100,7 +100,7 @@ impl Kernel<'_> {
 
     /// Registers at `RtlUserThreadStart`: where to begin and with what, and the stack.
     pub(crate) fn first_registers(
-        &self,
+        &mut self,
         start: u64,
         argument: u64,
         top: VirtAddr,
@@ -115,7 +115,7 @@ impl Kernel<'_> {
             Registers { segments: like.segments, flags: INITIAL_FLAGS, ..Registers::default() };
         registers.gpr[start_register] = start;
         registers.gpr[argument_register] = argument;
-        registers.gpr[4] = top.raw() - STACK_ROOM;
+        registers.gpr[4] = top.raw() - STACK_ROOM - self.first_frame_offset();
         registers.ip = entry.raw();
         registers
     }

@@ -2,10 +2,11 @@
 
 use crate::world::{self, World};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 use vadose_nt::{
-    Console, DirectoryEntry, FileAccess, FileInfo, FileKind, GuestPath, Host, HostFile, Kernel, Moment,
-    UserPtr, Wish,
+    Console, DirectoryEntry, FileAccess, FileIdentity, FileInfo, FileKind, GuestPath, Host, HostFile, Kernel,
+    Moment, UserPtr, Wish,
 };
 
 pub(crate) const READ: u64 = 0x8000_0000;
@@ -127,6 +128,15 @@ impl Host for Disk {
     }
     fn size(&mut self, file: HostFile) -> Result<u64, NtStatus> {
         Ok(info_of(self.data(file)?).size)
+    }
+    fn identity(&mut self, file: HostFile) -> Result<FileIdentity, NtStatus> {
+        let mut hasher = DefaultHasher::new();
+        self.data(file)?.data.hash(&mut hasher);
+        let changed = (i64::from_ne_bytes(hasher.finish().to_ne_bytes()), 0);
+        let mut hasher = DefaultHasher::new();
+        self.open[&file.raw()].hash(&mut hasher);
+        let size = info_of(self.data(file)?).size;
+        Ok(FileIdentity { device: 1, index: hasher.finish(), size, changed })
     }
     fn set_size(&mut self, file: HostFile, size: u64) -> Result<(), NtStatus> {
         if size > 1 << 20 {

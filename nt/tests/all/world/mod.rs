@@ -8,9 +8,9 @@ use vadose_facts::ntdef::{Aslr, Edition, NtStatus, edition};
 use vadose_facts::x86::{AddressSpace, HeapRam, Stale};
 use vadose_mm::{Mm, MmConfig};
 use vadose_nt::{
-    Console, DirectoryEntry, FileAccess, FileInfo, FileKind, GuestPath, Host, HostFile, Kernel, Lenience,
-    LoadError, Loaded, Moment, NoPageFiles, Nt, NtConfig, PagedMm, Privilege, RegionUse, StartOptions,
-    UserPtr, Wish,
+    Console, DirectoryEntry, FileAccess, FileIdentity, FileInfo, FileKind, GuestPath, Host, HostFile, Kernel,
+    Lenience, LoadError, Loaded, Moment, NoPageFiles, Nt, NtConfig, PagedMm, Privilege, RegionUse,
+    StartOptions, UserPtr, Wish,
 };
 
 /// Frames of RAM.
@@ -68,6 +68,8 @@ pub(crate) struct PaperHost {
     closed: usize,
     pub(crate) output: Vec<u8>,
     elapsed: u64,
+    /// How often a file was read.
+    pub(crate) reads: u64,
 }
 
 impl PaperHost {
@@ -89,10 +91,16 @@ impl Host for PaperHost {
     fn size(&mut self, file: HostFile) -> Result<u64, NtStatus> {
         Ok(self.open[file.raw() as usize].len() as u64)
     }
+    fn identity(&mut self, file: HostFile) -> Result<FileIdentity, NtStatus> {
+        let file = &self.open[file.raw() as usize];
+        let (index, size) = (Arc::as_ptr(file).addr() as u64, file.len() as u64);
+        Ok(FileIdentity { device: 1, index, size, changed: (0, 0) })
+    }
     fn set_size(&mut self, _: HostFile, _: u64) -> Result<(), NtStatus> {
         Err(NtStatus::ACCESS_DENIED)
     }
     fn read_at(&mut self, file: HostFile, offset: u64, into: &mut [u8]) -> Result<usize, NtStatus> {
+        self.reads += 1;
         let file = &self.open[file.raw() as usize];
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(file.len());
         let count = into.len().min(file.len() - start);
@@ -168,14 +176,13 @@ pub(crate) fn path(text: &str) -> GuestPath {
 impl World {
     /// A system with files and nothing started.
     pub(crate) fn with_files(edition_name: &str, files: &[(&str, Vec<u8>)]) -> Self {
+        Self::randomised(edition_name, Aslr::Off, 1, files)
+    }
+
+    /// The same, with places drawn at random.
+    pub(crate) fn randomised(edition_name: &str, aslr: Aslr, seed: u64, files: &[(&str, Vec<u8>)]) -> Self {
         let edition = edition(edition_name).expect("an edition");
-        let config = MmConfig {
-            edition,
-            page_file_bytes: 1 << 28,
-            commit_limit_bytes: None,
-            seed: 1,
-            aslr: Aslr::Off,
-        };
+        let config = MmConfig { edition, page_file_bytes: 1 << 28, commit_limit_bytes: None, seed, aslr };
         let mm = Mm::new(config, HeapRam::new(FRAMES)).expect("RAM enough");
         let mut host = PaperHost::default();
         for (name, bytes) in files {
@@ -183,7 +190,7 @@ impl World {
             host.files.insert(key, Arc::new(bytes.clone()));
         }
         let mm = PagedMm::new(mm, NoPageFiles);
-        Self { mm, nt: Nt::new(NtConfig { edition, seed: 1 }), host, cpu: PaperCpu::default() }
+        Self { mm, nt: Nt::new(NtConfig { edition, seed }), host, cpu: PaperCpu::default() }
     }
 
     /// A system with a sample guest started.
