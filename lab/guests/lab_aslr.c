@@ -1,4 +1,4 @@
-// The lab `aslr`: where a boot puts what a program does not choose the place of (SPEC G29, H6).
+// The lab `aslr`: where a boot puts what a program does not choose the place of (SPEC G29, G34).
 #include "lab.h"
 
 void start(void) {

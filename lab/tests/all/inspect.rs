@@ -92,6 +92,12 @@ fn check_walks(machine: &mut Machine, edition: &Edition) -> BTreeMap<PagePlace, 
             let through = probe(&*ram, space, VirtAddr::new(at.0)).expect("the map of the tables is mapped");
             assert_eq!(through.phys.raw(), entry.physical.0, "{about}: {entry:?}");
         }
+        let Answer::Address(region) = ask(machine, &Query::Address(Place::At(address))) else {
+            panic!("{about}")
+        };
+        assert_eq!(region.page, answer.page, "{about}");
+        assert_eq!(region.state == "unknown", answer.page.place == PagePlace::Unknown, "{about}: {region:?}");
+        assert!(region.base.0 <= address && address <= region.end.0, "{about}: {region:?}");
         *places.entry(answer.page.place).or_default() += 1;
     }
     places

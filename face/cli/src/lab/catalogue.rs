@@ -2,6 +2,7 @@
 
 use super::labs;
 use super::look::Scene;
+use crate::failure::Failure;
 use vadose_machine::MachineOptions;
 
 /// One lab.
@@ -20,6 +21,8 @@ pub(super) struct Lab {
     pub(super) machine: fn(&mut MachineOptions),
     /// Where its program stops, in order.
     pub(super) steps: &'static [Step],
+    /// Runs it; its text comes back.
+    pub(super) run: fn(&Self) -> Result<String, Failure>,
 }
 
 /// A place where the program stops.
@@ -56,7 +59,7 @@ macro_rules! guest {
 pub(super) use guest;
 
 /// All labs, in the order in which they build on each other.
-pub(super) const LABS: [Lab; 7] = [
+pub(super) const LABS: [Lab; 10] = [
     labs::page_states::LAB,
     labs::protections::LAB,
     labs::guard_page::LAB,
@@ -64,6 +67,9 @@ pub(super) const LABS: [Lab; 7] = [
     labs::shared_section::LAB,
     labs::mapped_file::LAB,
     labs::paging::LAB,
+    labs::shared_dll::LAB,
+    labs::shared_memory::LAB,
+    labs::aslr::LAB,
 ];
 
 /// A machine as any other.

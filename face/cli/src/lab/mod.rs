@@ -1,6 +1,7 @@
 //! `vadose lab`: one concept a lab, shown on a program that runs, with the reason. What a lab claims it has looked up
 //! in the machine's records first.
 
+mod boots;
 mod catalogue;
 mod labs;
 mod look;
@@ -25,10 +26,13 @@ pub(crate) fn lab(arguments: &LabArguments) -> Result<u8, Failure> {
                 if index > 0 {
                     output::print(b"\n\n")?;
                 }
-                output::print(runner::run(lab)?.as_bytes())?;
+                output::print((lab.run)(lab)?.as_bytes())?;
             }
         }
-        Some(name) => output::print(runner::run(find(name)?)?.as_bytes())?,
+        Some(name) => {
+            let lab = find(name)?;
+            output::print((lab.run)(lab)?.as_bytes())?;
+        }
     }
     Ok(0)
 }

@@ -1,6 +1,6 @@
 //! Runs a lab's program from step to step, and checks every claim before it is told.
 
-use super::catalogue::{Lab, Step};
+use super::catalogue::Lab;
 use super::look::{Look, Scene};
 use super::show;
 use crate::engine;
@@ -24,11 +24,11 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 const MARK: &str = "lab: ";
 
 /// What a program tells where it stops.
-struct Told {
+pub(super) struct Told {
     pid: u32,
     mark: String,
     /// Addresses by name, in the order in which they were told.
-    names: Vec<(String, u64)>,
+    pub(super) names: Vec<(String, u64)>,
 }
 
 /// A lab under way.
@@ -46,10 +46,10 @@ struct Run {
 ///
 /// If a claim does not hold, or the program does something else than the lab says.
 pub(super) fn run(lab: &Lab) -> Result<String, Failure> {
-    let mut under_way = Run::begin(lab)?;
+    let mut under_way = Run::begin(lab, |_| ())?;
     let mut text = show::heading(lab);
     for (number, step) in (1..).zip(lab.steps) {
-        let told = under_way.run_to(lab, step)?;
+        let told = under_way.run_to(lab, step.mark)?;
         text.push_str(&show::step(number, step));
         for (name, address) in &told.names {
             let before = under_way.scene.last(name).cloned();
@@ -68,8 +68,23 @@ pub(super) fn run(lab: &Lab) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// What each instance of a lab's program tells where it is `placed`, in the order of their start.
+///
+/// # Errors
+///
+/// If they do something else.
+pub(super) fn tell(lab: &Lab, change: impl FnOnce(&mut MachineOptions)) -> Result<Vec<Told>, Failure> {
+    let mut under_way = Run::begin(lab, change)?;
+    let told: Result<Vec<Told>, Failure> =
+        (0..lab.instances).map(|_| under_way.run_to(lab, "placed")).collect();
+    let mut told = told?;
+    told.sort_by_key(|one| one.pid);
+    under_way.finish(lab)?;
+    Ok(told)
+}
+
 impl Run {
-    fn begin(lab: &Lab) -> Result<Self, Failure> {
+    fn begin(lab: &Lab, change: impl FnOnce(&mut MachineOptions)) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
             Failure::new(VADOSE_FAILED, format!("no folder for the lab's program: {error}"))
         };
@@ -99,14 +114,15 @@ impl Run {
             writable: vec![folder.path().to_owned()],
         };
         (lab.machine)(&mut options);
+        change(&mut options);
         let host = FolderHost::new(&options, Streams::inherited())?;
         let machine = Machine::load(&options, host)?;
         let cpu = engine::new(&machine)?;
         Ok(Self { machine, cpu, scene: Scene::default(), _folder: folder })
     }
 
-    /// Goes on to the next step, which is this one.
-    fn run_to(&mut self, lab: &Lab, step: &Step) -> Result<Told, Failure> {
+    /// Goes on to the next step, which has this mark.
+    fn run_to(&mut self, lab: &Lab, mark: &str) -> Result<Told, Failure> {
         let stop = BreakAt::DebugText(MARK.to_owned());
         let stopped = self.machine.run_until(&mut *self.cpu, Some(TIME_LIMIT), &stop)?;
         let (told, instead) = match &stopped {
@@ -114,8 +130,8 @@ impl Run {
             Stop::Ended(report) => (None, run::ending("it", &report.ending, Some(TIME_LIMIT)).1),
             Stop::Fault(_) | Stop::Calls(_) => unreachable!("it stops at debug texts"),
         };
-        told.filter(|told| told.mark == step.mark)
-            .ok_or_else(|| not_so(lab, &format!("its program stops at `{}`; {}", step.mark, instead.trim())))
+        told.filter(|told| told.mark == mark)
+            .ok_or_else(|| not_so(lab, &format!("its program stops at `{mark}`; {}", instead.trim())))
     }
 
     /// Lets the program end, which says itself whether all it relied on was so, and nothing of it is left.
@@ -130,7 +146,7 @@ impl Run {
     }
 }
 
-fn not_so(lab: &Lab, what: &str) -> Failure {
+pub(super) fn not_so(lab: &Lab, what: &str) -> Failure {
     Failure::new(VADOSE_FAILED, format!("the lab {} is wrong; this is not so: {what}", lab.name))
 }
 
@@ -149,7 +165,7 @@ fn parse(pid: u32, text: &str) -> Option<Told> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalogue::{Claim, LABS};
+    use super::super::catalogue::{Claim, LABS, Step};
     use super::*;
 
     #[test]

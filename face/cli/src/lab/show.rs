@@ -36,10 +36,16 @@ pub(super) fn change(name: &str, before: Option<&Look>, now: &Look) -> String {
     text
 }
 
-/// What is to be seen, all of it looked up, and why.
+/// What is to be seen after a step, all of it looked up, and why.
 pub(super) fn reason(step: &Step) -> String {
-    let seen: String = step.claims.iter().map(|claim| wrapped("   - ", claim.words)).collect();
-    format!("\n{seen}{}", wrapped("   ", step.why))
+    let words: Vec<&str> = step.claims.iter().map(|claim| claim.words).collect();
+    conclusion(&words, step.why)
+}
+
+/// What is to be seen, and why.
+pub(super) fn conclusion(seen: &[&str], why: &str) -> String {
+    let seen: String = seen.iter().map(|words| wrapped("   - ", words)).collect();
+    format!("\n{seen}{}", wrapped("   ", why))
 }
 
 /// What is told of an address, and how.

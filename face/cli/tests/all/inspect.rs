@@ -240,7 +240,7 @@ fn what_has_no_answer_is_told_and_the_others_are_answered() {
         ("pte", "`pte` needs an address"),
         ("pte zz", "zz is not loaded in hello.exe"),
         ("pte 8000000000000000", "0x8000000000000000 is no address: the processor takes 48 bits"),
-        ("pte hello.exe+800000000000", "0x800140000000 is no address"),
+        ("pte hello.exe+800000000000", "is no address: the processor takes 48 bits"),
         ("pfn 40000", "there is no frame 0x40000: RAM has frames 0x0 to 0x3ffff"),
         ("pfn -1", "`-1` is no frame number"),
         ("section 99", "there is no section 99"),

@@ -1,6 +1,7 @@
 //! Guard pages: a program's own, and a stack's.
 
 use crate::lab::catalogue::{Claim, Lab, Step, guest, plain};
+use crate::lab::runner;
 use vadose_machine::inspect::PagePlace;
 
 pub(crate) const LAB: Lab = Lab {
@@ -12,6 +13,7 @@ pub(crate) const LAB: Lab = Lab {
     instances: 1,
     machine: plain,
     steps: STEPS,
+    run: runner::run,
 };
 
 const STEPS: &[Step] = &[

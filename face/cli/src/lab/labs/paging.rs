@@ -1,6 +1,7 @@
 //! Paging under pressure.
 
 use crate::lab::catalogue::{Claim, Lab, Step, guest};
+use crate::lab::runner;
 use vadose_machine::MachineOptions;
 use vadose_machine::inspect::PagePlace;
 use vadose_machine::page_file::PageFileSpec;
@@ -14,6 +15,7 @@ pub(crate) const LAB: Lab = Lab {
     instances: 1,
     machine: small,
     steps: STEPS,
+    run: runner::run,
 };
 
 fn small(options: &mut MachineOptions) {

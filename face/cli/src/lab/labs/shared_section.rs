@@ -2,6 +2,7 @@
 
 use crate::lab::catalogue::{Claim, Lab, Step, guest, plain};
 use crate::lab::look::Scene;
+use crate::lab::runner;
 use vadose_machine::inspect::PagePlace;
 
 pub(crate) const LAB: Lab = Lab {
@@ -13,6 +14,7 @@ pub(crate) const LAB: Lab = Lab {
     instances: 1,
     machine: plain,
     steps: STEPS,
+    run: runner::run,
 };
 
 fn share_one_frame(scene: &Scene) -> bool {
