@@ -1,6 +1,6 @@
 //! What an address is: the region that a query of the program would report, with the reasons behind it.
 
-use super::page::PageState;
+use super::page::{PagePlace, PageState};
 use super::vads::VadRow;
 use super::{Hex, Inspector, ProcessRef};
 use crate::map::{purpose, state_word, type_word};
@@ -22,7 +22,8 @@ pub struct AddressAnswer {
     pub end: Hex,
     /// Its bytes.
     pub size: u64,
-    /// `commit`, `reserve` or `free`; `kernel` above the last user address.
+    /// `commit`, `reserve` or `free`; `kernel` above the last user address; `unknown` where only a page table in a page file
+    /// knows.
     pub state: &'static str,
     /// Protection now, empty while not committed.
     pub protection: String,
@@ -50,14 +51,15 @@ impl Inspector<'_> {
         let known = (address <= limit).then(|| self.mm.vad_of(self.process.id, address)).flatten();
         let Some(vad) = known else { return self.outside(address, limit, page) };
         let region = self.region_in(&vad, address.vpn());
+        let known = page.place != PagePlace::Unknown;
         AddressAnswer {
             process: self.about(),
             address: address.into(),
             base: region.range.base().into(),
             end: Hex(region.range.base().raw() + (region.range.bytes() - 1)),
             size: region.range.bytes(),
-            state: state_word(region.state),
-            protection: region.protection.map_or_else(String::new, |protection| protection.to_string()),
+            state: if known { state_word(region.state) } else { "unknown" },
+            protection: region.protection.filter(|_| known).map_or_else(String::new, |now| now.to_string()),
             kind: type_word(region.kind),
             allocation_base: Some(region.allocation_base.into()),
             allocation_protection: Some(region.allocation_protection.to_string()),
