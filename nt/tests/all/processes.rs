@@ -217,3 +217,31 @@ fn a_view_can_be_mapped_into_another_process() {
         assert_eq!(world.kernel().read_u32(UserPtr::new(own)).expect("its own stays"), 0x1234, "{edition}");
     });
 }
+
+/// SPEC F41: a process that a Win32 call starts inherits no view, whatever disposition the view was mapped with.
+#[test]
+fn a_started_process_inherits_no_view() {
+    each(|world, edition| {
+        let mapping = world.call("CreateFileMappingA", &[SELF, 0, READ_WRITE, 0, 0x1000, 0]);
+        assert_ne!(mapping, 0, "{edition}");
+        let views = [1, 2].map(|disposition| {
+            let (base_at, size_at) = (world.store(0, 0), world.store(8, 0));
+            let arguments = [mapping, SELF, base_at, 0, 0, 0, size_at, disposition, 0, READ_WRITE];
+            assert_eq!(world.call("NtMapViewOfSection", &arguments), 0, "{edition}");
+            world.load(0)
+        });
+        let line = text(world, 0x100, "guest.exe");
+        assert_eq!(create(world, 0, line, SUSPENDED, 0, 0), 1, "{edition}");
+        let (pid, _, _) = made(world);
+        let (own, child) =
+            (world.nt.process().id, world.nt.process_by_id(pid).expect("a process was started").id);
+        let mapped = |world: &mut World, process| {
+            let regions = world.kernel().mm.regions(process).into_iter();
+            let shared = regions.filter(|region| region.backing == vadose_mm::RegionBacking::PageFile);
+            shared.map(|region| region.range.base().raw()).collect::<Vec<u64>>()
+        };
+        assert!(views.iter().all(|view| mapped(world, own).contains(view)), "{edition}");
+        assert!(mapped(world, child).iter().all(|base| !views.contains(base)), "{edition}");
+        world.mm.audit().unwrap_or_else(|error| panic!("{edition}: {error}"));
+    });
+}
