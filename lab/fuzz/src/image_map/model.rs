@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use vadose_facts::addr::PAGE_BYTES;
-use vadose_facts::pe::{PageSource, PeImage, Sharing};
+use vadose_facts::pe::{MAX_STRADDLE_BYTES, Neighbours, PageSource, PeImage, Relocations, Sharing};
 
 /// A page's bytes.
 pub(super) type Page = [u8; PAGE_BYTES as usize];
@@ -16,6 +16,8 @@ pub(super) struct Model<'a> {
     file: &'a [u8],
     image: &'a PeImage,
     shared: Stores,
+    /// The fix-ups of an image that was moved, and by how much.
+    moved: Option<(Relocations, u64)>,
 }
 
 impl Stores {
@@ -32,7 +34,16 @@ impl Stores {
 
 impl<'a> Model<'a> {
     pub(super) fn new(file: &'a [u8], image: &'a PeImage) -> Self {
-        Self { file, image, shared: Stores::default() }
+        Self { file, image, shared: Stores::default(), moved: None }
+    }
+
+    /// The image is at a base from now on. Nothing is patched if that is its own.
+    pub(super) fn place(&mut self, base: u64) {
+        let delta = base.wrapping_sub(self.image.image_base());
+        if delta != 0 {
+            let fixups = self.image.kernel_relocations(&mut self.image.file_view(self.file));
+            self.moved = Some((fixups.expect("an image was moved that has fix-ups"), delta));
+        }
     }
 
     pub(super) fn pages(&self) -> u32 {
@@ -51,9 +62,26 @@ impl<'a> Model<'a> {
     pub(super) fn content(&self, page: u32, private: &Stores) -> Page {
         let mut content = [0; PAGE_BYTES as usize];
         self.image.file_view(self.file).read_page(page, &mut content).expect("the file has not changed");
+        if let Some((fixups, delta)) = &self.moved {
+            fixups.apply_to_page(page, *delta, &mut content, &self.neighbours(page));
+        }
         self.shared.apply(page, &mut content);
         private.apply(page, &mut content);
         content
+    }
+
+    /// What the file has on both sides of a page.
+    fn neighbours(&self, page: u32) -> Neighbours {
+        let mut beside = Neighbours::default();
+        let mut other = [0; PAGE_BYTES as usize];
+        let view = self.image.file_view(self.file);
+        if page > 0 && view.read_page(page - 1, &mut other).is_ok() {
+            beside.before.copy_from_slice(&other[other.len() - MAX_STRADDLE_BYTES..]);
+        }
+        if view.read_page(page + 1, &mut other).is_ok() {
+            beside.after.copy_from_slice(&other[..MAX_STRADDLE_BYTES]);
+        }
+        beside
     }
 
     /// Notes a store of a process.

@@ -7,8 +7,8 @@ use vadose_facts::ntdef::{Aslr, Edition, LargeAddressAware, NtStatus, Protection
 use vadose_facts::pe::PeImage;
 use vadose_facts::x86::{Access, HeapRam, Miss, NoExecute, PhysicalMemory as _, Privilege, walk};
 use vadose_mm::{
-    FaultOutcome, FaultRequest, FileId, ImageRequest, MINIMUM_RAM_BYTES, Mm, MmConfig, ProcessId, Raise, SectionId, Work,
-    Transfer, Unmapped, ViewRequest,
+    FaultOutcome, FaultRequest, FileId, ImageRequest, MINIMUM_RAM_BYTES, Mm, MmConfig, ProcessId, Raise,
+    SectionId, Transfer, Unmapped, ViewRequest, Work,
 };
 
 /// RAM above the least that starts: a few hundred pages of images.
@@ -66,16 +66,26 @@ impl<'a> World<'a> {
     /// Boots the edition and makes the section, if there is room for it.
     pub(super) fn new(edition: &'static Edition, file: &'a [u8], image: &'a PeImage) -> Self {
         let ram = HeapRam::new(MINIMUM_RAM_BYTES / PAGE_BYTES + EXTRA_FRAMES);
-        let config = MmConfig { edition, page_file_bytes: 0, commit_limit_bytes: None, seed: 7, aslr: Aslr::Off };
+        let config = MmConfig {
+            edition,
+            page_file_bytes: 0,
+            commit_limit_bytes: None,
+            seed: file.len() as u64,
+            aslr: policy_for(file),
+        };
         let mut mm = Mm::new(config, ram).expect("RAM enough to start");
-        if let Some(first) = make_section(&mut mm, image) {
+        if let Some(first) = make_section(&mut mm, file, image) {
             mm.close_section(first);
         }
         let kernel_charge = mm.counters().commit.charged_pages();
         let spaces = [(); 2].map(|()| Space::start(&mut mm));
         let idle_charge = mm.counters().commit.charged_pages();
-        let section = make_section(&mut mm, image);
-        let model = Model::new(file, image);
+        let section = make_section(&mut mm, file, image);
+        let mut model = Model::new(file, image);
+        if let Some(section) = section {
+            let info = mm.section_information(section).expect("the section lives");
+            model.place(info.image_base.expect("it is an image").raw());
+        }
         Self { mm, model, section, spaces, under_way: Vec::new(), kernel_charge, idle_charge }
     }
 
@@ -145,6 +155,10 @@ impl<'a> World<'a> {
                     "a view is all of the image"
                 );
                 assert!(base.is_none_or(|base| base == view.base), "a view is where it was asked for");
+                let chosen = self.mm.section_information(section).expect("it lives").image_base;
+                let there = chosen == Some(view.base);
+                assert!(view.status != NtStatus::SUCCESS || there, "a success is at the section's base");
+                assert!(view.status != NtStatus::IMAGE_NOT_AT_BASE || !there, "another status is not");
                 space.view = Some(view.base);
             }
             Err(NtStatus::CONFLICTING_ADDRESSES) => assert!(base.is_some(), "anywhere is never in conflict"),
@@ -342,9 +356,16 @@ impl Space {
     }
 }
 
+/// Two files of three are randomised.
+fn policy_for(file: &[u8]) -> Aslr {
+    if file.len().is_multiple_of(3) { Aslr::Off } else { Aslr::On }
+}
+
 /// A section of the image, unless there is no room for its records.
-fn make_section(mm: &mut Mm<HeapRam>, image: &PeImage) -> Option<SectionId> {
-    let section = mm.create_image_section(&ImageRequest::new(FileId::new(1), image));
+fn make_section(mm: &mut Mm<HeapRam>, file: &[u8], image: &PeImage) -> Option<SectionId> {
+    let fixups = image.page_fixups(&mut image.file_view(file)).ok();
+    let request = ImageRequest { fixups, ..ImageRequest::new(FileId::new(1), image) };
+    let section = mm.create_image_section(&request);
     if let Err(status) = section {
         assert!(is_shortage(status), "a section is refused for want of room only, not by {status}");
     }
