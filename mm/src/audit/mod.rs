@@ -1,10 +1,10 @@
 //! The audit: recomputes every count from the page tables and compares it with what is kept (SPEC I24, I29).
 
-use crate::id::{AreaId, ProcessId};
+use crate::id::ProcessId;
 use crate::pfn::{ListName, PageLocation, PfnFlags};
 use crate::process::{Life, Process};
-use crate::pte::{PrototypeState, PteState};
-use crate::section::{Backing, ControlArea, IN_TRANSFER};
+use crate::pte::PteState;
+use crate::section::ControlArea;
 use crate::state::Mm;
 use crate::vad::{VadKind, VadMarks};
 use crate::verb::{UNMAPPED, large_page_bytes};
@@ -28,7 +28,10 @@ macro_rules! agree {
 }
 
 mod paging;
+mod sections;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 /// Mappings of each frame, counted from the tables.
 type Shares = BTreeMap<Pfn, u32>;
@@ -122,25 +125,30 @@ impl<R: PhysicalMemory> Mm<R> {
         agree!(strays, Vec::new(), "entries of {id:?} outside of every VAD");
         agree!(process.resident_pages, resident, "resident pages of {id:?}");
         self.audit_directories(id, process)?;
-        self.audit_private_frames(id, process, &held)
+        self.audit_held_frames(id, process, &held)
     }
 
-    /// A private page's frame belongs to one entry, and the frame names it (SPEC I25).
-    fn audit_private_frames(
+    /// A private page's frame belongs to one entry, and the frame names it (SPEC I25); a section's page is the one that
+    /// the view shows there.
+    fn audit_held_frames(
         &self,
         id: ProcessId,
         process: &Process,
         held: &[(Vpn, PhysAddr, Pfn)],
     ) -> Result<(), AuditError> {
-        let mut wrong = Vec::new();
+        let (mut wrong, mut strange) = (Vec::new(), Vec::new());
         for &(vpn, at, pfn) in held {
-            let vad = process.vads.find(vpn).map(|vad| process.vads.get(vad).kind);
-            let shared = self.is_shared(pfn) || vad == Some(VadKind::SharedUserData);
-            if !shared && self.pfn.get(pfn).pte != at {
+            let vad = process.vads.get(process.vads.find(vpn).expect("no entry is outside of every VAD"));
+            if self.is_shared(pfn) {
+                if !self.shows(vad, vpn, pfn) {
+                    strange.push((vpn, pfn));
+                }
+            } else if vad.kind != VadKind::SharedUserData && self.pfn.get(pfn).pte != at {
                 wrong.push((vpn, pfn));
             }
         }
         agree!(wrong, Vec::new(), "private frames of {id:?} that name another entry");
+        agree!(strange, Vec::new(), "pages in views of {id:?} that are not the section's");
         for (vpn, lock) in &process.working_set.locks {
             let valid = matches!(self.pte(process.root, *vpn), PteState::Valid(_));
             agree!(valid, true, "a locked page is valid, {vpn:?} of {id:?}");
@@ -172,79 +180,6 @@ impl<R: PhysicalMemory> Mm<R> {
                 }
             }
         }
-        Ok(())
-    }
-
-    fn audit_sections(&self, shares: &Shares) -> Result<(), AuditError> {
-        for (id, area) in self.areas.iter() {
-            self.audit_users(id, area)?;
-            let mut committed = 0;
-            for page in 0..area.pages() {
-                committed += u64::from(self.read(area.prototype(page)) != 0);
-                self.audit_prototype(id, area, page, shares)?;
-            }
-            if let Backing::PageFile { committed_pages } = area.backing {
-                agree!(committed_pages, committed, "committed pages of {id:?}");
-            }
-        }
-        let unused = self.unused.iter().map(|id| self.area(id).pool_pages()).sum::<u64>();
-        agree!(self.unused.pool_pages(), unused, "pool pages of remembered images");
-        for (id, transfer) in self.transfers.iter() {
-            let known = self.pfn.get(transfer.frame).flags.intersects(IN_TRANSFER);
-            agree!(known, true, "the frame of transfer {id:?} knows of it");
-            agree!(self.areas.get(transfer.area).is_some(), true, "the area of transfer {id:?} lives");
-        }
-        Ok(())
-    }
-
-    /// Views and section objects over an area, each within what it has pages for.
-    fn audit_users(&self, id: AreaId, area: &ControlArea) -> Result<(), AuditError> {
-        let mut views = 0;
-        for (_, process) in self.processes.iter() {
-            for (_, vad) in process.vads.iter() {
-                let Some(view) = vad.kind.view().filter(|view| view.area == id) else { continue };
-                views += 1;
-                // A view of a file may wait for its section to grow.
-                let end = u64::from(view.first_page) + vad.range.pages();
-                let inside = end <= u64::from(area.pages()) || area.writes_back();
-                agree!(inside, true, "the view at {:?} is in {id:?}", vad.range);
-            }
-        }
-        agree!(area.views, views, "views of {id:?}");
-        let moving = self.transfers.iter().filter(|(_, transfer)| transfer.area == id).count() as u64;
-        agree!(area.moving_pages, moving, "transfers of {id:?}");
-        let sections = self.sections.iter().filter(|(_, section)| section.area == id).count() as u64;
-        agree!(area.sections, sections, "sections over {id:?}");
-        let needed = views + sections > 0 || area.moving_pages > 0;
-        agree!(needed, !self.unused.contains(id), "somebody needs {id:?}, or it is remembered");
-        Ok(())
-    }
-
-    fn audit_prototype(
-        &self,
-        id: AreaId,
-        area: &ControlArea,
-        page: u32,
-        shares: &Shares,
-    ) -> Result<(), AuditError> {
-        let at = area.prototype(page);
-        let (pfn, active) = match self.prototype_state(area, page) {
-            PrototypeState::Active { pfn } => (pfn, true),
-            PrototypeState::Transition { pfn, .. } => (pfn, false),
-            PrototypeState::Subsection { address, .. } => {
-                let named = area.subsection_at(address);
-                let holds = |(first, pages): (u32, u32)| first <= page && page - first < pages;
-                agree!(named.is_some_and(holds), true, "subsection of page {page} of {id:?}");
-                return Ok(());
-            }
-            PrototypeState::Absent | PrototypeState::DemandZero { .. } | PrototypeState::PageFile { .. } => {
-                return Ok(());
-            }
-        };
-        let entry = self.pfn.get(pfn);
-        agree!(entry.pte, at, "owner of {pfn:?}, page {page} of {id:?}");
-        agree!(entry.location == PageLocation::Active, active, "{pfn:?} of {id:?} is active");
-        agree!(shares.contains_key(&pfn), active, "{pfn:?} of {id:?} is mapped");
         Ok(())
     }
 
