@@ -59,6 +59,20 @@ fn the_page_file_number_moved_in_1803() {
     assert_eq!(at(SoftwarePteFormat::X86).page_file(2, 1, none), 1 << 12 | 2 << 1);
 }
 
+/// SPEC I15 I16: bits 16 to 63 of an entry with bit 10 are the address of a prototype entry, sign-extended, but for the
+/// upper half of all ones, which means the VAD.
+#[test]
+fn a_prototype_pointer_names_its_entry() {
+    for format in formats().into_iter().filter(|format| format.pool.raw() >> 32 != 0) {
+        for address in [0xffff_a801_2345_6788, 0x1234_5678, 0xffff_fffe_ffff_0008] {
+            let link = PrototypeLink::At { address: VirtAddr::new(address) };
+            assert_eq!(format.decode(address << 16 | PROTOTYPE), PteState::Prototype(link), "{address:#x}");
+        }
+        let through_vad = PrototypeLink::ThroughVad { protection: read_write() };
+        assert_eq!(format.decode(0xffff_ffff << 32 | PROTOTYPE | 0x80), PteState::Prototype(through_vad));
+    }
+}
+
 /// SPEC I17: a subsection's address survives in each family.
 #[test]
 fn a_prototype_entry_remembers_its_subsection() {
