@@ -7,12 +7,17 @@ mod builder;
 #[path = "../tests/all/door/mod.rs"]
 #[expect(dead_code, reason = "the simulator needs a part of the door")]
 mod door;
+#[path = "../../facts/tests/pe/full.rs"]
+mod full;
 #[path = "../tests/all/model/mod.rs"]
 #[expect(unused_imports, reason = "the rules of arguments are tried alone by a test only")]
 mod model;
 #[path = "../tests/all/paging_simulator/mod.rs"]
 #[expect(dead_code, reason = "whether all happened is asked by a test only")]
 mod paging_simulator;
+#[path = "../tests/all/section_simulator/mod.rs"]
+#[expect(dead_code, reason = "whether all happened is asked by a test only")]
+mod section_simulator;
 #[path = "../tests/all/simulator/mod.rs"]
 mod simulator;
 
@@ -27,6 +32,8 @@ enum Which {
     Calls,
     /// Far more data than RAM.
     Paging,
+    /// Files, images and page-file memory that processes share.
+    Sections,
 }
 
 /// What is asked for on the command line.
@@ -47,7 +54,7 @@ fn main() -> ExitCode {
         Ok(wanted) => wanted.run(),
         Err(what) => {
             eprintln!(
-                "error: {what}\nusage: sim [--simulator=calls|paging] [--steps=N] [--seed=S] [--edition=E] [--minutes=M]"
+                "error: {what}\nusage: sim [--simulator=calls|paging|sections] [--steps=N] [--seed=S] [--edition=E] [--minutes=M]"
             );
             ExitCode::from(2)
         }
@@ -71,6 +78,7 @@ impl Wanted {
                     wanted.which = match value {
                         "calls" => Which::Calls,
                         "paging" => Which::Paging,
+                        "sections" => Which::Sections,
                         _ => return Err(format!("no simulator is called {value}")),
                     }
                 }
@@ -124,6 +132,10 @@ impl Wanted {
             }
             Which::Paging => {
                 let run = paging_simulator::Setting::drawn(edition, seed).simulate(self.steps);
+                run.map(|_sums| ()).map_err(|failure| failure.to_string())
+            }
+            Which::Sections => {
+                let run = section_simulator::Setting::drawn(edition, seed).simulate(self.steps);
                 run.map(|_sums| ()).map_err(|failure| failure.to_string())
             }
         }

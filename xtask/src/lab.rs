@@ -25,6 +25,9 @@ pub(crate) struct SimOptions {
     /// Simulate paging: programs with more data than RAM, and transfers that end late or fail
     #[arg(long)]
     paging: bool,
+    /// Simulate sections: processes that share files, images and page-file memory
+    #[arg(long, conflicts_with = "paging")]
+    sections: bool,
     /// Steps of a run
     #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
@@ -55,6 +58,9 @@ pub(crate) fn sim(workspace: &Workspace, options: &SimOptions) -> Result<()> {
         .args([format!("--steps={}", options.steps), format!("--minutes={}", options.minutes)]);
     if options.paging {
         step = step.args(["--simulator=paging"]);
+    }
+    if options.sections {
+        step = step.args(["--simulator=sections"]);
     }
     if let Some(seed) = options.seed {
         step = step.args([format!("--seed={seed}")]);

@@ -26,6 +26,8 @@ mod private_memory;
 mod promises;
 mod random_calls;
 mod random_paging;
+mod random_sections;
+mod section_simulator;
 mod section_sizes;
 mod sections;
 mod shortage;
