@@ -190,7 +190,7 @@ pub(crate) fn ending(name: &str, ending: &RunEnding, limit: Option<Duration>) ->
 /// parent's to know, if it has one.
 fn other_ending(other: &ProcessReport, limit: Option<Duration>) -> String {
     let name = other.program.rsplit('\\').next().unwrap_or(&other.program);
-    let name = format!("{name} (process {:#x})", other.id);
+    let name = format!("{name} (process {})", other.id);
     match &other.ending {
         RunEnding::Exit { code } if *code == 0 || other.parent != 0 => String::new(),
         RunEnding::Exit { code } => format!("vadose: {name} ended with exit code {code}\n"),

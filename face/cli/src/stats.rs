@@ -31,8 +31,8 @@ fn others(processes: &[ProcessReport]) -> String {
     for process in processes {
         let faults: u64 = process.faults.iter().map(|fault| fault.count).sum();
         table.add([
-            format!("{:#x}", process.id),
-            if process.parent == 0 { "-".to_owned() } else { format!("{:#x}", process.parent) },
+            process.id.to_string(),
+            if process.parent == 0 { "-".to_owned() } else { process.parent.to_string() },
             readable(process.private_peak),
             readable(process.working_set_peak),
             grouped(faults),

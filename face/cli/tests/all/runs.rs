@@ -278,7 +278,7 @@ fn programs_with_and_between_them_run_together() {
     let scene = scene_of("x64", &["hello", "exit_code", "spin"]);
     let both = scene.vadose("run --stats hello.exe --and exit_code.exe 7");
     assert_eq!((both.code, both.out.as_str()), (Some(0), "Hello from a Windows program.\n"));
-    assert!(both.err.contains("exit_code.exe (process 0x5d0) ended with exit code 7"), "{}", both.err);
+    assert!(both.err.contains("exit_code.exe (process 1488) ended with exit code 7"), "{}", both.err);
     assert!(both.err.contains("Other processes"), "{}", both.err);
     assert_eq!(scene.vadose("run exit_code.exe 9 --and hello.exe").code, Some(9));
     let stopped = scene.vadose("run --timeout 0.5 hello.exe --and spin.exe");
