@@ -16,6 +16,7 @@ mod paging;
 mod physical_pages;
 mod processes;
 mod programs;
+mod relocation;
 mod scenarios;
 mod shortage;
 mod support;
