@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod breakpoint;
+mod endings;
 mod error;
 pub mod host;
 pub mod inspect;

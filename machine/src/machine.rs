@@ -1,12 +1,13 @@
 //! The machine: memory manager, NT and host booted with one program loaded, and the loop that runs it.
 
 use crate::breakpoint::{BreakAt, Stop};
+use crate::endings::{Ended, Left};
 use crate::error::MachineError;
 use crate::host::FolderHost;
 use crate::map;
 use crate::options::MachineOptions;
 use crate::paging::HostPages;
-use crate::report::{AddressSpaceMap, MapMissing, ProcessReport, RunEnding, RunReport};
+use crate::report::{AddressSpaceMap, MapMissing, RunEnding, RunReport};
 use crate::shut_down::Usage;
 use crate::summary;
 use crate::trace::{Cause, Levels, Names, Trace};
@@ -44,24 +45,10 @@ pub struct Machine {
     pub(crate) entered: bool,
 }
 
-/// A process that has ended and is taken apart.
-struct EndedProcess {
-    pid: u32,
-    parent: u32,
-    report: RunReport,
-}
-
 /// The exception code and parameters that a processor exception becomes.
 struct Exception {
     status: NtStatus,
     parameters: Vec<u64>,
-}
-
-/// Whether a process is left to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    Some,
-    None,
 }
 
 impl Machine {
@@ -137,7 +124,7 @@ impl Machine {
             booted,
             trace,
             programs: Vec::new(),
-            ended: Vec::new(),
+            ended: Ended::default(),
             entered: false,
         };
         let arguments = std::iter::once(&options.arguments);
@@ -277,59 +264,6 @@ impl Machine {
         }
     }
 
-    /// Takes processes apart that have ended, but the last one: it stays as it is, to be looked at.
-    fn end_processes(&mut self) -> Left {
-        if !self.nt.has_ending_process() {
-            return Left::Some;
-        }
-        let ending: Vec<u32> = self.nt.ending_processes().map(|process| process.pid).collect();
-        for pid in ending {
-            if self.nt.living_processes().count() == 1 {
-                self.kernel().write_mapped_files();
-                return Left::None;
-            }
-            self.note_end(pid, None);
-            self.kernel().end_process(pid);
-        }
-        Left::Some
-    }
-
-    /// The report of the first program, wherever it is in its life, with a word on each of the other processes.
-    fn final_report(&mut self, ending: Option<RunEnding>) -> RunReport {
-        self.kernel().note_page_failures();
-        let living: Vec<u32> = self.nt.living_processes().map(|process| process.pid).collect();
-        for pid in living {
-            self.note_end(pid, ending.clone());
-        }
-        let first = self.programs.first().copied();
-        let mut all: Vec<EndedProcess> = std::mem::take(&mut self.ended);
-        let index =
-            all.iter().position(|ended| Some(ended.pid) == first).expect("the first program was started");
-        let mut report = all.remove(index).report;
-        report.shortage = summary::shortage(&self.nt, self.mm.orders());
-        report.others =
-            all.into_iter().map(|ended| ProcessReport::of(ended.pid, ended.parent, ended.report)).collect();
-        report
-    }
-
-    fn note_end(&mut self, pid: u32, ending: Option<RunEnding>) {
-        let report = self.report_of(pid, ending);
-        let parent = self.nt.process_by_id(pid).map_or(0, |process| process.parent);
-        self.ended.push(EndedProcess { pid, parent, report });
-    }
-
-    /// What a process was, as it is now.
-    fn report_of(&mut self, pid: u32, ending: Option<RunEnding>) -> RunReport {
-        let before = self.nt.look_at(pid);
-        let process = self.nt.process();
-        let (id, own) = (process.id, process.ending.clone());
-        let (regions, last) = (self.mm.regions(id), self.mm.user_limit(id).raw());
-        let own = own.map(|ending| summary::ending(&regions, last, self.nt.process(), &ending));
-        let report = self.report(own.or(ending).unwrap_or(RunEnding::TimedOut));
-        self.nt.look_at(before);
-        report
-    }
-
     fn drop_stale(&mut self, cpu: &mut dyn Vcpu) {
         cpu.drop_stale(self.nt.take_stale());
         cpu.drop_stale(self.mm.take_paging_stale());
@@ -377,7 +311,8 @@ impl Machine {
         self.trace.take().map_or(Ok(()), Trace::finish)
     }
 
-    fn report(&mut self, ending: RunEnding) -> RunReport {
+    /// The report of the process that the kernel is at work in.
+    pub(crate) fn report(&mut self, ending: RunEnding) -> RunReport {
         let map = self.map();
         let process = self.nt.process();
         let faults = self.mm.process_counters(process.id).faults;
