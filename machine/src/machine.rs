@@ -37,8 +37,8 @@ pub struct Machine {
     trace: Option<Trace>,
     /// Ids of the processes that the machine was made for, in order.
     pub(crate) programs: Vec<u32>,
-    /// What became of processes that have ended while others went on, in the order of their ends.
-    ended: Vec<EndedProcess>,
+    /// What became of processes that have ended while others went on.
+    pub(crate) ended: Ended,
     /// What was in use before there was a process.
     pub(crate) booted: Usage,
     /// Whether the processor has begun.

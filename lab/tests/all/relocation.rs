@@ -171,6 +171,5 @@ fn real_images_are_relocated_as_another_reader_does_it() {
             if check(&pin.folder(), &file, edition, 7) { moved += 1 } else { stayed += 1 }
         }
     }
-    eprintln!("{moved} images were moved, {stayed} stayed");
     assert!(moved > 4, "{moved} were moved and {stayed} stayed");
 }
