@@ -146,6 +146,7 @@ impl<'a> World<'a> {
         if space.view.is_some() {
             return;
         }
+        let highest = self.mm.edition().max_user_address.raw() - GRANULARITY_BYTES;
         let request = ViewRequest { base, ..ViewRequest::whole(READ_ONLY) };
         match self.mm.map_view(space.id, section, request) {
             Ok(view) => {
@@ -162,6 +163,10 @@ impl<'a> World<'a> {
                 space.view = Some(view.base);
             }
             Err(NtStatus::CONFLICTING_ADDRESSES) => assert!(base.is_some(), "anywhere is never in conflict"),
+            Err(status) if base.is_some_and(|base| base.raw() > highest) => {
+                let third = [NtStatus::invalid_parameter(3), NtStatus::INVALID_PARAMETER];
+                assert!(third.contains(&status), "a base past user space is parameter 3, not {status}");
+            }
             Err(status) => {
                 assert!(is_shortage(status), "a view is refused for want of room, not by {status}")
             }
