@@ -13,8 +13,8 @@ const STEPS: usize = 2500;
 const THREADS: usize = 2;
 
 /// SPEC A9 A42 A43 A44 A45 C4 C5 C6 C11 C12 C13 C14 C16 C17 C18 C19 C20 C21 E27 E29 E31 F8 F9 F10 F11 F13 F18 F20
-/// F24 F25 F27 F30 F32 F33 F34 F35 F36 F37 F44 F46 F47 F48 F50 F51 G13 G21 G24 G25 G28 G29 G36 I24 I25 I32 I33 I37 I38 I39 J12
-/// J13: two to four processes that come and go map, change, grow, flush and close sections, with transfers
+/// SPEC F24 F25 F27 F30 F32 F33 F34 F35 F36 F37 F44 F46 F47 F48 F50 F51 G13 G21 G24 G25 G28 G29 G36 I24 I25 I32 I33 I37 I38 I39 J12
+/// SPEC J13: two to four processes that come and go map, change, grow, flush and close sections, with transfers
 /// that end late or fail. Every page that is touched is compared with the model, whole; after every step the page tables
 /// are walked, and no frame is in two processes unless a section says so.
 #[test]
