@@ -95,7 +95,6 @@ impl Machine {
         if self.entered {
             self.kernel().deliver_held_fault(cpu);
         } else {
-            cpu.set_address_space(self.mm.translation(self.nt.process().id));
             self.kernel().enter(cpu);
             self.entered = true;
         }

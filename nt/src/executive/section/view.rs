@@ -1,7 +1,7 @@
 //! Mapping, unmapping and flushing views, in the order of Windows' checks (SPEC F25 to F47, F52).
 
 use super::{MAP_EXECUTE, MAP_READ, MAP_WRITE};
-use crate::claim::UserPtr;
+use crate::claim::{BadPointer, UserPtr};
 use crate::executive::{Handle, Object, PROCESS_VM_OPERATION};
 use crate::kernel::Kernel;
 use crate::service::{Answer, Call};
@@ -33,16 +33,7 @@ pub(super) fn nt_map_view(call: &mut Call<'_>) -> Answer {
         ..ViewRequest::whole(call.u32(9))
     };
     request.check_kind(call.nt.edition)?;
-    let width = call.pointer_bytes();
-    call.probe_write(base_at, width)?;
-    call.probe_write(size_at, width)?;
-    if !offset_at.is_null() {
-        call.probe_write(offset_at, 8)?;
-        request.offset = call.read_u64(offset_at)?;
-    }
-    let base = call.read_word(base_at)?;
-    request.base = (base != 0).then(|| VirtAddr::new(base));
-    request.size = call.read_word(size_at)?;
+    read_place(call, &mut request, (base_at, offset_at, size_at))?;
     map_and_tell(call, request, (base_at, offset_at, size_at))
 }
 
@@ -60,6 +51,17 @@ pub(super) fn nt_map_view_ex(call: &mut Call<'_>) -> Answer {
     let parameters = call.read_extended_parameters(array, count)?;
     parameters.place(&mut request)?;
     request.check_kind(call.nt.edition)?;
+    read_place(call, &mut request, (base_at, offset_at, size_at))?;
+    request.check_requirements(call.nt.edition)?;
+    map_and_tell(call, request, (base_at, offset_at, size_at))
+}
+
+/// Base, offset and size of both calls; all pointers are probed for writing before their values count.
+fn read_place(
+    call: &mut Call<'_>,
+    request: &mut ViewRequest,
+    (base_at, offset_at, size_at): (UserPtr, UserPtr, UserPtr),
+) -> Result<(), BadPointer> {
     let width = call.pointer_bytes();
     call.probe_write(base_at, width)?;
     call.probe_write(size_at, width)?;
@@ -70,8 +72,7 @@ pub(super) fn nt_map_view_ex(call: &mut Call<'_>) -> Answer {
     let base = call.read_word(base_at)?;
     request.base = (base != 0).then(|| VirtAddr::new(base));
     request.size = call.read_word(size_at)?;
-    request.check_requirements(call.nt.edition)?;
-    map_and_tell(call, request, (base_at, offset_at, size_at))
+    Ok(())
 }
 
 /// The rest of both calls, from the check of the range on.
