@@ -70,6 +70,7 @@ impl Run {
             beside: Vec::new(),
             folder: program.parent().expect("a program is in a folder").to_owned(),
             writable: Vec::new(),
+            sysroot: None,
         };
         Self { options, input: Vec::new(), time_limit: TIME_LIMIT }
     }

@@ -1,7 +1,7 @@
 //! How the processes of a run end: each is reported and taken apart, and the last one stays to be looked at.
 
 use crate::machine::Machine;
-use crate::report::{ProcessReport, RunEnding, RunReport};
+use crate::report::{ProcessReport, RunEnding, RunReport, UnimplementedReport};
 use crate::summary;
 
 /// What became of processes that have ended.
@@ -47,7 +47,14 @@ impl Machine {
         }
         let Ended { first, others } = std::mem::take(&mut self.ended);
         let report = first.expect("the first program lived until now, or has ended before");
-        RunReport { others, shortage: summary::shortage(&self.nt, self.mm.orders()), ..report }
+        let unimplemented = self.nt.unimplemented().into_iter();
+        let unimplemented = unimplemented.map(|met| UnimplementedReport { service: met.name, calls: met.calls });
+        RunReport {
+            others,
+            shortage: summary::shortage(&self.nt, self.mm.orders()),
+            unimplemented: unimplemented.collect(),
+            ..report
+        }
     }
 
     fn note_end(&mut self, pid: u32, ending: Option<RunEnding>) {

@@ -20,10 +20,11 @@ mod watchdog;
 pub use breakpoint::{BadBreak, BreakAt, Stop, StoppedFault};
 pub use error::MachineError;
 pub use machine::Machine;
-pub use options::{MachineOptions, ProgramOptions};
+pub use options::{MachineOptions, ProgramOptions, Sysroot};
 pub use shut_down::{ShutDownError, Usage};
 pub use vadose_mm::Compression;
 pub use vadose_nt::DebugText;
 pub use vadose_nt::{
     BadRule, FailKind, FailPlan, FailRule, FailTurn, FragmentPattern, MAX_LISTED_FAILURES, Privilege, Spacing,
+    Unimplemented,
 };

@@ -127,6 +127,9 @@ impl Machine {
             ended: Ended::default(),
             entered: false,
         };
+        if let Some(sysroot) = &options.sysroot {
+            machine.kernel().use_system_dlls(sysroot.unimplemented).map_err(explain)?;
+        }
         let arguments = std::iter::once(&options.arguments);
         let arguments = arguments.chain(options.beside.iter().map(|program| &program.arguments));
         for (program, arguments) in machine.host.program_paths().to_vec().into_iter().zip(arguments) {
@@ -284,8 +287,8 @@ impl Machine {
 
     /// The function that the processor stopped at.
     fn called(&self, cpu: &dyn Vcpu) -> Cause {
-        let service = self.nt.table().get(Number::new(cpu.gpr(0) as u32));
-        service.map_or(Cause::Other, |service| Cause::Call(service.export.name))
+        let name = self.nt.service_name(Number::new(cpu.gpr(0) as u32));
+        name.map_or(Cause::Other, Cause::Call)
     }
 
     /// Writes what happened since the last time to the trace, if there is one.
@@ -329,6 +332,7 @@ impl Machine {
             shortage: summary::shortage(&self.nt, self.mm.orders()),
             map,
             others: Vec::new(),
+            unimplemented: Vec::new(),
         }
     }
 

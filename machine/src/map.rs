@@ -89,6 +89,8 @@ pub(crate) const fn use_words(what: RegionUse) -> &'static str {
         RegionUse::ProcessHeap => "process heap",
         RegionUse::MissingStubs => "stubs of missing functions",
         RegionUse::Fragment => "fragment",
+        RegionUse::SystemCallStubs => "system call stubs",
+        RegionUse::SystemTable => "system table",
     }
 }
 

@@ -4,7 +4,7 @@ use crate::page_file::PageFileSpec;
 use std::path::PathBuf;
 use vadose_facts::ntdef::{AllocationPreference, Aslr, Edition, LargeAddressAware};
 use vadose_mm::Compression;
-use vadose_nt::{FailPlan, FragmentPattern, Privilege};
+use vadose_nt::{FailPlan, FragmentPattern, Privilege, Unimplemented};
 
 /// A program that is started beside the first one.
 #[derive(Clone, Debug)]
@@ -13,6 +13,15 @@ pub struct ProgramOptions {
     pub path: PathBuf,
     /// Its arguments, without its own name.
     pub arguments: Vec<String>,
+}
+
+/// A folder of unmodified system DLLs.
+#[derive(Clone, Debug)]
+pub struct Sysroot {
+    /// A folder of the host: one that has `Windows/System32` in it, a Windows folder, or the DLLs themselves.
+    pub folder: PathBuf,
+    /// What a call of a service does that is not there.
+    pub unimplemented: Unimplemented,
 }
 
 /// A machine and its programs.
@@ -53,4 +62,6 @@ pub struct MachineOptions {
     pub folder: PathBuf,
     /// Folders that the guest may write.
     pub writable: Vec<PathBuf>,
+    /// System DLLs that are used instead of the built-in ones.
+    pub sysroot: Option<Sysroot>,
 }

@@ -21,6 +21,17 @@ pub struct RunReport {
     pub map: AddressSpaceMap,
     /// Other processes of the run, in the order of their ends.
     pub others: Vec<ProcessReport>,
+    /// System services that were called and that are not there, by name: with a folder of system DLLs alone.
+    pub unimplemented: Vec<UnimplementedReport>,
+}
+
+/// A system service that was called and is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnimplementedReport {
+    /// Its name.
+    pub service: String,
+    /// Calls of it, by all processes.
+    pub calls: u64,
 }
 
 /// A process beside the first program: one that was started with it, or by another process.
@@ -70,6 +81,11 @@ pub enum RunEnding {
         dll: String,
         /// The function.
         function: String,
+    },
+    /// A call of a system service that is not there, where that ends the program.
+    UnimplementedService {
+        /// The service.
+        service: String,
     },
     /// The time limit was reached.
     TimedOut,

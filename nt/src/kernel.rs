@@ -8,8 +8,9 @@ use crate::executive::{
 };
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
-use crate::service::{Call, MISSING_BASE, Number, ServiceTable};
+use crate::service::{Call, MISSING_BASE, Number, Service, ServiceTable};
 use crate::shortage::Shortage;
+use crate::system_dlls::{DllFolder, Found, Unimplemented, UnimplementedService, answer_unix_call};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vadose_cpu::Vcpu;
@@ -43,6 +44,8 @@ pub struct Nt {
     pub(crate) edition: &'static Edition,
     pub(crate) table: Arc<ServiceTable>,
     pub(crate) builtins: BuiltinSet,
+    /// System DLLs that are used instead of those, if any are.
+    pub(crate) folder: Option<DllFolder>,
     pub(crate) files: SectionFiles,
     pub(crate) stale: Stale,
     /// What handles of all processes name.
@@ -98,6 +101,7 @@ impl Nt {
             edition: config.edition,
             builtins: BuiltinSet::new(config.edition, Arc::clone(&table)),
             table,
+            folder: None,
             files: SectionFiles::default(),
             stale: Stale::none(),
             objects: Objects::default(),
@@ -126,6 +130,23 @@ impl Nt {
     /// The service table.
     pub fn table(&self) -> &ServiceTable {
         &self.table
+    }
+
+    /// The name of the service of a number, as the system DLLs in use have it.
+    pub fn service_name(&self, number: Number) -> Option<&'static str> {
+        let service = match &self.folder {
+            None => self.table.get(number).copied(),
+            Some(folder) => match folder.find(number.raw()) {
+                Found::Service(service) => Some(service),
+                Found::Missing(..) => None,
+            },
+        };
+        service.map(|service| service.export.name)
+    }
+
+    /// Services that were called and are not there, by name.
+    pub fn unimplemented(&self) -> Vec<UnimplementedService> {
+        self.folder.as_ref().map(DllFolder::met).unwrap_or_default()
     }
 
     /// The edition that was booted.
@@ -353,9 +374,11 @@ impl<'a> Kernel<'a> {
         self.nt.service_calls += 1;
         self.refresh_clock();
         let number = Number::new(cpu.gpr(0) as u32);
-        let Some(service) = self.nt.table.get(number).copied() else {
-            return self.unknown_service(cpu, number);
+        let service = match &self.nt.folder {
+            Some(_) => self.service_of_folder(cpu, number),
+            None => self.nt.table.get(number).copied().or_else(|| self.unknown_service(cpu, number)),
         };
+        let Some(service) = service else { return };
         self.enter_site(cpu, Some(service.export.name));
         match Call::new(self, cpu, service) {
             Ok(call) => call.serve(),
@@ -365,7 +388,7 @@ impl<'a> Kernel<'a> {
     }
 
     /// A number outside the tables: a stub of a missing function, or a guest's own invention.
-    fn unknown_service(self, cpu: &mut dyn Vcpu, number: Number) {
+    fn unknown_service(&mut self, cpu: &mut dyn Vcpu, number: Number) -> Option<Service> {
         let missing = number
             .raw()
             .checked_sub(MISSING_BASE)
@@ -374,6 +397,29 @@ impl<'a> Kernel<'a> {
             Some(function) => self.nt.end(Ending::MissingFunction(function)),
             None => cpu.set_gpr(0, u64::from(INVALID_SYSTEM_SERVICE)),
         }
+        None
+    }
+
+    /// What a number means to the folder of system DLLs. A unix call, and a service that is not there, are answered here.
+    fn service_of_folder(&mut self, cpu: &mut dyn Vcpu, number: Number) -> Option<Service> {
+        let folder = self.nt.folder.as_mut().expect("the caller looked");
+        if folder.is_unix_call(number.raw()) {
+            answer_unix_call(self, cpu);
+            return None;
+        }
+        match folder.find(number.raw()) {
+            Found::Service(service) => return Some(service),
+            Found::Missing(name, answer) => {
+                cpu.set_gpr(0, answer);
+                match folder.note_missing(&name) {
+                    Unimplemented::Answered => {}
+                    Unimplemented::EndsProcess => {
+                        self.nt.end(Ending::UnimplementedService(name.to_string()));
+                    }
+                }
+            }
+        }
+        None
     }
 
     /// Resolves a guest's fault, at which the processor stopped. An exception it leads to has yet to be

@@ -16,6 +16,7 @@ mod paged;
 mod path;
 mod service;
 mod shortage;
+mod system_dlls;
 mod win32;
 
 pub use builtin::Assembler;
@@ -43,4 +44,5 @@ pub use shortage::{
     BadRule, Caller, FailKind, FailPlan, FailRule, FailTurn, FragmentError, FragmentPattern, InjectedFailure,
     MAX_LISTED_FAILURES, PageFailure, PageOrders, Spacing,
 };
+pub use system_dlls::{Unimplemented, UnimplementedService};
 pub use win32::Win32State;

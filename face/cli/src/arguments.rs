@@ -11,7 +11,7 @@ use std::time::Duration;
 use vadose_facts::ntdef::{AllocationPreference, Aslr, Edition, LargeAddressAware, edition, editions};
 use vadose_machine::inspect::Query;
 use vadose_machine::trace::TraceFormat;
-use vadose_machine::{BreakAt, Compression, FailRule, FragmentPattern, Privilege};
+use vadose_machine::{BreakAt, Compression, FailRule, FragmentPattern, Privilege, Sysroot, Unimplemented};
 
 /// Guest RAM unless the command line says otherwise.
 const DEFAULT_RAM: &str = "1G";
@@ -319,12 +319,27 @@ pub(crate) struct MachineArguments {
     /// Windows 8 on), off nothing. The same seed places everything alike
     #[arg(long, value_name = "on|off|force", value_enum, default_value_t = Randomised::On, hide_possible_values = true)]
     pub(crate) aslr: Randomised,
+    /// Run on the unmodified system DLLs of this folder instead of the built-in ones: what `vadose sysroot install` made, a
+    /// Windows folder, or a folder of DLLs. It is C:\\Windows for the program, to read
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) sysroot: Option<PathBuf>,
+    /// End a program that calls a system service which Vadose does not have; without it the call fails with
+    /// STATUS_NOT_IMPLEMENTED, and the services are listed at the end
+    #[arg(long, requires = "sysroot")]
+    pub(crate) strict: bool,
     /// Place memory from the highest address down: shakes out pointers that were cut to 32 bits or taken for signed
     #[arg(long)]
     pub(crate) top_down: bool,
 }
 
 impl MachineArguments {
+    /// The folder of system DLLs.
+    pub(crate) fn sysroot(&self) -> Option<Sysroot> {
+        let unimplemented =
+            if self.strict { Unimplemented::EndsProcess } else { Unimplemented::Answered };
+        self.sysroot.clone().map(|folder| Sysroot { folder, unimplemented })
+    }
+
     /// Where memory goes that the program leaves the place of open.
     pub(crate) const fn preference(&self) -> AllocationPreference {
         if self.top_down { AllocationPreference::TopDown } else { AllocationPreference::BottomUp }

@@ -150,6 +150,7 @@ impl Show {
             output::tell(&other_ending(other, limit));
         }
         output::tell(&shortage::text(&self.name, &report.shortage));
+        output::tell(&unimplemented(&self.name, report));
         if self.map {
             output::tell(&format!("\nThe address space at the end\n\n{}", listing::text(&report.map)));
         }
@@ -178,6 +179,13 @@ pub(crate) fn ending(name: &str, ending: &RunEnding, limit: Option<Duration>) ->
             );
             (VADOSE_FAILED, words)
         }
+        RunEnding::UnimplementedService { service } => {
+            let words = format!(
+                "vadose: {name} called the system service {service}, which Vadose does not have; with --strict the run \
+                 ends here\n"
+            );
+            (VADOSE_FAILED, words)
+        }
         RunEnding::Deadlock { threads } => (OUT_OF_TIME, deadlock(name, threads)),
         RunEnding::TimedOut => {
             let seconds = limit.unwrap_or_default().as_secs_f64();
@@ -196,6 +204,19 @@ fn other_ending(other: &ProcessReport, limit: Option<Duration>) -> String {
         RunEnding::Exit { code } => format!("vadose: {name} ended with exit code {code}\n"),
         ended => ending(&name, ended, limit).1,
     }
+}
+
+/// What services the program asked for that are not there.
+fn unimplemented(name: &str, report: &RunReport) -> String {
+    if report.unimplemented.is_empty() {
+        return String::new();
+    }
+    let mut words = format!("vadose: {name} called system services that Vadose does not have; each call failed:\n");
+    for met in &report.unimplemented {
+        let times = if met.calls == 1 { "once".to_owned() } else { format!("{} times", met.calls) };
+        words.push_str(&format!("  {} {times}\n", met.service));
+    }
+    words
 }
 
 /// Every thread on a line of its own: what it waits for is what there is to know of a deadlock.

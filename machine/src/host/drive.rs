@@ -31,11 +31,29 @@ pub(super) struct Drive {
     inner: Vec<(PathBuf, usize)>,
     /// Writable folders elsewhere, `C:\writable\1` first.
     outer: Vec<usize>,
+    /// The folder of system DLLs, if the built-in ones are not used.
+    system: Option<SystemMount>,
     /// Folders of programs that lie elsewhere: `C:\app` first, then `C:\app2` and so on.
     apps: Vec<App>,
     /// The program, then those that run beside it.
     programs: Vec<GuestPath>,
     work: GuestPath,
+}
+
+/// Where a folder of system DLLs appears.
+#[derive(Clone, Copy, Debug)]
+struct SystemMount {
+    mount: usize,
+    top: SystemTop,
+}
+
+/// What the top of a folder of system DLLs is for the guest.
+#[derive(Clone, Copy, Debug)]
+enum SystemTop {
+    /// `C:\Windows`.
+    Windows,
+    /// `C:\Windows\System32`.
+    System32,
 }
 
 /// A folder outside the readable one with programs in it, and their neighbours, which may be their DLLs.
@@ -97,12 +115,16 @@ impl Drive {
             mounts: vec![mount(&folder, grant)?],
             inner: Vec::new(),
             outer: Vec::new(),
+            system: None,
             apps: Vec::new(),
             programs: Vec::new(),
             work: GuestPath::root().join(WORK).expect("a plain name"),
         };
         for dir in &writable {
             drive.add_writable(&folder, dir)?;
+        }
+        if let Some(sysroot) = &options.sysroot {
+            drive.mount_system(&sysroot.folder)?;
         }
         for program in &programs {
             let placed = drive.place_program(&folder, program)?;
@@ -121,6 +143,27 @@ impl Drive {
             Ok(inside) => self.inner.push((inside.to_owned(), index)),
             Err(_) => self.outer.push(index),
         }
+        Ok(())
+    }
+
+    /// Finds the system DLLs in a folder: below `Windows/System32`, below `System32`, or in the folder itself.
+    fn mount_system(&mut self, folder: &Path) -> Result<(), MachineError> {
+        let folder = canonical_folder(folder)?;
+        let top = Mount::new(&folder, Grant::Read).map_err(|error| bad_folder(&folder, &error))?;
+        let below = |names: &[&str]| {
+            let step = |at: PathBuf, name: &&str| top.spelled(&at, name).ok().flatten();
+            let found = names.iter().try_fold(PathBuf::new(), step)?;
+            matches!(top.look(&found), Found::Folder).then_some(found)
+        };
+        let (place, kind) = match (below(&SYSTEM), below(&SYSTEM[1..])) {
+            (Some(system), _) => {
+                (folder.join(system.parent().expect("two names")), SystemTop::Windows)
+            }
+            (None, Some(_)) => (folder, SystemTop::Windows),
+            (None, None) => (folder, SystemTop::System32),
+        };
+        self.mounts.push(mount(&place.canonicalize().map_err(|error| bad_folder(&place, &error))?, Grant::Read)?);
+        self.system = Some(SystemMount { mount: self.mounts.len() - 1, top: kind });
         Ok(())
     }
 
@@ -180,7 +223,7 @@ impl Drive {
         let mut apps = self.apps.iter().enumerate();
         match apps.find(|(_, app)| is(&app.guest_folder)) {
             _ if is(WORK) => self.walk(WORK_MOUNT, rest),
-            _ if is(SYSTEM[0]) => find_system(rest),
+            _ if is(SYSTEM[0]) => self.find_system(rest),
             _ if is(WRITABLE) && !self.outer.is_empty() => self.find_writable(rest),
             Some((index, app)) => app.find(index, rest),
             None => Err(missing(rest)),
@@ -192,6 +235,15 @@ impl Drive {
         names.extend(self.apps.iter().map(|app| app.guest_folder.as_str()));
         names.extend((!self.outer.is_empty()).then_some(WRITABLE));
         names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn find_system(&self, names: &[&str]) -> Result<Place, NtStatus> {
+        let Some(SystemMount { mount, top }) = self.system else { return find_built_in(names) };
+        match (top, names) {
+            (SystemTop::Windows, _) => self.walk(mount, names),
+            (SystemTop::System32, [first, rest @ ..]) if fold(first) == fold(SYSTEM[1]) => self.walk(mount, rest),
+            (SystemTop::System32, _) => find_built_in(names),
+        }
     }
 
     fn find_writable(&self, names: &[&str]) -> Result<Place, NtStatus> {
@@ -267,7 +319,7 @@ impl App {
     }
 }
 
-fn find_system(names: &[&str]) -> Result<Place, NtStatus> {
+fn find_built_in(names: &[&str]) -> Result<Place, NtStatus> {
     match names {
         [] => Ok(Place::Shelf(vec![SYSTEM[1].to_owned()])),
         [name, rest @ ..] if fold(name) == fold(SYSTEM[1]) => {

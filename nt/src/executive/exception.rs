@@ -280,6 +280,9 @@ fn nt_continue(call: &mut Call<'_>) -> Answer {
     let (at, test_alert) = (call.ptr(0), call.u32(1) & 0xff);
     load_context(call, at)?;
     call.registers_loaded();
+    if call.cpu.ip() == call.nt.process().entries.thread_start {
+        call.loader_is_done();
+    }
     if test_alert != 0 {
         call.want_apcs();
     }

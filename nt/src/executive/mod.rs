@@ -47,7 +47,7 @@ pub use process::{
     Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, ProcessState, RegionUse, TlsTemplate,
     processor_features,
 };
-pub(crate) use process::{Entries, Pool, ThreadCalls};
+pub(crate) use process::{Entries, LoaderStart, Pool, ThreadCalls};
 pub(crate) use query::basic_information_size;
 pub use section::SectionObject;
 pub(crate) use section::{ImageFailure, ImageSection, MAP_EXECUTE, MAP_READ, MAP_WRITE, Wanted};
@@ -89,6 +89,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     thread::INFORMATION_EXPORTS,
     thread::REGISTER_EXPORTS,
     token::EXPORTS,
+    crate::system_dlls::NLS_EXPORTS,
     io::EXPORTS,
     file_information::EXPORTS,
     exception::EXPORTS,

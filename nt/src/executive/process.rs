@@ -58,6 +58,8 @@ pub struct Process {
     pub missing: Vec<Missing>,
     /// `KiUserExceptionDispatcher` in ntdll, once it is loaded.
     pub dispatcher: Option<VirtAddr>,
+    /// Where 32-bit stubs of system calls that go through the environment block enter the kernel.
+    pub(crate) system_call: VirtAddr,
     /// Where else the kernel enters the guest.
     pub(crate) entries: Entries,
     /// TLS modules so far: the next TLS index.
@@ -102,6 +104,17 @@ pub(crate) struct Entries {
     pub(crate) apc_dispatcher: VirtAddr,
     /// `RtlDispatchAPC` in ntdll.
     pub(crate) apc_thunk: VirtAddr,
+    /// Where threads begin, if ntdll is not a built-in one.
+    pub(crate) loader: Option<LoaderStart>,
+}
+
+/// Where the threads of a process begin whose ntdll is its own loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LoaderStart {
+    /// `LdrInitializeThunk`.
+    pub(crate) thunk: VirtAddr,
+    /// The base of ntdll.
+    pub(crate) ntdll: VirtAddr,
 }
 
 /// A loaded image.
@@ -211,6 +224,10 @@ pub enum RegionUse {
     MissingStubs,
     /// A block that breaks up the address space.
     Fragment,
+    /// Code by which stubs of system calls enter the kernel.
+    SystemCallStubs,
+    /// A table of the system that is mapped for the process: code pages, API sets.
+    SystemTable,
 }
 
 /// Guest memory that the loader hands out piece by piece and never takes back.
@@ -229,6 +246,8 @@ pub enum Ending {
     Crash(Crash),
     /// At a call of a function that no DLL has.
     MissingFunction(Missing),
+    /// At a call of a service that is not there, by name.
+    UnimplementedService(String),
     /// In a wait of all its threads that nothing can end.
     Deadlock(Vec<Stuck>),
 }
@@ -286,6 +305,7 @@ impl Ending {
             Self::Exit(code) => *code,
             Self::Crash(crash) => crash.status.raw(),
             Self::MissingFunction(_) => NtStatus::ENTRYPOINT_NOT_FOUND.raw(),
+            Self::UnimplementedService(_) => NtStatus::NOT_IMPLEMENTED.raw(),
             Self::Deadlock(_) => NtStatus::POSSIBLE_DEADLOCK.raw(),
         }
     }

@@ -27,6 +27,8 @@ const CONSOLE_ACCESS: u32 = 0x0012_019f;
 /// throughout.
 const PEB_BIT_FIELD: u64 = 3;
 const DYNAMICALLY_RELOCATED: u8 = 1 << 3;
+/// Bytes of the text buffer in a TEB.
+const STATIC_BUFFER_BYTES: u16 = 522;
 /// The pointers in the process parameters are pointers.
 const PARAMETERS_NORMALIZED: u32 = 1;
 
@@ -43,11 +45,12 @@ pub(crate) struct StackMemory {
 
 impl Kernel<'_> {
     /// Places PEB and TEB (SPEC H8) and makes the first thread.
-    pub(super) fn make_environment_blocks(&mut self) -> Result<(), LoadError> {
+    pub(crate) fn make_environment_blocks(&mut self) -> Result<(), LoadError> {
         let memory = |status| LoadError::memory("PEB and TEB", status);
         let edition = self.nt.edition;
-        let teb_bytes = u64::from(self.nt.layouts().teb.size);
-        let (peb, teb) = if edition.bitness == Bitness::Bits32 && edition.version.major < 8 {
+        let (peb_bytes, teb_bytes) = (self.peb_bytes(), self.teb_bytes());
+        let classic = edition.bitness == Bitness::Bits32 && edition.version.major < 8;
+        let (peb, teb) = if classic && !self.is_on_wine() {
             assert!(teb_bytes == PAGE_BYTES, "32-bit TEBs have a page");
             let base = VirtAddr::new(CLASSIC_ENVIRONMENT);
             let peb = VirtAddr::new(CLASSIC_END - self.peb_pages_below_end() * PAGE_BYTES);
@@ -63,7 +66,7 @@ impl Kernel<'_> {
             process.spare_tebs = spare_places(base, GRANULARITY_BYTES, [peb, teb]);
             (peb, teb)
         } else {
-            let peb = self.private_memory(PAGE_BYTES, RegionUse::Peb).map_err(memory)?;
+            let peb = self.private_memory(peb_bytes, RegionUse::Peb).map_err(memory)?;
             let teb = self.private_memory(teb_bytes, RegionUse::Teb).map_err(memory)?;
             (peb.address(), teb.address())
         };
@@ -79,13 +82,14 @@ impl Kernel<'_> {
     }
 
     /// Makes the first thread's stack and fills its environment block.
-    pub(super) fn make_stack(&mut self, header: Reserve) -> Result<(), LoadError> {
+    pub(crate) fn make_stack(&mut self, header: Reserve) -> Result<(), LoadError> {
         let memory = |status| LoadError::memory("the stack", status);
         let wanted = StackSizes { reserve: header.reserve, commit: header.commit };
         let sizes = wanted.round(wanted).ok_or_else(|| memory(NtStatus::NO_MEMORY))?;
-        let stack = self.make_stack_memory(sizes).map_err(memory)?;
+        let (stack, later) = self.make_thread_stack(sizes).map_err(memory)?;
         let (tid, teb) = (self.thread().tid, self.thread().teb);
-        self.nt.current_thread_mut().stack = Some(stack.base);
+        let thread = self.nt.current_thread_mut();
+        (thread.stack, thread.stack_limit_later) = (Some(stack.base), later);
         self.write_teb(tid, teb, VirtAddr::new(0), stack).map_err(|bad| memory(bad.status))
     }
 
@@ -121,7 +125,7 @@ impl Kernel<'_> {
 
     /// Makes a zeroed environment block for a further thread.
     pub(crate) fn make_teb(&mut self) -> Result<VirtAddr, NtStatus> {
-        let bytes = u64::from(self.nt.layouts().teb.size);
+        let bytes = self.teb_bytes();
         let Some(place) = self.nt.process().spare_tebs.last().copied() else {
             return self.private_memory(bytes, RegionUse::Teb).map(UserPtr::address);
         };
@@ -132,7 +136,7 @@ impl Kernel<'_> {
 
     /// Gives a thread's environment block back.
     pub(crate) fn free_teb(&mut self, teb: VirtAddr) {
-        let bytes = u64::from(self.nt.layouts().teb.size);
+        let bytes = self.teb_bytes();
         let classic = self.nt.process().use_of(VirtAddr::new(CLASSIC_ENVIRONMENT));
         let has_place = (CLASSIC_ENVIRONMENT..CLASSIC_END).contains(&teb.raw());
         if classic == Some(RegionUse::PebAndTeb) && has_place {
@@ -169,9 +173,14 @@ impl Kernel<'_> {
             (layout.tls_pointer, tls_array.raw()),
             (layout.peb, peb),
             (layout.deallocation_stack, stack.base.raw()),
+            (layout.system_call, self.nt.process().system_call.raw()),
         ] {
             self.write_word(at(field), value)?;
         }
+        let buffer = at(layout.static_unicode_buffer);
+        self.write_u16(at(layout.static_unicode_string).offset(2), STATIC_BUFFER_BYTES)?;
+        self.write_word(at(layout.static_unicode_string).offset(self.pointer_bytes()), buffer.raw())?;
+        self.write_wine_teb(teb)?;
         self.write_u32(at(layout.current_locale), 0x409)
     }
 
@@ -189,7 +198,7 @@ impl Kernel<'_> {
     }
 
     /// The process parameters and the environment block, and the handles of the console.
-    pub(super) fn make_parameters(&mut self, options: &StartOptions) -> Result<(), LoadError> {
+    pub(crate) fn make_parameters(&mut self, options: &StartOptions) -> Result<(), LoadError> {
         let environment = self.make_environment(options);
         let done = environment.and_then(|environment| self.write_parameters(options, environment));
         done.map_err(|status| LoadError::memory("the process parameters", status))
@@ -253,7 +262,7 @@ impl Kernel<'_> {
         self.write_u32(field(layout.length), bytes as u32)?;
         self.write_u32(field(layout.flags), PARAMETERS_NORMALIZED)?;
         self.write_word(field(layout.environment), environment.0.raw())?;
-        if self.nt.edition.version.major >= 6 {
+        if self.nt.edition.version.major >= 6 || self.is_on_wine() {
             self.write_word(field(layout.environment_size), environment.1)?;
         }
         let streams = [
@@ -275,7 +284,7 @@ impl Kernel<'_> {
     }
 
     /// Fills the PEB, when the rest is in its place.
-    pub(super) fn write_peb(&mut self, image: &PeImage) -> Result<(), LoadError> {
+    pub(crate) fn write_peb(&mut self, image: &PeImage) -> Result<(), LoadError> {
         let layout = self.nt.layouts().peb;
         let process = self.nt.process();
         let at = UserPtr::new(process.peb.raw());

@@ -88,7 +88,7 @@ fn list_missing(missing: &[MissingDll]) -> String {
 }
 
 impl LoadError {
-    pub(super) fn memory(what: impl fmt::Display, status: NtStatus) -> Self {
+    pub(crate) fn memory(what: impl fmt::Display, status: NtStatus) -> Self {
         Self::Memory { what: what.to_string(), status }
     }
 

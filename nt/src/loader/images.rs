@@ -44,11 +44,19 @@ impl Kernel<'_> {
     }
 
     /// Maps the program: the first module.
-    pub(super) fn map_program(&mut self, path: &GuestPath, section: ImageSection) -> Result<(), LoadError> {
+    pub(crate) fn map_program(&mut self, path: &GuestPath, section: ImageSection) -> Result<(), LoadError> {
         let name = path.file_name().unwrap_or_default().to_owned();
         let kind = ModuleKind::Program;
         self.map(ImageFile { name, path: path.clone(), kind, section })?;
         Ok(())
+    }
+
+    /// Maps a system DLL from a file and nothing that it imports; answers its base.
+    pub(crate) fn map_system_dll(&mut self, path: &GuestPath) -> Result<VirtAddr, LoadError> {
+        let section = self.open_image_file(path)?;
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let index = self.map(ImageFile { name, path: path.clone(), kind: ModuleKind::File, section })?;
+        Ok(self.nt.process().modules[index].base)
     }
 
     /// Maps a DLL and, after it, everything that it imports and that is not there yet. Answers the DLL's index among
@@ -180,7 +188,7 @@ impl Kernel<'_> {
         }
     }
 
-    fn check_image(&self, path: &GuestPath, image: &PeImage) -> Result<(), LoadError> {
+    pub(crate) fn check_image(&self, path: &GuestPath, image: &PeImage) -> Result<(), LoadError> {
         if image.machine() != self.machine().0 {
             return Err(self.wrong_machine(path, image.machine()));
         }

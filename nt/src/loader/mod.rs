@@ -17,5 +17,6 @@ mod tls;
 pub use error::{LoadError, MissingDll};
 pub use start::{InheritHandles, Lenience, Loaded, Parent, StartOptions};
 
+pub(crate) use blocks::StackMemory;
 pub(crate) use exports::Wanted;
 pub(crate) use images::with_extension;

@@ -132,6 +132,9 @@ impl Kernel<'_> {
 
     /// Fills the new process's address space.
     fn build(&mut self, options: &StartOptions, section: ImageSection) -> Result<Vec<MissingDll>, LoadError> {
+        if self.nt.folder.is_some() {
+            return self.build_on_folder(options, section).map(|()| Vec::new());
+        }
         let image = Arc::clone(&section.image);
         self.make_environment_blocks()?;
         self.make_parameters(options)?;
@@ -149,6 +152,7 @@ impl Kernel<'_> {
             thread_thunk: self.known_export("kernel32.dll", "BaseThreadInitThunk")?,
             apc_dispatcher: self.known_export("ntdll.dll", "KiUserApcDispatcher")?,
             apc_thunk: self.known_export("ntdll.dll", "RtlDispatchAPC")?,
+            loader: None,
         };
         self.nt.process_mut().started = true;
         Ok(missing_dlls)
@@ -209,7 +213,7 @@ impl Kernel<'_> {
         let entry = program.base.raw() + u64::from(program.image.entry_rva());
         let peb = process.peb.raw();
         let top = self.thread_stack().expect("the TEB was just filled").top;
-        let registers = self.first_registers(entry, peb, top, like);
+        let registers = self.first_registers(entry, peb, top, like).expect("the stack was just made");
         let thread = self.nt.threads.known(tid);
         (thread.registers, thread.start_address) = (registers, entry);
         self.nt.attach(before.0);
@@ -260,6 +264,7 @@ fn empty_process(id: ProcessId, pid: u32, object: ObjectId, options: &StartOptio
         fragments: Default::default(),
         missing: Vec::new(),
         dispatcher: None,
+        system_call: nowhere,
         entries: Entries::default(),
         spare_tls: Vec::new(),
         spare_tebs: Vec::new(),

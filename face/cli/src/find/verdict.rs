@@ -82,7 +82,7 @@ pub(super) fn judge(number: u64, clean: &RunReport, same_output: bool, report: R
         (RunEnding::Exit { .. }, _) => Outcome::Same,
         (RunEnding::Crash(_), _) => Outcome::Crashed,
         (RunEnding::TimedOut | RunEnding::Deadlock { .. }, _) => Outcome::Hung,
-        (RunEnding::MissingFunction { .. }, _) => Outcome::Stopped,
+        (RunEnding::MissingFunction { .. } | RunEnding::UnimplementedService { .. }, _) => Outcome::Stopped,
     };
     Trial { number, outcome, same_output, ending: report.ending, failure }
 }
@@ -181,6 +181,7 @@ impl Trial {
             (RunEnding::TimedOut, _) => "hung: the time limit was reached".to_owned(),
             (RunEnding::Deadlock { .. }, _) => "hung: all threads wait for ever".to_owned(),
             (RunEnding::MissingFunction { dll, function }, _) => format!("called {function} of {dll}"),
+            (RunEnding::UnimplementedService { service }, _) => format!("called {service}"),
         }
     }
 }
@@ -217,6 +218,7 @@ mod tests {
             shortage: ShortageReport { failures: vec![failure; failures], ..ShortageReport::default() },
             map: AddressSpaceMap::default(),
             others: Vec::new(),
+            unimplemented: Vec::new(),
         }
     }
 

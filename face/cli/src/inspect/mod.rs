@@ -87,7 +87,7 @@ fn exit_code(stop: &Stop, answered: session::Answered) -> u8 {
     let ended = match stop {
         Stop::Ended(report) => match report.ending {
             RunEnding::TimedOut | RunEnding::Deadlock { .. } => OUT_OF_TIME,
-            RunEnding::MissingFunction { .. } => VADOSE_FAILED,
+            RunEnding::MissingFunction { .. } | RunEnding::UnimplementedService { .. } => VADOSE_FAILED,
             RunEnding::Exit { .. } | RunEnding::Crash(_) => 0,
         },
         Stop::Fault(_) | Stop::Calls(_) | Stop::DebugText(_) => 0,

@@ -112,6 +112,7 @@ impl Run {
             beside,
             folder: folder.path().to_owned(),
             writable: vec![folder.path().to_owned()],
+            sysroot: None,
         };
         (lab.machine)(&mut options);
         change(&mut options);

@@ -13,6 +13,14 @@ super::offsets! {
         process_parameters: 0x10, 0x20;
         /// The default heap.
         process_heap: 0x18, 0x30;
+        /// The API set map (Windows 7 and later).
+        api_set_map: 0x38, 0x68;
+        /// Table of the ANSI code page.
+        ansi_code_page: 0x58, 0xa0;
+        /// Table of the OEM code page.
+        oem_code_page: 0x5c, 0xa8;
+        /// Table of upper and lower case.
+        unicode_case_table: 0x60, 0xb0;
         /// Processors, 4 bytes.
         number_of_processors: 0x64, 0xb8;
         /// Global flags, 4 bytes.

@@ -47,6 +47,8 @@ impl SharedData {
     pub const NX_POLICY: u32 = 0x2d5;
     /// Pages of RAM, 4 bytes.
     pub const PHYSICAL_PAGES: u32 = 0x2e8;
+    /// Where 32-bit stubs of system calls jump through, 4 bytes (Windows XP SP2 to 7).
+    pub const SYSTEM_CALL_STUB: u32 = 0x300;
     /// Ticks since boot, a `KSYSTEM_TIME`.
     pub const TICK_COUNT: u32 = 0x320;
     /// Key that encodes pointers, 4 bytes.

@@ -23,8 +23,18 @@ super::offsets! {
         peb: 0x30, 0x60;
         /// What `GetLastError` returns, 4 bytes.
         last_error: 0x34, 0x68;
+        /// `WOW32Reserved`: where some 32-bit stubs of system calls jump through.
+        system_call: 0xc0, 0x100;
         /// The thread's locale, 4 bytes.
         current_locale: 0xc4, 0x108;
+        /// The activation context stack (Windows 8 and later).
+        activation_stack: 0x184, 0x290;
+        /// Pointer to it.
+        activation_stack_pointer: 0x1a8, 0x2c8;
+        /// A `UNICODE_STRING` over the buffer below it.
+        static_unicode_string: 0xbf8, 0x1258;
+        /// Its buffer, 522 bytes.
+        static_unicode_buffer: 0xc00, 0x1268;
         /// Lowest byte of the stack's reservation.
         deallocation_stack: 0xe0c, 0x1478;
         /// The first 64 dynamic TLS slots.

@@ -93,6 +93,7 @@ fn options(root: &Path, program: &str) -> MachineOptions {
         beside: Vec::new(),
         folder: root.join("home"),
         writable: vec![root.join("home/out"), root.join("apart")],
+        sysroot: None,
     }
 }
 

@@ -21,6 +21,9 @@ use Arg::{U32, Word};
 pub(crate) const EXPORTS: &[Export] =
     &[Export::native("NtQueryVirtualMemory", &[Word, Word, U32, Word, Word, Word], nt_query)];
 
+/// The class by which Wine's DLLs ask for their other half.
+const UNIX_FUNCTIONS: u32 = 1000;
+
 /// A class of information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -83,6 +86,9 @@ fn nt_query(call: &mut Call<'_>) -> Answer {
         length: call.arg(4),
         returned: call.ptr(5),
     };
+    if call.u32(2) == UNIX_FUNCTIONS && call.is_on_wine() {
+        return unix_functions(call, &query);
+    }
     let class = Class::of(call.u32(2), call.nt.edition).ok_or(NtStatus::INVALID_INFO_CLASS)?;
     match class {
         Class::Basic | Class::PrivilegedBasic | Class::BasicCapped => basic::answer(call, &query),
@@ -95,6 +101,15 @@ fn nt_query(call: &mut Call<'_>) -> Answer {
         Class::WorkingSet => super::working_set::query_list(call),
         Class::WorkingSetEx => super::working_set::query_attributes(call),
     }
+}
+
+/// `MemoryWineUnixFuncs`: the handle of a DLL's other half, 8 bytes.
+fn unix_functions(call: &mut Call<'_>, query: &Query) -> Answer {
+    if query.length != 8 {
+        return Err(NtStatus::INFO_LENGTH_MISMATCH.into());
+    }
+    let handle = call.unix_handle_of(query.address).ok_or(NtStatus::DLL_NOT_FOUND)?;
+    query.finish(call, &handle.to_le_bytes())
 }
 
 impl Query {

@@ -1,7 +1,7 @@
 //! How threads come and go: their stack, environment block and static TLS, and what their end does to others.
 
 use super::table::{STILL_ACTIVE, Thread, ThreadState};
-use crate::claim::UserPtr;
+use crate::claim::{BadPointer, UserPtr};
 use crate::executive::process::{Ending, RegionUse};
 use crate::executive::{Handle, Object, ObjectId};
 use crate::kernel::Kernel;
@@ -75,7 +75,7 @@ impl Kernel<'_> {
         let header = self.nt.process().program().image.stack();
         let header = StackSizes { reserve: header.reserve, commit: header.commit };
         let sizes = new.stack.round(header).ok_or(NtStatus::NO_MEMORY)?;
-        let stack = self.make_stack_memory(sizes)?;
+        let (stack, later) = self.make_thread_stack(sizes)?;
         let teb = self.make_teb().inspect_err(|_| self.free_memory(stack.base))?;
         let tls = self.make_tls_area().inspect_err(|_| {
             self.free_memory(stack.base);
@@ -85,39 +85,49 @@ impl Kernel<'_> {
         let object = self.nt.objects.create(Object::Thread(tid), None);
         let mut thread = Thread::new(tid, pid, object);
         thread.teb = teb;
-        thread.stack = Some(stack.base);
+        (thread.stack, thread.stack_limit_later) = (Some(stack.base), later);
         thread.tls_area = tls;
         thread.tls_array = VirtAddr::new(tls.map_or(0, |(at, _)| at));
         thread.start_address = new.start;
         thread.attaching = true;
         thread.suspend_count = u32::from(new.suspended == Suspended::Yes);
-        thread.registers = self.first_registers(new.start, new.argument, stack.top, like);
-        self.write_teb(tid, teb, thread.tls_array, stack).map_err(|bad| bad.status)?;
+        let filled = self.write_teb(tid, teb, thread.tls_array, stack);
+        thread.registers = filled
+            .and_then(|()| self.first_registers(new.start, new.argument, stack.top, like))
+            .map_err(|bad| bad.status)?;
         self.nt.scheduler.make_ready(&thread);
         self.nt.threads.insert(thread);
         Ok(tid)
     }
 
-    /// Registers at `RtlUserThreadStart`: where to begin and with what, and the stack.
+    /// Registers at `RtlUserThreadStart`: where to begin and with what, and the stack. A loader of the process's own comes
+    /// before that.
+    ///
+    /// # Errors
+    ///
+    /// The stack cannot be written.
     pub(crate) fn first_registers(
         &mut self,
         start: u64,
         argument: u64,
         top: VirtAddr,
         like: &Registers,
-    ) -> Registers {
+    ) -> Result<Registers, BadPointer> {
         let (start_register, argument_register) = match self.nt.edition.bitness {
             Bitness::Bits32 => (0, 3),
             Bitness::Bits64 => (1, 2),
         };
-        let entry = self.nt.process().entries.thread_start;
+        let entries = self.nt.process().entries;
         let mut registers =
             Registers { segments: like.segments, flags: INITIAL_FLAGS, ..Registers::default() };
         registers.gpr[start_register] = start;
         registers.gpr[argument_register] = argument;
         registers.gpr[4] = top.raw() - STACK_ROOM - self.first_frame_offset();
-        registers.ip = entry.raw();
-        registers
+        registers.ip = entries.thread_start.raw();
+        match entries.loader {
+            None => Ok(registers),
+            Some(start) => self.begin_in_loader(&registers, start),
+        }
     }
 
     /// Ends a thread: its memory goes, its mutexes are abandoned, whoever waits for it goes on. The last one of a process

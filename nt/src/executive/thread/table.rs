@@ -58,6 +58,8 @@ pub struct Thread {
     pub(crate) tls_area: Option<(u64, u64)>,
     /// The allocation that is its stack, if the kernel made it.
     pub(crate) stack: Option<VirtAddr>,
+    /// The lowest committed byte that its stack has when its own code begins, if it has more until then.
+    pub(crate) stack_limit_later: Option<VirtAddr>,
 }
 
 /// What a thread is doing. Suspension is beside it: a suspended thread can be ready, and does not run.
@@ -106,6 +108,7 @@ impl Thread {
             fiber_values: Vec::new(),
             tls_area: None,
             stack: None,
+            stack_limit_later: None,
         }
     }
 
