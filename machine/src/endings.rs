@@ -48,7 +48,8 @@ impl Machine {
         let Ended { first, others } = std::mem::take(&mut self.ended);
         let report = first.expect("the first program lived until now, or has ended before");
         let unimplemented = self.nt.unimplemented().into_iter();
-        let unimplemented = unimplemented.map(|met| UnimplementedReport { service: met.name, calls: met.calls });
+        let unimplemented =
+            unimplemented.map(|met| UnimplementedReport { service: met.name, calls: met.calls });
         RunReport {
             others,
             shortage: summary::shortage(&self.nt, self.mm.orders()),
@@ -70,6 +71,7 @@ impl Machine {
     /// What a process was, as it is now; `ending` for one that still runs.
     fn report_of(&mut self, pid: u32, ending: Option<RunEnding>) -> RunReport {
         let before = self.nt.look_at(pid);
+        self.kernel().see_images();
         let process = self.nt.process();
         let (id, own) = (process.id, process.ending.clone());
         let (regions, last) = (self.mm.regions(id), self.mm.user_limit(id).raw());

@@ -196,6 +196,7 @@ impl Machine {
 
     /// The address space as it is now.
     pub fn map(&mut self) -> AddressSpaceMap {
+        self.kernel().see_images();
         let missing = self.missing.iter().map(missing_entry).collect();
         let process = self.nt.process();
         let last = self.mm.user_limit(process.id).raw();

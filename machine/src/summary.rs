@@ -23,9 +23,7 @@ pub(crate) fn ending(regions: &[Region], last: u64, process: &Process, ending: &
         Ending::MissingFunction(missing) => {
             RunEnding::MissingFunction { dll: missing.dll.clone(), function: missing.name.clone() }
         }
-        Ending::UnimplementedService(service) => {
-            RunEnding::UnimplementedService { service: service.clone() }
-        }
+        Ending::UnimplementedService(service) => RunEnding::UnimplementedService { service: service.clone() },
         Ending::Deadlock(threads) => {
             let threads = threads.iter().map(|thread| waiting_thread(process, thread)).collect();
             RunEnding::Deadlock { threads }

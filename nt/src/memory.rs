@@ -2,9 +2,10 @@
 
 use crate::paged::{PageDevice, PagedMm};
 use crate::shortage::{FailPlan, PageFailure};
-use vadose_facts::addr::{Pfn, VirtAddr};
+use vadose_facts::addr::{PageRange, Pfn, VirtAddr};
 use vadose_facts::ntdef::{Aslr, AslrMitigations, Edition, FreeType, LargeAddressAware, NtStatus};
 use vadose_facts::x86::{AddressSpace, PhysicalMemory, Stale};
+use vadose_mm::vad::VadKind;
 use vadose_mm::{
     AllocateRequest, Allocated, BasicInformation, Charges, Counters, DynamicCode, ExtendedRequest, Extension,
     FaultOutcome, FaultRequest, FileId, Flushed, Freed, FreedPages, ImageExecution, ImageInformation,
@@ -337,6 +338,8 @@ pub trait Memory {
     ///
     /// No view of a file there.
     fn mapped_file(&self, process: ProcessId, address: VirtAddr) -> Result<FileId, NtStatus>;
+    /// The images that a process has views of, lowest first.
+    fn image_views(&self, process: ProcessId) -> Vec<(PageRange, FileId)>;
     /// Committed bytes of page-file sections that a process sees (SPEC D20).
     fn shared_commit_bytes(&self, process: ProcessId) -> u64;
     /// The image of an address (SPEC D29).
@@ -619,6 +622,12 @@ impl<R: PhysicalMemory, D: PageDevice> Memory for PagedMm<R, D> {
     }
     fn mapped_file(&self, process: ProcessId, address: VirtAddr) -> Result<FileId, NtStatus> {
         (**self).mapped_file(process, address)
+    }
+    fn image_views(&self, process: ProcessId) -> Vec<(PageRange, FileId)> {
+        let images = self.vads(process).into_iter().filter(|vad| matches!(vad.kind, VadKind::Image { .. }));
+        images
+            .filter_map(|vad| Some((vad.range, (**self).mapped_file(process, vad.range.base()).ok()?)))
+            .collect()
     }
     fn shared_commit_bytes(&self, process: ProcessId) -> u64 {
         (**self).shared_commit_bytes(process)

@@ -335,8 +335,7 @@ pub(crate) struct MachineArguments {
 impl MachineArguments {
     /// The folder of system DLLs.
     pub(crate) fn sysroot(&self) -> Option<Sysroot> {
-        let unimplemented =
-            if self.strict { Unimplemented::EndsProcess } else { Unimplemented::Answered };
+        let unimplemented = if self.strict { Unimplemented::EndsProcess } else { Unimplemented::Answered };
         self.sysroot.clone().map(|folder| Sysroot { folder, unimplemented })
     }
 

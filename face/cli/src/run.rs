@@ -211,7 +211,8 @@ fn unimplemented(name: &str, report: &RunReport) -> String {
     if report.unimplemented.is_empty() {
         return String::new();
     }
-    let mut words = format!("vadose: {name} called system services that Vadose does not have; each call failed:\n");
+    let mut words =
+        format!("vadose: {name} called system services that Vadose does not have; each call failed:\n");
     for met in &report.unimplemented {
         let times = if met.calls == 1 { "once".to_owned() } else { format!("{} times", met.calls) };
         words.push_str(&format!("  {} {times}\n", met.service));

@@ -156,13 +156,12 @@ impl Drive {
             matches!(top.look(&found), Found::Folder).then_some(found)
         };
         let (place, kind) = match (below(&SYSTEM), below(&SYSTEM[1..])) {
-            (Some(system), _) => {
-                (folder.join(system.parent().expect("two names")), SystemTop::Windows)
-            }
+            (Some(system), _) => (folder.join(system.parent().expect("two names")), SystemTop::Windows),
             (None, Some(_)) => (folder, SystemTop::Windows),
             (None, None) => (folder, SystemTop::System32),
         };
-        self.mounts.push(mount(&place.canonicalize().map_err(|error| bad_folder(&place, &error))?, Grant::Read)?);
+        self.mounts
+            .push(mount(&place.canonicalize().map_err(|error| bad_folder(&place, &error))?, Grant::Read)?);
         self.system = Some(SystemMount { mount: self.mounts.len() - 1, top: kind });
         Ok(())
     }
@@ -241,7 +240,9 @@ impl Drive {
         let Some(SystemMount { mount, top }) = self.system else { return find_built_in(names) };
         match (top, names) {
             (SystemTop::Windows, _) => self.walk(mount, names),
-            (SystemTop::System32, [first, rest @ ..]) if fold(first) == fold(SYSTEM[1]) => self.walk(mount, rest),
+            (SystemTop::System32, [first, rest @ ..]) if fold(first) == fold(SYSTEM[1]) => {
+                self.walk(mount, rest)
+            }
             (SystemTop::System32, _) => find_built_in(names),
         }
     }

@@ -126,12 +126,22 @@ impl std::fmt::Display for ProcessRef {
 }
 
 impl Machine {
+    fn see_all_images(&mut self) {
+        let living: Vec<u32> = self.nt.living_processes().map(|process| process.pid).collect();
+        for pid in living {
+            let before = self.nt.look_at(pid);
+            self.kernel().see_images();
+            self.nt.look_at(before);
+        }
+    }
+
     /// Answers a query about the process of that number, or the first program, or who is left after its end.
     ///
     /// # Errors
     ///
     /// [`NoAnswer`] for what is not there.
     pub fn inspect(&mut self, pid: Option<u32>, query: &Query) -> Result<Answer, NoAnswer> {
+        self.see_all_images();
         let first = self.programs.first().copied();
         let inspector = Inspector::new(&self.mm, &self.nt, pid, first)?;
         Ok(match query {

@@ -85,6 +85,14 @@ impl SectionFiles {
         })
     }
 
+    /// The headers of a file that is an image.
+    pub(crate) fn image(&self, file: FileId) -> Option<Arc<PeImage>> {
+        match &self.entry(file)?.user {
+            User::Image { image, .. } => Some(Arc::clone(image)),
+            User::Data(_) => None,
+        }
+    }
+
     /// The images that a file of the host was opened as by this path.
     pub(crate) fn images_at(&self, path: &GuestPath) -> Vec<FileId> {
         let images = self.numbered().filter(|(_, file)| {

@@ -90,6 +90,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     thread::REGISTER_EXPORTS,
     token::EXPORTS,
     crate::system_dlls::NLS_EXPORTS,
+    crate::system_dlls::UNIX_EXPORTS,
     io::EXPORTS,
     file_information::EXPORTS,
     exception::EXPORTS,

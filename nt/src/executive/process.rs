@@ -132,8 +132,8 @@ pub struct Module {
     pub image: Arc<PeImage>,
     /// The file its pages come from.
     pub file: FileId,
-    /// Its section.
-    pub section: SectionId,
+    /// Its section, `None` where the process itself has mapped it.
+    pub section: Option<SectionId>,
     /// Built-in or from a file.
     pub kind: ModuleKind,
     /// References by `LoadLibrary`; imports of the program hold theirs for good.

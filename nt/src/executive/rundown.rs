@@ -34,8 +34,10 @@ impl Kernel<'_> {
         self.write_mapped_files();
         let unmapped = self.mm.end_process(id);
         self.settle_unmapped(unmapped);
-        for module in std::mem::take(&mut self.nt.process_mut().modules) {
-            self.drop_image_section(module.section);
+        for section in
+            std::mem::take(&mut self.nt.process_mut().modules).iter().filter_map(|module| module.section)
+        {
+            self.drop_image_section(section);
         }
         for (object, gone) in self.nt.handles_mut().remove_all() {
             self.object_is_gone(object, gone);

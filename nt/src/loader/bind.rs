@@ -168,7 +168,9 @@ impl Kernel<'_> {
         if let Ok(unmapped) = self.mm.unmap_view(process, module.base) {
             self.settle_unmapped(unmapped);
         }
-        self.drop_image_section(module.section);
+        if let Some(section) = module.section {
+            self.drop_image_section(section);
+        }
     }
 
     /// What a view leaves behind goes where it belongs: stores to their files, stale translations to the processor.

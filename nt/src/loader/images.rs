@@ -234,7 +234,7 @@ impl Kernel<'_> {
             size,
             image,
             file: number,
-            section,
+            section: Some(section),
             kind: file.kind,
             references: 1,
             pinned: !self.nt.process().started,

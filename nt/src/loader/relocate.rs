@@ -21,7 +21,7 @@ impl Kernel<'_> {
             return Err(NtStatus::CONFLICTING_ADDRESSES);
         }
         let fixups = image.relocations(&mut self.image_at(base)).map_err(|error| error.status)?;
-        let section = self.mm.section_information(module.section)?;
+        let section = self.mm.section_information(module.section.expect("the loader holds what it maps"))?;
         let from = section.image_base.map_or(image.image_base(), VirtAddr::raw);
         let delta = base.raw().wrapping_sub(from);
         for page in fixups.fixups().chunk_by(|a, b| page_of(a) == page_of(b)) {

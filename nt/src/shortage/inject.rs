@@ -172,6 +172,7 @@ impl Kernel<'_> {
     }
 
     fn callers(&mut self, site: &Site) -> Vec<Caller> {
+        self.see_images();
         let stack = self.call_stack(site);
         let process = self.nt.process();
         stack.into_iter().map(|address| Caller { address, place: process.place_of(address) }).collect()

@@ -106,7 +106,8 @@ impl DllFolder {
 
     /// The services that were called and are not there, by name.
     pub(crate) fn met(&self) -> Vec<UnimplementedService> {
-        let each = |(name, calls): (&Arc<str>, &u64)| UnimplementedService { name: name.to_string(), calls: *calls };
+        let each =
+            |(name, calls): (&Arc<str>, &u64)| UnimplementedService { name: name.to_string(), calls: *calls };
         self.met.iter().map(each).collect()
     }
 
@@ -138,8 +139,7 @@ impl Kernel<'_> {
         if stubs.is_empty() {
             return Err(broken(PeError::format("has no stubs of system calls that are known here")));
         }
-        let mut folder =
-            DllFolder { rows: HashMap::new(), landmarks, unimplemented, met: BTreeMap::new() };
+        let mut folder = DllFolder { rows: HashMap::new(), landmarks, unimplemented, met: BTreeMap::new() };
         let table = Arc::clone(&self.nt.table);
         folder.add(stubs, &table);
         if let Some(stubs) = self.window_stubs(bitness)? {
@@ -207,7 +207,8 @@ fn landmarks_of(image: &PeImage, bytes: &[u8]) -> Result<Landmarks, PeError> {
     let table = image.exports(&mut view)?.ok_or_else(|| PeError::format("exports nothing"))?;
     let mut find = |name: &str| rva_of(&table, &mut view, name);
     let mut known = |name: &str| {
-        find(name)?.ok_or_else(|| PeError::format(format!("does not export {name}, in which processes start")))
+        find(name)?
+            .ok_or_else(|| PeError::format(format!("does not export {name}, in which processes start")))
     };
     let (initialise_thunk, exception_dispatcher) =
         (known("LdrInitializeThunk")?, known("KiUserExceptionDispatcher")?);

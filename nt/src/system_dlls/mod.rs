@@ -5,6 +5,7 @@
 //! [`unix_calls`], and happens only with an `ntdll.dll` that exports Wine's variables.
 
 mod folder;
+mod images;
 mod nls;
 mod start;
 mod stubs;
@@ -14,4 +15,4 @@ mod wine;
 pub(crate) use folder::{DllFolder, Found};
 pub use folder::{Unimplemented, UnimplementedService};
 pub(crate) use nls::EXPORTS as NLS_EXPORTS;
-pub(crate) use unix_calls::answer as answer_unix_call;
+pub(crate) use unix_calls::{EXPORTS as UNIX_EXPORTS, answer as answer_unix_call};

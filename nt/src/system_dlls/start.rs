@@ -27,7 +27,6 @@ impl Kernel<'_> {
         let image = Arc::clone(&section.image);
         self.make_environment_blocks()?;
         self.make_parameters(options)?;
-        self.make_stack(image.stack())?;
         self.map_program(&options.program, section)?;
         let ntdll = self.map_system_dll(&system_path("ntdll.dll"))?;
         self.write_peb(&image)?;
@@ -38,6 +37,7 @@ impl Kernel<'_> {
         let entered = self.fill_system_call(ntdll, landmarks);
         let entered = entered.and_then(|stubs| self.fill_wine_variables(ntdll, landmarks, stubs));
         entered.map_err(memory)?;
+        self.make_stack(image.stack())?;
         self.nt.process_mut().started = true;
         Ok(())
     }
@@ -93,7 +93,8 @@ impl Kernel<'_> {
         let Some((path, bytes)) = self.read_system_dll(SCHEMA)? else { return Ok(()) };
         let broken = |error| LoadError::NotRunnable { path: path.to_string(), error };
         let image = vadose_facts::pe::PeImage::parse(&bytes[..]).map_err(broken)?;
-        let Some(section) = image.sections().iter().find(|section| section.name.as_bytes() == b".apiset") else {
+        let Some(section) = image.sections().iter().find(|section| section.name.as_bytes() == b".apiset")
+        else {
             return Ok(());
         };
         let offset = u64::from(section.raw_offset);
@@ -108,7 +109,11 @@ impl Kernel<'_> {
     }
 
     /// Makes the ways into the kernel that stubs take which do not hold the instruction themselves. Answers their page.
-    fn fill_system_call(&mut self, ntdll: VirtAddr, landmarks: Landmarks) -> Result<SystemCallStubs, NtStatus> {
+    fn fill_system_call(
+        &mut self,
+        ntdll: VirtAddr,
+        landmarks: Landmarks,
+    ) -> Result<SystemCallStubs, NtStatus> {
         let stubs = self.make_system_call_stubs()?;
         if self.nt.edition.bitness == Bitness::Bits32 {
             let through = landmarks.interrupt_stub.map(|rva| ntdll.raw() + u64::from(rva));

@@ -24,7 +24,7 @@ pub(crate) struct Stub {
     pub(crate) argument_bytes: Option<u16>,
 }
 
-/// All stubs among the `Nt*` exports of an image. Exports of that name that are plain code are none.
+/// All stubs among the `Nt*` exports of an image, and those of Wine's own. Exports of that name that are plain code are none.
 ///
 /// # Errors
 ///
@@ -47,10 +47,13 @@ pub(crate) fn stubs_of(image: &PeImage, bytes: &[u8], bitness: Bitness) -> Resul
     Ok(stubs)
 }
 
-/// `Nt` and a capital letter.
+/// `Nt` and a capital letter, or a name of Wine's.
 fn service_name(name: &[u8]) -> Option<&str> {
-    let [b'N', b't', first, ..] = name else { return None };
-    first.is_ascii_uppercase().then(|| std::str::from_utf8(name).ok()).flatten()
+    let is_service = match name {
+        [b'N', b't', first, ..] => first.is_ascii_uppercase(),
+        other => other.starts_with(b"__wine_") || other.starts_with(b"wine_"),
+    };
+    is_service.then(|| std::str::from_utf8(name).ok()).flatten()
 }
 
 /// The number, and the bytes popped, of code that is a stub.
@@ -70,7 +73,7 @@ fn instructions(code: &[u8], bits: u32) -> impl Iterator<Item = Instruction> {
 fn read_stub64(code: &[u8]) -> Option<u32> {
     let mut all = instructions(code, 64);
     let first = all.next()?;
-    let saves = first.code() == Code::Mov_r64_rm64
+    let saves = matches!(first.code(), Code::Mov_r64_rm64 | Code::Mov_rm64_r64)
         && (first.op0_register(), first.op1_register()) == (Register::R10, Register::RCX);
     let number = loads_number(&all.next()?)?;
     let calls = all.any(|one| one.code() == Code::Syscall);
@@ -106,7 +109,8 @@ mod tests {
     #[test]
     fn stubs_of_every_known_form_are_read() {
         let wine64 = b"\x49\x89\xca\xb8\x34\x12\x00\x00\xf6\x04\x25\x08\x03\xfe\x7f\x01\x75\x03\x0f\x05\xc3";
-        let windows64 = b"\x4c\x8b\xd1\xb8\x55\x00\x00\x00\xf6\x04\x25\x08\x03\xfe\x7f\x01\x75\x03\x0f\x05\xc3";
+        let windows64 =
+            b"\x4c\x8b\xd1\xb8\x55\x00\x00\x00\xf6\x04\x25\x08\x03\xfe\x7f\x01\x75\x03\x0f\x05\xc3";
         let windows7 = b"\x4c\x8b\xd1\xb8\x0c\x00\x00\x00\x0f\x05\xc3";
         for (code, number) in [(&wine64[..], 0x1234), (windows64, 0x55), (windows7, 0xc)] {
             assert_eq!(read_stub(&padded(code), Bitness::Bits64), Some((number, None)), "{code:x?}");

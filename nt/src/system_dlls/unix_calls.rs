@@ -15,14 +15,18 @@
 //! | any other | 0 attach | success |
 //! | any other | more | `STATUS_NOT_SUPPORTED` |
 //!
+//! Wine 8 writes debug messages by a system call of its own, `__wine_dbg_write`, with the same effect.
+//!
 //! Codes and arguments are those of Wine's `dlls/ntdll/unixlib.h` and `dlls/ws2_32/ws2_32_private.h` (8.0 and 10.0).
 
 use crate::claim::UserPtr;
 use crate::kernel::Kernel;
-use crate::service::Failure;
+use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_cpu::Vcpu;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, NtStatus};
+
+use Arg::{U32, Word};
 
 /// The number by which the stub of unix calls enters the kernel: no DLL's stub has it.
 pub(crate) const UNIX_CALL: u32 = 0x8000_0000;
@@ -34,6 +38,16 @@ const SOCKETS: u64 = 2;
 const HOST_NOT_FOUND: u64 = 11_001;
 /// Bytes of a debug message that are looked at.
 const MAX_MESSAGE: u64 = 4096;
+
+/// The services that Wine's DLLs have beside Windows' own.
+pub(crate) const EXPORTS: &[Export] =
+    &[Export::native("__wine_dbg_write", &[Word, U32], write_debug_message).hidden()];
+
+/// `__wine_dbg_write(text, length)`.
+fn write_debug_message(call: &mut Call<'_>) -> Answer {
+    let (text, length) = (call.ptr(0), call.u32(1));
+    call.write_debug_message(text, length)
+}
 
 /// A unix call under way.
 struct UnixCall {
@@ -52,11 +66,9 @@ pub(crate) fn answer(kernel: &mut Kernel<'_>, cpu: &mut dyn Vcpu) {
 /// x64: handle, code and arguments in R10, RDX and R8. x86: at EDX, the handle in two words.
 fn read(kernel: &mut Kernel<'_>, cpu: &dyn Vcpu) -> Result<UnixCall, Failure> {
     match kernel.nt.edition.bitness {
-        Bitness::Bits64 => Ok(UnixCall {
-            handle: cpu.gpr(10),
-            code: cpu.gpr(2) as u32,
-            arguments: UserPtr::new(cpu.gpr(8)),
-        }),
+        Bitness::Bits64 => {
+            Ok(UnixCall { handle: cpu.gpr(10), code: cpu.gpr(2) as u32, arguments: UserPtr::new(cpu.gpr(8)) })
+        }
         Bitness::Bits32 => {
             let at = UserPtr::new(cpu.gpr(2) & u64::from(u32::MAX));
             let (handle, code) = (kernel.read_u64(at)?, kernel.read_u32(at.offset(8))?);
@@ -83,10 +95,8 @@ impl Kernel<'_> {
             2 => {
                 let width = self.pointer_bytes();
                 let text = self.read_word(arguments)?;
-                let length = u64::from(self.read_u32(arguments.offset(width))?).min(MAX_MESSAGE);
-                let bytes = self.read_vec(UserPtr::new(text), length)?;
-                self.nt.note_debug_text(String::from_utf8_lossy(&bytes).into_owned());
-                Ok(length)
+                let length = self.read_u32(arguments.offset(width))?;
+                self.write_debug_message(UserPtr::new(text), length)
             }
             7 => {
                 let now = self.nt.now.units();
@@ -95,6 +105,12 @@ impl Kernel<'_> {
             }
             _ => Err(NtStatus::NOT_IMPLEMENTED.into()),
         }
+    }
+
+    fn write_debug_message(&mut self, text: UserPtr, length: u32) -> Result<u64, Failure> {
+        let bytes = self.read_vec(text, u64::from(length).min(MAX_MESSAGE))?;
+        self.nt.note_debug_text(String::from_utf8_lossy(&bytes).into_owned());
+        Ok(u64::from(length))
     }
 
     /// The handle of the other half of the DLL at a base; `None` if this is not Wine's folder, or no image is there.
