@@ -76,6 +76,7 @@ impl Machine {
         let (id, own) = (process.id, process.ending.clone());
         let (regions, last) = (self.mm.regions(id), self.mm.user_limit(id).raw());
         let own = own.map(|ending| summary::ending(&regions, last, self.nt.process(), &ending));
+        let own = self.kernel().failed_load().map(|failed| summary::failed_load(&failed)).or(own);
         let report = self.report(own.or(ending).unwrap_or(RunEnding::TimedOut));
         self.nt.look_at(before);
         report

@@ -82,6 +82,13 @@ pub enum RunEnding {
         /// The function.
         function: String,
     },
+    /// The program's loader, which is a DLL of the folder that was given, gave up before the program's own code.
+    NotLoaded {
+        /// The status that it gave up with.
+        status: String,
+        /// DLLs that are imported and not there; empty if that is not why.
+        missing: Vec<MapMissing>,
+    },
     /// A call of a system service that is not there, where that ends the program.
     UnimplementedService {
         /// The service.

@@ -3,8 +3,8 @@
 use crate::map;
 use crate::paging::PageTraffic;
 use crate::report::{
-    Activity, CodePlace, CompressedReport, CrashAccess, CrashReport, FailureReport, FaultCount, MemoryReport,
-    PagingReport, RequestCount, RunEnding, ShortageReport, WaitingThread,
+    Activity, CodePlace, CompressedReport, CrashAccess, CrashReport, FailureReport, FaultCount, MapMissing,
+    MemoryReport, PagingReport, RequestCount, RunEnding, ShortageReport, WaitingThread,
 };
 use std::sync::Arc;
 use vadose_cpu::ram::GuestRam;
@@ -13,7 +13,9 @@ use vadose_facts::ntdef::NtStatus;
 use vadose_facts::x86::PhysicalMemory;
 use vadose_mm::trace::TrimReason;
 use vadose_mm::{FaultCounts, FaultKind, Mm, PageFileUse, Region};
-use vadose_nt::{Caller, Crash, Ending, FailKind, InjectedFailure, Nt, PageOrders, Process, Stuck};
+use vadose_nt::{
+    Caller, Crash, Ending, FailKind, FailedLoad, InjectedFailure, MissingDll, Nt, PageOrders, Process, Stuck,
+};
 
 /// How the process ended, with the regions that it had then and its last address.
 pub(crate) fn ending(regions: &[Region], last: u64, process: &Process, ending: &Ending) -> RunEnding {
@@ -28,6 +30,15 @@ pub(crate) fn ending(regions: &[Region], last: u64, process: &Process, ending: &
             let threads = threads.iter().map(|thread| waiting_thread(process, thread)).collect();
             RunEnding::Deadlock { threads }
         }
+    }
+}
+
+/// A loader that gave up.
+pub(crate) fn failed_load(failed: &FailedLoad) -> RunEnding {
+    let entry = |dll: &MissingDll| MapMissing { dll: dll.name.clone(), needed_by: dll.wanted_by.clone() };
+    RunEnding::NotLoaded {
+        status: failed.status.to_string(),
+        missing: failed.missing.iter().map(entry).collect(),
     }
 }
 

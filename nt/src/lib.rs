@@ -44,5 +44,5 @@ pub use shortage::{
     BadRule, Caller, FailKind, FailPlan, FailRule, FailTurn, FragmentError, FragmentPattern, InjectedFailure,
     MAX_LISTED_FAILURES, PageFailure, PageOrders, Spacing,
 };
-pub use system_dlls::{Unimplemented, UnimplementedService};
+pub use system_dlls::{FailedLoad, Unimplemented, UnimplementedService};
 pub use win32::Win32State;

@@ -2,7 +2,7 @@
 
 use crate::arguments::{Format, RunArguments};
 use crate::engine;
-use crate::failure::{CRASHED, Failure, OUT_OF_TIME, VADOSE_FAILED};
+use crate::failure::{CRASHED, Failure, NOT_FOUND, NOT_RUNNABLE, OUT_OF_TIME, VADOSE_FAILED};
 use crate::map::{machine_options, short_name};
 use crate::program::{Purpose, choose_edition};
 use crate::report::{ReportFile, json};
@@ -178,6 +178,19 @@ pub(crate) fn ending(name: &str, ending: &RunEnding, limit: Option<Duration>) ->
                 "vadose: {name} called {function} of {dll}, which Vadose does not have yet; the run ends here\n"
             );
             (VADOSE_FAILED, words)
+        }
+        RunEnding::NotLoaded { status, missing } if missing.is_empty() => (
+            NOT_RUNNABLE,
+            format!("vadose: {name}: its loader gave up before its first instruction: {status}\n"),
+        ),
+        RunEnding::NotLoaded { missing, .. } => {
+            let each = missing.iter().map(|one| format!("{} (needed by {})", one.dll, one.needed_by));
+            let each: Vec<String> = each.collect();
+            let words = format!(
+                "vadose: {name}: these DLLs were not found, in its folder or among the system DLLs: {}\n",
+                each.join(", ")
+            );
+            (NOT_FOUND, words)
         }
         RunEnding::UnimplementedService { service } => {
             let words = format!(

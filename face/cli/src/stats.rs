@@ -49,6 +49,7 @@ fn in_a_word(ending: &RunEnding) -> String {
         RunEnding::Crash(crash) => crash.name.clone(),
         RunEnding::MissingFunction { .. } => "missing function".to_owned(),
         RunEnding::UnimplementedService { .. } => "missing service".to_owned(),
+        RunEnding::NotLoaded { .. } => "not loaded".to_owned(),
         RunEnding::TimedOut => "stopped".to_owned(),
         RunEnding::Deadlock { .. } => "hangs".to_owned(),
     }

@@ -5,7 +5,7 @@ use super::process::{Crash, Ending};
 use crate::claim::{BadPointer, UserPtr};
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export};
-use vadose_cpu::Vcpu;
+use vadose_cpu::{Registers, Vcpu};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::layout::{ExceptionFlags, MAX_EXCEPTION_PARAMETERS};
 use vadose_facts::ntdef::{Bitness, NtStatus};
@@ -16,8 +16,10 @@ use Arg::{U32, Word};
 
 /// Where the record lies above the stack pointer in `KiUserExceptionDispatcher` on x64, as Windows has it.
 pub(crate) const RECORD_ABOVE_CONTEXT: u64 = 0x4f0;
-/// Bytes that x64 dispatch takes from the stack: context, record, and room as Windows leaves it.
-const FRAME64: u64 = 0x590;
+/// Where a machine frame lies above it: what an interrupt pushes, by which unwinders pass the dispatcher.
+const MACHINE_FRAME_ABOVE_CONTEXT: u64 = 0x590;
+/// Bytes that x64 dispatch takes from the stack: context, record, machine frame, and room as Windows leaves it.
+const FRAME64: u64 = 0x5c0;
 /// Direction flag: clear when code is entered anew.
 const DIRECTION_FLAG: u64 = 1 << 10;
 /// Trap flag: a single step ends with its exception.
@@ -167,7 +169,7 @@ impl Kernel<'_> {
     }
 
     /// Delivers a record as it stands, with these registers as the context.
-    pub(crate) fn raise_from(&mut self, cpu: &mut dyn Vcpu, record: Vec<u8>, at: &vadose_cpu::Registers) {
+    pub(crate) fn raise_from(&mut self, cpu: &mut dyn Vcpu, record: Vec<u8>, at: &Registers) {
         let context = context::to_bytes(at, self.nt.edition.bitness);
         self.dispatch(cpu, record, &context, at);
     }
@@ -178,15 +180,9 @@ impl Kernel<'_> {
         self.nt.end(Ending::Crash(crash));
     }
 
-    fn dispatch(
-        &mut self,
-        cpu: &mut dyn Vcpu,
-        mut record: Vec<u8>,
-        context: &[u8],
-        at: &vadose_cpu::Registers,
-    ) {
+    fn dispatch(&mut self, cpu: &mut dyn Vcpu, mut record: Vec<u8>, context: &[u8], at: &Registers) {
         self.nt.exceptions += 1;
-        let mut written = self.write_frame(&record, context, at.gpr[4]);
+        let mut written = self.write_frame(&record, context, at);
         if let Err(bad) = written
             && bad.status == NtStatus::STACK_OVERFLOW
         {
@@ -194,7 +190,7 @@ impl Kernel<'_> {
             let parameters = bad.parameters.as_slice();
             let overflow = RaisedRecord { status: bad.status, flags: 0, nested: 0, parameters };
             record = self.record_bytes(&overflow, self.crash_of(&record).address);
-            written = self.write_frame(&record, context, at.gpr[4]);
+            written = self.write_frame(&record, context, at);
         }
         let entry = self.nt.process().dispatcher;
         let (Ok(stack), Some(entry)) = (written, entry) else { return self.die_of(&record) };
@@ -205,16 +201,25 @@ impl Kernel<'_> {
         cpu.set_registers(&registers);
     }
 
-    fn write_frame(&mut self, record: &[u8], context: &[u8], sp: u64) -> Result<u64, BadPointer> {
+    fn write_frame(&mut self, record: &[u8], context: &[u8], at: &Registers) -> Result<u64, BadPointer> {
         match self.nt.edition.bitness {
-            Bitness::Bits32 => self.write_frame32(record, context, sp),
-            Bitness::Bits64 => self.write_frame64(record, context, sp),
+            Bitness::Bits32 => self.write_frame32(record, context, at.gpr[4]),
+            Bitness::Bits64 => self.write_frame64(record, context, at),
         }
     }
 
-    /// x64: the stack pointer is at the context, the record [`RECORD_ABOVE_CONTEXT`] above it.
-    fn write_frame64(&mut self, record: &[u8], context: &[u8], sp: u64) -> Result<u64, BadPointer> {
-        let at = below(sp, FRAME64)? & !15;
+    /// x64: the stack pointer is at the context, the record [`RECORD_ABOVE_CONTEXT`] above it, the machine frame behind that.
+    fn write_frame64(
+        &mut self,
+        record: &[u8],
+        context: &[u8],
+        registers: &Registers,
+    ) -> Result<u64, BadPointer> {
+        let at = below(registers.gpr[4], FRAME64)? & !15;
+        let (cs, ss) = (u64::from(registers.segments.cs), u64::from(registers.segments.ss));
+        let frame = [registers.ip, cs, registers.flags, registers.gpr[4], ss];
+        let frame: Vec<u8> = frame.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.write(UserPtr::new(at + MACHINE_FRAME_ABOVE_CONTEXT), &frame)?;
         self.write(UserPtr::new(at + RECORD_ABOVE_CONTEXT), record)?;
         self.write(UserPtr::new(at), context)?;
         Ok(at)
@@ -320,7 +325,7 @@ fn nt_raise_exception(call: &mut Call<'_>) -> Answer {
 }
 
 impl Call<'_> {
-    fn dispatch_loaded(&mut self, record: Vec<u8>, context: &[u8], at: &vadose_cpu::Registers) {
+    fn dispatch_loaded(&mut self, record: Vec<u8>, context: &[u8], at: &Registers) {
         let (kernel, cpu) = self.split();
         kernel.dispatch(cpu, record, context, at);
     }

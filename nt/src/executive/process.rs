@@ -76,6 +76,8 @@ pub struct Process {
     pub(crate) unhandled_filter: u64,
     /// Whether its start is complete: what is loaded from now on can be unloaded.
     pub(crate) started: bool,
+    /// Whether a loader of its own is done and has handed over to the program's code.
+    pub(crate) reached_own_code: bool,
     /// Whether `ExitProcess` has begun.
     pub(crate) exiting: bool,
     /// What the Win32 functions keep.

@@ -273,6 +273,7 @@ fn empty_process(id: ProcessId, pid: u32, object: ObjectId, options: &StartOptio
         vectored: Default::default(),
         unhandled_filter: 0,
         started: false,
+        reached_own_code: false,
         exiting: false,
         win32: Default::default(),
     }

@@ -167,23 +167,33 @@ impl Kernel<'_> {
     /// The bytes of a file in the system folder, `None` if there is none.
     pub(super) fn read_system_dll(&mut self, name: &str) -> Result<Option<(GuestPath, Vec<u8>)>, LoadError> {
         let path = system_path(name);
-        let unreadable = |status| LoadError::Unreadable { path: path.to_string(), status };
-        let file = match self.host.open(&path, FileAccess::Image, Wish::OpenExisting) {
+        match self.read_image_bytes(&path, MAX_DLL_BYTES) {
+            Ok(bytes) => Ok(bytes.map(|bytes| (path, bytes))),
+            Err(status) => Err(LoadError::Unreadable { path: path.to_string(), status }),
+        }
+    }
+
+    /// The bytes of a file that may be loaded as an image, `None` if there is none.
+    pub(super) fn read_image_bytes(
+        &mut self,
+        path: &GuestPath,
+        most: u64,
+    ) -> Result<Option<Vec<u8>>, NtStatus> {
+        let file = match self.host.open(path, FileAccess::Image, Wish::OpenExisting) {
             Ok(file) => file,
             Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND) => return Ok(None),
-            Err(status) => return Err(unreadable(status)),
+            Err(status) => return Err(status),
         };
         let size = self.host.size(file);
         let bytes = size.and_then(|size| {
-            let size = if size > MAX_DLL_BYTES { Err(NtStatus::SECTION_TOO_BIG) } else { Ok(size) }?;
+            let size = if size > most { Err(NtStatus::SECTION_TOO_BIG) } else { Ok(size) }?;
             let mut bytes = vec![0; size as usize];
             let done = self.host.read_at(file, 0, &mut bytes)?;
             bytes.truncate(done);
             Ok(bytes)
         });
         self.host.close(file);
-        let bytes = bytes.map_err(unreadable)?;
-        Ok(Some((path, bytes)))
+        bytes.map(Some)
     }
 }
 

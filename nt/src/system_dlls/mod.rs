@@ -4,6 +4,7 @@
 //! Nothing here knows a version. What Wine's DLLs expect of the system beyond what Windows' do is in [`wine`] and
 //! [`unix_calls`], and happens only with an `ntdll.dll` that exports Wine's variables.
 
+mod diagnose;
 mod folder;
 mod images;
 mod nls;
@@ -12,6 +13,7 @@ mod stubs;
 mod unix_calls;
 mod wine;
 
+pub use diagnose::FailedLoad;
 pub(crate) use folder::{DllFolder, Found};
 pub use folder::{Unimplemented, UnimplementedService};
 pub(crate) use nls::EXPORTS as NLS_EXPORTS;

@@ -76,6 +76,7 @@ impl Kernel<'_> {
 
     /// The loader hands over to the thread's own code: what the stack had beyond what was asked for is given back.
     pub(crate) fn loader_is_done(&mut self) {
+        self.nt.process_mut().reached_own_code = true;
         let thread = self.nt.current_thread_mut();
         let (Some(base), Some(limit)) = (thread.stack, thread.stack_limit_later.take()) else { return };
         let tid = thread.tid;

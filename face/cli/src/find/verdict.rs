@@ -82,7 +82,12 @@ pub(super) fn judge(number: u64, clean: &RunReport, same_output: bool, report: R
         (RunEnding::Exit { .. }, _) => Outcome::Same,
         (RunEnding::Crash(_), _) => Outcome::Crashed,
         (RunEnding::TimedOut | RunEnding::Deadlock { .. }, _) => Outcome::Hung,
-        (RunEnding::MissingFunction { .. } | RunEnding::UnimplementedService { .. }, _) => Outcome::Stopped,
+        (
+            RunEnding::MissingFunction { .. }
+            | RunEnding::UnimplementedService { .. }
+            | RunEnding::NotLoaded { .. },
+            _,
+        ) => Outcome::Stopped,
     };
     Trial { number, outcome, same_output, ending: report.ending, failure }
 }
@@ -182,6 +187,7 @@ impl Trial {
             (RunEnding::Deadlock { .. }, _) => "hung: all threads wait for ever".to_owned(),
             (RunEnding::MissingFunction { dll, function }, _) => format!("called {function} of {dll}"),
             (RunEnding::UnimplementedService { service }, _) => format!("called {service}"),
+            (RunEnding::NotLoaded { status, .. }, _) => format!("was not loaded: {status}"),
         }
     }
 }

@@ -8,7 +8,7 @@ pub(crate) use text::text;
 
 use crate::arguments::{Format, InspectArguments, RunArguments};
 use crate::engine;
-use crate::failure::{Failure, OUT_OF_TIME, VADOSE_FAILED};
+use crate::failure::{Failure, NOT_RUNNABLE, OUT_OF_TIME, VADOSE_FAILED};
 use crate::map::{machine_options, short_name};
 use crate::output;
 use crate::program::{Purpose, choose_edition};
@@ -88,6 +88,7 @@ fn exit_code(stop: &Stop, answered: session::Answered) -> u8 {
         Stop::Ended(report) => match report.ending {
             RunEnding::TimedOut | RunEnding::Deadlock { .. } => OUT_OF_TIME,
             RunEnding::MissingFunction { .. } | RunEnding::UnimplementedService { .. } => VADOSE_FAILED,
+            RunEnding::NotLoaded { .. } => NOT_RUNNABLE,
             RunEnding::Exit { .. } | RunEnding::Crash(_) => 0,
         },
         Stop::Fault(_) | Stop::Calls(_) | Stop::DebugText(_) => 0,
