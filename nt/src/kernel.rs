@@ -3,8 +3,8 @@
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
 use crate::executive::{
-    Ending, Handle, HandleTable, Handles, Object, Objects, Privilege, Process, ProcessState, Scheduler,
-    SectionFiles, Thread, ThreadTable, Watch,
+    Ending, Handle, HandleTable, Handles, Object, Objects, Privilege, Process, ProcessState, Registry,
+    Scheduler, SectionFiles, Thread, ThreadTable, Watch,
 };
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
@@ -50,6 +50,8 @@ pub struct Nt {
     pub(crate) stale: Stale,
     /// What handles of all processes name.
     pub(crate) objects: Objects,
+    /// Keys and values.
+    pub(crate) registry: Registry,
     pub(crate) threads: ThreadTable,
     pub(crate) scheduler: Scheduler,
     /// Where stacks, heaps and environment blocks are.
@@ -105,6 +107,7 @@ impl Nt {
             files: SectionFiles::default(),
             stale: Stale::none(),
             objects: Objects::default(),
+            registry: Registry::at_start(config.edition, config.seed),
             threads: ThreadTable::default(),
             scheduler: Scheduler::new(config.seed),
             places: Draws::new(config.seed, "blocks of processes"),

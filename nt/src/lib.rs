@@ -24,9 +24,10 @@ pub use builtin::{BuiltinDll, BuiltinImage, BuiltinSet};
 pub use claim::{BadPointer, Settled, UserPtr};
 pub use executive::{
     CompletionPort, Crash, DebugText, Ending, Event, FaultDelivery, FileIo, Handle, HandleTable, Handles,
-    HeldFault, Initialiser, Missing, Module, ModuleKind, Mutex, Object, ObjectId, Objects, OpenFile, Packet,
-    Place, Privilege, Process, ProcessState, RegionUse, Search, SectionFiles, SectionObject, Semaphore,
-    Stuck, Thread, ThreadState, ThreadTable, Timer, TlsTemplate, Token, Turn, processor_features,
+    HeldFault, Initialiser, KeyId, Missing, Module, ModuleKind, Mutex, Object, ObjectId, Objects, OpenFile,
+    Packet, Place, Privilege, Process, ProcessState, RegionUse, Registry, Search, SectionFiles,
+    SectionObject, Semaphore, Stuck, Thread, ThreadState, ThreadTable, Timer, TlsTemplate, Token, Turn,
+    processor_features,
 };
 pub use host::{
     Console, DirectoryEntry, FileAccess, FileIdentity, FileInfo, FileKind, Host, HostFile, Moment, Wish,

@@ -82,6 +82,8 @@ statuses! {
     BUFFER_OVERFLOW = 0x8000_0005;
     /// No more directory entries.
     NO_MORE_FILES = 0x8000_0006;
+    /// No more keys, values or the like.
+    NO_MORE_ENTRIES = 0x8000_001a;
     /// Only part of a copy was done (SPEC D38).
     PARTIAL_COPY = 0x8000_000d;
     /// The operation failed.
@@ -258,6 +260,12 @@ statuses! {
     CONTROL_C_EXIT = 0xc000_013a;
     /// No translation for a character.
     UNMAPPABLE_CHARACTER = 0xc000_0162;
+    /// The key was deleted.
+    KEY_DELETED = 0xc000_017c;
+    /// Below a volatile key all are volatile.
+    CHILD_MUST_BE_VOLATILE = 0xc000_0181;
+    /// The registry is full.
+    REGISTRY_QUOTA_LIMIT = 0xc000_0256;
     /// A wait that nothing can end.
     POSSIBLE_DEADLOCK = 0xc000_0194;
     /// A lock is not held by whoever leaves it.

@@ -101,6 +101,7 @@ impl Kernel<'_> {
             | Object::CompletionPort(_)
             | Object::Section(_)
             | Object::Token(_)
+            | Object::Key(_)
             | Object::Search(_)
             | Object::Other => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
         };

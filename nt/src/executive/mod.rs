@@ -1,5 +1,6 @@
 //! Processes, threads, handles and the native services, one file per group.
 
+mod attributes;
 mod completion;
 mod context;
 mod copy;
@@ -20,9 +21,12 @@ mod physical;
 mod prefetch;
 mod process;
 mod query;
+mod record;
+mod registry;
 mod rundown;
 mod section;
 mod services;
+mod sid;
 mod spawn;
 mod thread;
 mod token;
@@ -49,6 +53,7 @@ pub use process::{
 };
 pub(crate) use process::{Entries, LoaderStart, Pool, ThreadCalls};
 pub(crate) use query::basic_information_size;
+pub use registry::{KeyId, Registry};
 pub use section::SectionObject;
 pub(crate) use section::{ImageFailure, ImageSection, MAP_EXECUTE, MAP_READ, MAP_WRITE, Wanted};
 pub(crate) use spawn::{NewProcess, Spawned};
@@ -79,6 +84,9 @@ pub(crate) const TABLES: &[&[Export]] = &[
     open::EXPORTS,
     physical::EXPORTS,
     query::EXPORTS,
+    registry::KEY_EXPORTS,
+    registry::VALUE_EXPORTS,
+    registry::REFUSED_EXPORTS,
     section::EXPORTS,
     write_watch::EXPORTS,
     prefetch::EXPORTS,

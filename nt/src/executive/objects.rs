@@ -1,6 +1,7 @@
 //! Kernel objects of the whole system: what handles of all processes name, and the names they can be opened by.
 
 use super::completion::CompletionPort;
+use super::registry::KeyId;
 use super::section::SectionObject;
 use super::thread::Timer;
 use crate::host::{Console, FileAccess, HostFile};
@@ -31,6 +32,8 @@ pub enum Object {
     Section(SectionObject),
     /// A process's token, by the process's id.
     Token(u32),
+    /// A key of the registry.
+    Key(KeyId),
     /// A search for file names under way.
     Search(Search),
     /// A heap or another object that has no waitable state.
@@ -144,6 +147,7 @@ impl Object {
             Self::CompletionPort(_) => "a completion port",
             Self::Section(_) => "a section",
             Self::Token(_) => "a token",
+            Self::Key(_) => "a key",
             Self::Search(_) | Self::Other => "an object",
         };
         name.map_or_else(|| what.to_owned(), |name| format!("{what} \"{name}\""))

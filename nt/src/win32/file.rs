@@ -221,6 +221,7 @@ impl Call<'_> {
             | Object::CompletionPort(_)
             | Object::Section(_)
             | Object::Token(_)
+            | Object::Key(_)
             | Object::Search(_)
             | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }
@@ -375,6 +376,7 @@ fn flush_file_buffers(call: &mut Call<'_>) -> Answer {
         | Object::Thread(_)
         | Object::Section(_)
         | Object::Token(_)
+        | Object::Key(_)
         | Object::Event(_)
         | Object::Mutex(_)
         | Object::Semaphore(_)

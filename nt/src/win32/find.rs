@@ -250,6 +250,7 @@ fn search_of<'a>(call: &'a mut Call<'_>, handle: Handle) -> Result<&'a mut Searc
         | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Token(_)
+        | Object::Key(_)
         | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     }
 }

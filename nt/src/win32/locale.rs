@@ -159,7 +159,7 @@ const TEXTS: &[(u32, &str)] = &[
 ];
 
 /// The text of a type; `None` if the locale has no such thing.
-fn info(kind: u32) -> Option<String> {
+pub(crate) fn info(kind: u32) -> Option<String> {
     let names = |starts: [u32; 2], names: &[&str]| {
         starts.iter().enumerate().find_map(|(form, start)| {
             let name = names.get(kind.checked_sub(*start)? as usize)?;

@@ -53,7 +53,10 @@ mod unwind;
 mod working_set;
 mod working_set_query;
 
+pub(crate) use locale::info as locale_text;
 pub use state::Win32State;
+pub(crate) use string::upper;
+pub(crate) use system::COMPUTER_NAME;
 
 use crate::service::Export;
 

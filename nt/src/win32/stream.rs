@@ -104,6 +104,7 @@ fn get_file_type(call: &mut Call<'_>) -> Answer {
         | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Token(_)
+        | Object::Key(_)
         | Object::Search(_) => Err(NtStatus::INVALID_HANDLE.into()),
         Object::Other => Ok(TYPE_CHARACTER),
     }

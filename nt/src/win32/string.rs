@@ -197,8 +197,8 @@ fn lower(unit: u16) -> u16 {
     if unit == 0x130 { unit } else { one_to_one(unit, |letter| letter.to_lowercase().collect()) }
 }
 
-/// Upper case: the micro sign, dotless i and long s stay, for they would not come back.
-fn upper(unit: u16) -> u16 {
+/// Upper case of one unit: the micro sign, dotless i and long s stay, for they would not come back.
+pub(crate) fn upper(unit: u16) -> u16 {
     match unit {
         0xb5 | 0x131 | 0x17f => unit,
         unit => one_to_one(unit, |letter| letter.to_uppercase().collect()),

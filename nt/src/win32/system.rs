@@ -8,7 +8,7 @@ use vadose_facts::ntdef::{Bitness, NtStatus, Win32Error};
 use Arg::{U32, U64, Word};
 
 /// Name of the computer.
-const COMPUTER_NAME: &str = "VADOSE";
+pub(crate) const COMPUTER_NAME: &str = "VADOSE";
 /// `VER_PLATFORM_WIN32_NT`.
 const PLATFORM_NT: u32 = 2;
 /// `VER_NT_WORKSTATION`.

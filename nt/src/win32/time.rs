@@ -290,6 +290,7 @@ fn get_process_times(call: &mut Call<'_>) -> Answer {
         | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Token(_)
+        | Object::Key(_)
         | Object::Search(_)
         | Object::Other => return Err(Win32Error::INVALID_HANDLE.into()),
     }

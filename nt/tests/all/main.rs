@@ -15,6 +15,7 @@ mod process_memory;
 mod processes;
 mod query_classes;
 mod random_calls;
+mod registry;
 mod section_services;
 mod sections;
 mod shortage;

@@ -25,7 +25,7 @@ fn is_signalled(object: &Object, me: u32, lives: Lives<'_>) -> bool {
         Object::Process(pid) => lives.processes.get(pid).is_none_or(|it| it.state == ProcessState::Ended),
         Object::Console(_) | Object::File(_) => true,
         Object::CompletionPort(port) => port.has_packets(),
-        Object::Section(_) | Object::Token(_) | Object::Search(_) | Object::Other => false,
+        Object::Section(_) | Object::Token(_) | Object::Key(_) | Object::Search(_) | Object::Other => false,
     }
 }
 
@@ -41,7 +41,7 @@ fn can_be_waited_for(object: &Object) -> bool {
         | Object::Console(_)
         | Object::CompletionPort(_)
         | Object::File(_) => true,
-        Object::Section(_) | Object::Token(_) | Object::Search(_) | Object::Other => false,
+        Object::Section(_) | Object::Token(_) | Object::Key(_) | Object::Search(_) | Object::Other => false,
     }
 }
 
@@ -65,6 +65,7 @@ fn acquire(object: &mut Object, me: u32) -> Acquired {
         | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Token(_)
+        | Object::Key(_)
         | Object::Search(_)
         | Object::Other => {}
     }
