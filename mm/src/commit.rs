@@ -105,9 +105,12 @@ impl Commit {
     /// `STATUS_COMMITMENT_LIMIT` (SPEC A37).
     #[inline]
     pub(crate) fn charge(&mut self, pages: u64) -> Result<(), NtStatus> {
+        // The limit falls below what is charged when pages of page files turn out bad.
+        if pages == 0 {
+            return Ok(());
+        }
         let total = self.charged.checked_add(pages).ok_or(NtStatus::COMMITMENT_LIMIT)?;
-        let refused = self.charges == Charges::Refused && pages > 0;
-        if refused || total > self.ceiling {
+        if self.charges == Charges::Refused || total > self.ceiling {
             return Err(NtStatus::COMMITMENT_LIMIT);
         }
         if total > self.limit {
@@ -154,6 +157,15 @@ mod tests {
         assert_eq!(commit, before);
         commit.give_back(8);
         assert_eq!((commit.charged_pages(), commit.peak_pages()), (0, 8));
+    }
+
+    #[test]
+    fn nothing_can_be_charged_over_a_limit_that_fell() {
+        let mut commit = Commit::new(10);
+        assert_eq!(commit.charge(8), Ok(()));
+        commit.lose(5);
+        assert_eq!((commit.charge(1), commit.charge(0)), (Err(NtStatus::COMMITMENT_LIMIT), Ok(())));
+        assert_eq!((commit.charged_pages(), commit.room_pages()), (8, 0));
     }
 
     #[test]
