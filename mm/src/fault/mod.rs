@@ -46,7 +46,11 @@ impl<R: PhysicalMemory> Mm<R> {
         if self.is_short(process, request, &plan) {
             return FaultOutcome::Short;
         }
-        let mut outcome = self.apply(process, request, plan);
+        let mut outcome = if self.lacks_table_frames(process, request, &plan) {
+            self.out_of_frames(request)
+        } else {
+            self.apply(process, request, plan)
+        };
         self.looked = 0;
         if let FaultOutcome::Resume(resume) = &mut outcome {
             self.keep_hard_maximum(process, &mut resume.stale);
@@ -97,6 +101,17 @@ impl<R: PhysicalMemory> Mm<R> {
     fn failed_table(&mut self, id: ProcessId, request: &FaultRequest, cause: NtStatus) -> FaultOutcome {
         self.process_mut(id).faults.raised += 1;
         self.in_page_error(request, cause)
+    }
+
+    /// Whether a first touch would need tables that there are no frames for, and none will be: whoever makes tables has
+    /// made sure of them.
+    fn lacks_table_frames(&self, id: ProcessId, request: &FaultRequest, plan: &Plan) -> bool {
+        if !matches!(plan, Plan::DemandZero { .. } | Plan::Shared { .. }) {
+            return false;
+        }
+        let page = PageRange::inclusive(request.address.vpn(), request.address.vpn());
+        let tables = self.missing_tables(self.process(id).root, page).frames();
+        tables > 0 && self.pfn.counts().available() < 1 + tables
     }
 
     /// Whether a plan needs a frame, none is available, and background work may yet make one so.
