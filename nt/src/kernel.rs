@@ -4,7 +4,7 @@ use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
 use crate::executive::{
     Ending, Handle, HandleTable, Handles, Object, Objects, Privilege, Process, ProcessState, Registry,
-    Scheduler, SectionFiles, Thread, ThreadTable, Watch,
+    Scheduler, SectionFiles, TICK_UNITS, Thread, ThreadTable, Watch,
 };
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
@@ -22,8 +22,6 @@ use vadose_mm::{Draws, FaultRequest};
 
 /// `STATUS_INVALID_SYSTEM_SERVICE`.
 const INVALID_SYSTEM_SERVICE: u32 = 0xc000_001c;
-/// Length of a clock tick: 15.625 ms, as on most machines.
-const TICK_UNITS: u64 = 156_250;
 
 /// The first id after those of a freshly booted system.
 const FIRST_ID: u32 = 0x5c8;
@@ -338,10 +336,12 @@ impl Nt {
     /// Ends the process; the first reason counts. No thread of it runs again, and it is
     /// [taken apart](Kernel::end_process) next.
     pub fn end(&mut self, ending: Ending) {
+        let now = self.now;
         let process = self.process_mut();
         if process.state == ProcessState::Running {
             process.state = ProcessState::Ending;
             process.ending = Some(ending);
+            process.lifetime.1 = Some(now);
             self.ending += 1;
         }
     }

@@ -264,6 +264,8 @@ statuses! {
     KEY_DELETED = 0xc000_017c;
     /// Below a volatile key all are volatile.
     CHILD_MUST_BE_VOLATILE = 0xc000_0181;
+    /// The process asked for no clock tick.
+    TIMER_RESOLUTION_NOT_SET = 0xc000_0245;
     /// The registry is full.
     REGISTRY_QUOTA_LIMIT = 0xc000_0256;
     /// A wait that nothing can end.

@@ -82,6 +82,15 @@ impl HandleTable {
         Self { entries: entries.map(|entry| entry.clone().filter(|entry| entry.inherit)).collect() }
     }
 
+    /// Every handle with its object, its access mask, and whether new processes inherit it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle, ObjectId, u32, bool)> {
+        let numbered = self.entries.iter().enumerate();
+        numbered.filter_map(|(index, entry)| {
+            let entry = entry.as_ref()?;
+            Some((Handle((index as i64 + 1) * 4), entry.object, entry.access, entry.inherit))
+        })
+    }
+
     fn entry(&self, handle: Handle) -> Result<&Entry, NtStatus> {
         let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
         self.entries.get(index).and_then(Option::as_ref).ok_or(NtStatus::INVALID_HANDLE)

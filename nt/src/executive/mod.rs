@@ -12,6 +12,7 @@ mod handle;
 mod information;
 mod initialisers;
 mod io;
+mod locale;
 mod lock;
 mod memory;
 mod memory_ex;
@@ -28,7 +29,10 @@ mod section;
 mod services;
 mod sid;
 mod spawn;
+mod system_information;
 mod thread;
+mod time;
+mod times;
 mod token;
 mod watch;
 mod working_set;
@@ -43,6 +47,7 @@ pub use files::SectionFiles;
 pub use handle::{Handle, HandleTable, Handles};
 pub(crate) use information::{NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_QUOTA};
 pub use io::Place;
+pub(crate) use locale::ENGLISH_US;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
 pub use objects::{Event, FileIo, Mutex, Object, ObjectId, Objects, OpenFile, Search, Semaphore};
@@ -57,11 +62,16 @@ pub use registry::{KeyId, Registry};
 pub use section::SectionObject;
 pub(crate) use section::{ImageFailure, ImageSection, MAP_EXECUTE, MAP_READ, MAP_WRITE, Wanted};
 pub(crate) use spawn::{NewProcess, Spawned};
+pub(crate) use system_information::{
+    PROCESSOR_FAMILY, PROCESSOR_REVISION, SESSION, ZONE_NAME, architecture, logical, logical_ex,
+};
 pub(crate) use thread::{
-    Alertable, Apc, NewThread, Resumed, Scheduler, StackSizes, Suspended, THREAD_SET_CONTEXT, Timeout,
-    WaitMode, base_priority, end_thread, get_context, native_timeout, read_handles, set_context,
+    Alertable, Apc, DEFAULT_PRIORITY, NewThread, Resumed, Scheduler, StackSizes, Suspended,
+    THREAD_SET_CONTEXT, Timeout, WaitMode, base_priority, end_thread, get_context, native_timeout,
+    read_handles, set_context,
 };
 pub use thread::{Stuck, Thread, ThreadState, ThreadTable, Timer, Turn};
+pub(crate) use time::{COUNTER_FREQUENCY, TICK_UNITS};
 pub(crate) use token::{
     NO_TOKEN, NOT_ALL_ASSIGNED, nt_adjust_privileges, nt_open_process_token, nt_open_thread_token,
     nt_query_token,
@@ -78,7 +88,6 @@ pub(crate) const TABLES: &[&[Export]] = &[
     memory::EXPORTS,
     memory_ex::EXPORTS,
     copy::EXPORTS,
-    counters::EXPORTS,
     information::EXPORTS,
     lock::EXPORTS,
     open::EXPORTS,
@@ -87,6 +96,9 @@ pub(crate) const TABLES: &[&[Export]] = &[
     registry::KEY_EXPORTS,
     registry::VALUE_EXPORTS,
     registry::REFUSED_EXPORTS,
+    system_information::EXPORTS,
+    time::EXPORTS,
+    locale::EXPORTS,
     section::EXPORTS,
     write_watch::EXPORTS,
     prefetch::EXPORTS,

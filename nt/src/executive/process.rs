@@ -5,6 +5,7 @@ use super::handle::HandleTable;
 use super::objects::ObjectId;
 use super::thread::Stuck;
 use super::token::Token;
+use crate::host::Moment;
 use crate::path::GuestPath;
 use crate::win32::Win32State;
 use std::collections::BTreeSet;
@@ -26,6 +27,14 @@ pub struct Process {
     pub state: ProcessState,
     /// How it ended, once it has.
     pub ending: Option<Ending>,
+    /// When it began, and when it ended.
+    pub(crate) lifetime: (Moment, Option<Moment>),
+    /// How long its threads have run, units of 100 ns.
+    pub(crate) ran_units: u64,
+    /// The priority of its normal threads.
+    pub(crate) base_priority: u8,
+    /// The clock tick that it asked for, units of 100 ns.
+    pub(crate) timer_resolution: Option<u32>,
     /// Its highest user address.
     pub user_limit: VirtAddr,
     /// Its handles.
@@ -266,6 +275,11 @@ pub struct Crash {
 }
 
 impl Process {
+    /// Its program's path as the kernel names it (SPEC D23).
+    pub(crate) fn native_image_name(&self) -> Vec<u16> {
+        super::query::device_path(&self.image_path)
+    }
+
     /// The module that holds an address.
     pub fn module_at(&self, address: VirtAddr) -> Option<&Module> {
         self.modules.iter().find(|m| address.bytes_above(m.base).is_some_and(|offset| offset < m.size))

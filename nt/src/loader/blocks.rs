@@ -75,6 +75,7 @@ impl Kernel<'_> {
         let (tid, pid) = (self.nt.next_id(), self.nt.process().pid);
         let object = self.nt.objects.create(Object::Thread(tid), None);
         let mut thread = Thread::new(tid, pid, object);
+        thread.lifetime.0 = self.nt.process().lifetime.0;
         thread.teb = teb;
         self.nt.threads.insert(thread);
         self.nt.threads.set_current(tid);

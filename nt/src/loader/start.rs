@@ -3,8 +3,10 @@
 use super::error::{LoadError, MissingDll};
 use super::exports::Wanted;
 use crate::executive::{
-    Entries, HandleTable, ImageSection, Object, ObjectId, Pool, Process, ProcessState, ThreadState, Token,
+    DEFAULT_PRIORITY, Entries, HandleTable, ImageSection, Object, ObjectId, Pool, Process, ProcessState,
+    ThreadState, Token,
 };
+use crate::host::Moment;
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
 use std::sync::Arc;
@@ -233,6 +235,7 @@ impl Kernel<'_> {
         process.token = Token::of_user(self.nt.edition, &self.nt.granted);
         process.handles = handles;
         process.parent = options.parent.map_or(0, |parent| parent.pid);
+        process.lifetime.0 = self.nt.now;
         process.user_limit = self.mm.user_limit(id);
         self.nt.add_process(process);
         self.nt.count_inherited(pid);
@@ -248,6 +251,10 @@ fn empty_process(id: ProcessId, pid: u32, object: ObjectId, options: &StartOptio
         parent: 0,
         state: ProcessState::Running,
         ending: None,
+        lifetime: (Moment::default(), None),
+        ran_units: 0,
+        base_priority: DEFAULT_PRIORITY,
+        timer_resolution: None,
         user_limit: nowhere,
         handles: HandleTable::default(),
         token: Token::default(),

@@ -3,6 +3,7 @@
 use super::text::Width;
 use crate::UserPtr;
 use crate::builtin::Assembler;
+use crate::executive::ENGLISH_US;
 use crate::service::{Answer, Arg, Call, CodeBody, Export, Failure};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{dword_ptr, eax, esp, rax, rbx, rcx, rsp};
@@ -10,8 +11,6 @@ use vadose_facts::ntdef::{Bitness, Win32Error};
 
 use Arg::{U32, Word};
 
-/// `en-US`.
-const ENGLISH_US: u32 = 0x409;
 /// English, whatever the country.
 const ENGLISH: u32 = 0x9;
 /// `LOCALE_INVARIANT`.

@@ -1,6 +1,7 @@
 //! The Win32 meaning of the memory API: argument rules, and the last errors of the native calls beneath.
 
 use crate::executive::{Handle, PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, basic_information_size};
+use crate::executive::{PROCESSOR_FAMILY, PROCESSOR_REVISION, architecture};
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::{AllocationType, Bitness, Edition, FreeType, NtStatus, Win32Error};
@@ -132,10 +133,7 @@ fn query(call: &mut Call<'_>, process: Handle, first: usize) -> Answer {
 fn get_system_info(call: &mut Call<'_>) -> Answer {
     let at = call.ptr(0);
     let width = call.pointer_bytes();
-    let architecture: u16 = match call.nt.edition.bitness {
-        Bitness::Bits32 => 0,
-        Bitness::Bits64 => 9,
-    };
+    let architecture = architecture(call.nt.edition.bitness);
     let processor_type: u32 = match call.nt.edition.bitness {
         Bitness::Bits32 => 586,
         Bitness::Bits64 => 8664,
@@ -147,12 +145,12 @@ fn get_system_info(call: &mut Call<'_>) -> Answer {
     call.write_word(at.offset(8 + width), limit.raw())?;
     call.write_word(at.offset(8 + 2 * width), 1)?;
     let rest = at.offset(8 + 3 * width);
-    // One processor; Westmere is family 6, model 2Ch.
+    // One processor.
     call.write_u32(rest, 1)?;
     call.write_u32(rest.offset(4), processor_type)?;
     call.write_u32(rest.offset(8), GRANULARITY_BYTES as u32)?;
-    call.write_u16(rest.offset(12), 6)?;
-    call.write_u16(rest.offset(14), 0x2c00)?;
+    call.write_u16(rest.offset(12), PROCESSOR_FAMILY)?;
+    call.write_u16(rest.offset(14), PROCESSOR_REVISION)?;
     Ok(0)
 }
 

@@ -2,6 +2,7 @@
 
 use super::text::Width;
 use crate::UserPtr;
+use crate::executive::{SESSION, logical, logical_ex};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{Bitness, NtStatus, Win32Error};
 
@@ -293,53 +294,17 @@ fn store_records(call: &mut Call<'_>, to: UserPtr, length_at: UserPtr, records: 
 
 /// `GetLogicalProcessorInformation(*records, *length)`: a core, a memory node, a package.
 fn logical_processors(call: &mut Call<'_>) -> Answer {
-    let (to, length_at, width) = (call.ptr(0), call.ptr(1), call.pointer_bytes() as usize);
-    let mut records = Vec::new();
-    for relation in [0_u32, 1, 3] {
-        records.extend(&1_u64.to_le_bytes()[..width]);
-        records.extend(relation.to_le_bytes());
-        records.resize(records.len().next_multiple_of(8) + 16, 0);
-    }
+    let (to, length_at) = (call.ptr(0), call.ptr(1));
+    let records = logical(call.nt.edition);
     store_records(call, to, length_at, &records)
 }
 
 /// `GetLogicalProcessorInformationEx(relation, *records, *length)`.
 fn logical_processors_ex(call: &mut Call<'_>) -> Answer {
     let (relation, to, length_at) = (call.u32(0), call.ptr(1), call.ptr(2));
-    let bitness = call.nt.edition.bitness;
-    let known = [0, 1, 3, 4];
-    let mut records = Vec::new();
-    for kind in known.into_iter().filter(|kind| relation == *kind || relation == 0xffff) {
-        records.extend(processor_record(kind, bitness));
-    }
-    if records.is_empty() && relation != 2 {
-        return Err(Win32Error::INVALID_PARAMETER.into());
-    }
+    let records = logical_ex(call.nt.edition, relation);
+    let records = records.ok_or(Failure::Error(Win32Error::INVALID_PARAMETER))?;
     store_records(call, to, length_at, &records)
-}
-
-/// A `SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX` of a core (0), a memory node (1), a package (3) or a group (4).
-fn processor_record(relation: u32, bitness: Bitness) -> Vec<u8> {
-    let width = match bitness {
-        Bitness::Bits32 => 4,
-        Bitness::Bits64 => 8,
-    };
-    let mut body = Vec::new();
-    if relation == 4 {
-        body.extend([1, 0, 1, 0]);
-        body.resize(24, 0);
-        body.extend([1, 1]);
-        body.resize(24 + 40, 0);
-        body.extend(&1_u64.to_le_bytes()[..width]);
-    } else {
-        body.resize(22, 0);
-        // One group: its number of processors, then its mask and number.
-        body.extend([1, 0]);
-        body.extend(&1_u64.to_le_bytes()[..width]);
-        body.resize(body.len() + 8, 0);
-    }
-    let size = body.len() as u32 + 8;
-    [&relation.to_le_bytes()[..], &size.to_le_bytes()[..], &body].concat()
 }
 
 /// `GetProcessAffinityMask(process, *own, *system)`.
@@ -497,7 +462,7 @@ fn process_id_to_session_id(call: &mut Call<'_>) -> Answer {
     if call.nt.process_by_id(id).is_none() {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
-    call.write_u32(to, 1)?;
+    call.write_u32(to, SESSION)?;
     Ok(1)
 }
 
@@ -546,13 +511,5 @@ mod tests {
         assert_eq!(mul_div_round(-10, 1, 4), Some(-3));
         assert_eq!(mul_div_round(1, 1, 0), None);
         assert_eq!(mul_div_round(i64::from(i32::MIN), -1, 1), None);
-    }
-
-    #[test]
-    fn processor_records_have_the_sizes_of_the_structures() {
-        for (relation, bytes32, bytes64) in [(0, 44, 48), (1, 44, 48), (3, 44, 48), (4, 76, 80)] {
-            assert_eq!(processor_record(relation, Bitness::Bits32).len(), bytes32);
-            assert_eq!(processor_record(relation, Bitness::Bits64).len(), bytes64);
-        }
     }
 }

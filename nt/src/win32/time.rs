@@ -1,7 +1,7 @@
 //! Time: the virtual clock as dates, ticks and counters. The time zone is UTC.
 
 use crate::UserPtr;
-use crate::executive::Object;
+use crate::executive::{COUNTER_FREQUENCY, TICK_UNITS, ZONE_NAME};
 use crate::host::Moment;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::Win32Error;
@@ -15,8 +15,6 @@ const PER_DAY: u64 = 86_400 * PER_SECOND;
 const DAYS_TO_1601: i64 = 584_694;
 /// Days of 400 years.
 const ERA_DAYS: i64 = 146_097;
-/// A clock tick, in `FILETIME` units: 15.625 ms.
-const TICK_UNITS: u64 = 156_250;
 /// Latest year of a `SYSTEMTIME`.
 const LAST_YEAR: u16 = 30_827;
 /// `FILETIME` units from 1601 to 1980, where MS-DOS dates begin.
@@ -24,7 +22,6 @@ const DOS_EPOCH: u64 = 119_600_064_000_000_000;
 /// Bytes of a `TIME_ZONE_INFORMATION`, and where its standard and daylight names are.
 const ZONE_BYTES: usize = 172;
 const ZONE_NAMES: [u64; 2] = [4, 88];
-const ZONE_NAME: &str = "Coordinated Universal Time";
 
 /// The time functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -54,7 +51,7 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("GetSystemTimes", &[Word, Word, Word], get_system_times).only_in_kernel32(),
     Export::system("GetProcessTimes", &[Word, Word, Word, Word, Word], get_process_times)
         .set("core-processthreads"),
-    Export::system("GetThreadTimes", &[Word, Word, Word, Word, Word], get_process_times)
+    Export::system("GetThreadTimes", &[Word, Word, Word, Word, Word], get_thread_times)
         .set("core-processthreads"),
 ];
 
@@ -134,10 +131,6 @@ fn bad_date() -> Failure {
     Win32Error::INVALID_PARAMETER.into()
 }
 
-fn running_units(call: &Call<'_>) -> u64 {
-    call.host.now().units().saturating_sub(call.host.boot_time().units())
-}
-
 fn system_time_as_file_time(call: &mut Call<'_>) -> Answer {
     let (at, now) = (call.ptr(0), call.host.now());
     call.write_u64(at, now.units())?;
@@ -152,29 +145,23 @@ fn get_system_time(call: &mut Call<'_>) -> Answer {
 }
 
 fn get_tick_count(call: &mut Call<'_>) -> Answer {
-    Ok(ticks(call) & u64::from(u32::MAX))
+    Ok(call.tick_milliseconds() & u64::from(u32::MAX))
 }
 
 fn get_tick_count64(call: &mut Call<'_>) -> Answer {
-    Ok(ticks(call))
-}
-
-/// Milliseconds since the start, in steps of a clock tick.
-fn ticks(call: &Call<'_>) -> u64 {
-    let running = running_units(call);
-    (running - running % TICK_UNITS) / Moment::PER_MILLISECOND
+    Ok(call.tick_milliseconds())
 }
 
 /// The counter counts in units of 100 ns, as on Windows 10.
 fn query_performance_counter(call: &mut Call<'_>) -> Answer {
-    let (at, running) = (call.ptr(0), running_units(call));
+    let (at, running) = (call.ptr(0), call.running_units());
     call.write_u64(at, running)?;
     Ok(1)
 }
 
 fn query_performance_frequency(call: &mut Call<'_>) -> Answer {
     let at = call.ptr(0);
-    call.write_u64(at, PER_SECOND)?;
+    call.write_u64(at, COUNTER_FREQUENCY)?;
     Ok(1)
 }
 
@@ -271,31 +258,24 @@ fn get_system_time_adjustment(call: &mut Call<'_>) -> Answer {
     Ok(1)
 }
 
-/// `GetSystemTimes(*idle, *kernel, *user)`: the one program runs all the time.
+/// `GetSystemTimes(*idle, *kernel, *user)`: the kernel's time includes what is idle.
 fn get_system_times(call: &mut Call<'_>) -> Answer {
-    let running = running_units(call);
-    write_times(call, &[(0, 0), (1, 0), (2, running)])
+    let (idle, busy) = call.processor_times();
+    write_times(call, &[(0, idle), (1, idle), (2, busy)])
 }
 
-/// `GetProcessTimes(process, *creation, *exit, *kernel, *user)`, and the same of a thread.
+/// `GetProcessTimes(process, *creation, *exit, *kernel, *user)`.
 fn get_process_times(call: &mut Call<'_>) -> Answer {
-    match call.nt.handles().get(call.handle(0))? {
-        Object::Process(_) | Object::Thread(_) => {}
-        Object::Console(_)
-        | Object::File(_)
-        | Object::Event(_)
-        | Object::Mutex(_)
-        | Object::Semaphore(_)
-        | Object::Timer(_)
-        | Object::CompletionPort(_)
-        | Object::Section(_)
-        | Object::Token(_)
-        | Object::Key(_)
-        | Object::Search(_)
-        | Object::Other => return Err(Win32Error::INVALID_HANDLE.into()),
-    }
-    let (boot, running) = (call.host.boot_time().units(), running_units(call));
-    write_times(call, &[(1, boot), (2, 0), (3, 0), (4, running)])
+    let pid = call.require_query(call.handle(0))?;
+    let times = call.process_times(call.nt.process_by_id(pid).expect("a handle keeps its process"));
+    write_times(call, &times.by_argument())
+}
+
+/// `GetThreadTimes(thread, *creation, *exit, *kernel, *user)`.
+fn get_thread_times(call: &mut Call<'_>) -> Answer {
+    let tid = call.thread_of(call.handle(0), 0)?;
+    let times = call.thread_times(call.nt.threads.get(tid).expect("a handle keeps its thread"));
+    write_times(call, &times.by_argument())
 }
 
 /// Stores times through arguments; null pointers are left out.

@@ -21,6 +21,7 @@ mod sections;
 mod shortage;
 mod small_dlls;
 mod starting;
+mod system_information;
 mod threads;
 mod working_set;
 mod world;

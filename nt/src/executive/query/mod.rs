@@ -6,6 +6,7 @@ mod name;
 mod region;
 
 pub(crate) use basic::basic_information_size;
+pub(crate) use name::device_path;
 
 use super::Handle;
 use super::memory::PROCESS_QUERY_INFORMATION;

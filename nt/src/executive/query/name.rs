@@ -2,6 +2,7 @@
 
 use super::{Layout, Query};
 use crate::kernel::Kernel;
+use crate::path::GuestPath;
 use crate::service::{Answer, Call};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::NtStatus;
@@ -31,6 +32,12 @@ pub(super) fn answer(call: &mut Call<'_>, query: &Query) -> Answer {
     query.finish(call, &bytes)
 }
 
+/// A path as the kernel names it: the device in the drive's place (SPEC D23).
+pub(crate) fn device_path(path: &GuestPath) -> Vec<u16> {
+    let below_drive = &path.as_str()["C:".len()..];
+    DEVICE.encode_utf16().chain(below_drive.encode_utf16()).collect()
+}
+
 impl Kernel<'_> {
     /// The name of the file behind an address (SPEC D23).
     ///
@@ -44,7 +51,6 @@ impl Kernel<'_> {
     ) -> Result<Vec<u16>, NtStatus> {
         let file = self.mm.mapped_file(process, address)?;
         let path = self.nt.files.path(file).ok_or(NtStatus::FILE_INVALID)?;
-        let below_drive = &path.as_str()["C:".len()..];
-        Ok(DEVICE.encode_utf16().chain(below_drive.encode_utf16()).collect())
+        Ok(device_path(path))
     }
 }

@@ -2,6 +2,9 @@
 
 use super::startup::{Filler, INSTALLED};
 use crate::executive::sid::Sid;
+use crate::executive::system_information::{
+    PROCESSOR_FAMILY, PROCESSOR_MHZ, PROCESSOR_NAME, PROCESSOR_REVISION, ZONE_NAME,
+};
 use crate::win32::COMPUTER_NAME;
 use vadose_facts::ntdef::{Bitness, Edition};
 use vadose_mm::Draws;
@@ -13,9 +16,8 @@ const WINDOWS: &str = "SOFTWARE\\Microsoft\\Windows\\CurrentVersion";
 /// `FILETIME` units from 1601 to 1970, and in a second.
 const UNIX_EPOCH: u64 = 116_444_736_000_000_000;
 const PER_SECOND: u64 = 10_000_000;
-/// The name of the only time zone, and what it is called.
+/// The key of the only time zone.
 const ZONE: &str = "UTC";
-const ZONE_NAME: &str = "Coordinated Universal Time";
 
 /// Fills the hives of the machine.
 pub(super) fn fill(to: &mut Filler<'_>, edition: &Edition, seed: u64) {
@@ -90,9 +92,9 @@ fn session_manager(to: &mut Filler<'_>, edition: &Edition) {
         .expanding("Path", path)
         .text("PATHEXT", ".COM;.EXE;.BAT;.CMD;.VBS;.VBE;.JS;.JSE;.WSF;.WSH;.MSC")
         .text("PROCESSOR_ARCHITECTURE", if wide { "AMD64" } else { "x86" })
-        .text("PROCESSOR_IDENTIFIER", &format!("{}, GenuineIntel", PROCESSOR.0))
-        .text("PROCESSOR_LEVEL", "6")
-        .text("PROCESSOR_REVISION", "2c01")
+        .text("PROCESSOR_IDENTIFIER", &format!("{}, GenuineIntel", processor_identifier()))
+        .text("PROCESSOR_LEVEL", &PROCESSOR_FAMILY.to_string())
+        .text("PROCESSOR_REVISION", &format!("{PROCESSOR_REVISION:04x}"))
         .expanding("TEMP", "%SystemRoot%\\TEMP")
         .expanding("TMP", "%SystemRoot%\\TEMP")
         .text("USERNAME", "SYSTEM")
@@ -174,18 +176,17 @@ fn services(to: &mut Filler<'_>) {
     to.key(&at(SERVICES, "Tcpip\\Parameters\\Interfaces"));
 }
 
-/// The processor's nominal speed.
-pub(crate) const PROCESSOR_MHZ: u32 = 1000;
-
-/// The processor as its own instructions describe it: identifier and name.
-const PROCESSOR: (&str, &str) =
-    ("Intel64 Family 6 Model 44 Stepping 1", "Westmere E56xx/L56xx/X56xx (Nehalem-C)");
+/// The processor as its own instructions describe it.
+fn processor_identifier() -> String {
+    let (family, revision) = (PROCESSOR_FAMILY, PROCESSOR_REVISION);
+    format!("Intel64 Family {family} Model {} Stepping {}", revision >> 8, revision & 0xff)
+}
 
 fn hardware(to: &mut Filler<'_>) {
     to.key("HARDWARE\\DESCRIPTION\\System").text("Identifier", "AT/AT COMPATIBLE");
     to.key("HARDWARE\\DESCRIPTION\\System\\CentralProcessor\\0")
-        .text("Identifier", PROCESSOR.0)
-        .text("ProcessorNameString", PROCESSOR.1)
+        .text("Identifier", &processor_identifier())
+        .text("ProcessorNameString", PROCESSOR_NAME)
         .text("VendorIdentifier", "GenuineIntel")
         .number("~MHz", PROCESSOR_MHZ);
     to.key("HARDWARE\\DEVICEMAP");

@@ -89,6 +89,7 @@ impl Kernel<'_> {
         thread.tls_area = tls;
         thread.tls_array = VirtAddr::new(tls.map_or(0, |(at, _)| at));
         thread.start_address = new.start;
+        thread.lifetime.0 = self.nt.now;
         thread.attaching = true;
         thread.suspend_count = u32::from(new.suspended == Suspended::Yes);
         let filled = self.write_teb(tid, teb, thread.tls_array, stack);
@@ -154,7 +155,9 @@ impl Kernel<'_> {
         if self.nt.scheduler.is_loaded(tid) {
             self.nt.scheduler.unload();
         }
+        let now = self.nt.now;
         let thread = self.nt.threads.known(tid);
+        thread.lifetime.1 = Some(now);
         thread.state = ThreadState::Terminated;
         thread.exit_code = code;
         thread.initialisers = Default::default();

@@ -49,6 +49,7 @@ pub(crate) use registers::{EXPORTS as REGISTER_EXPORTS, get_context, set_context
 pub(crate) use scheduler::Scheduler;
 pub use scheduler::{Stuck, Turn};
 pub(crate) use services::{EXPORTS, end as end_thread, native_timeout, read_handles};
+pub(crate) use table::DEFAULT_PRIORITY;
 pub use table::{Thread, ThreadState, ThreadTable};
 pub use timer::Timer;
 pub(crate) use wait::{Alertable, Resumed, Timeout, WaitMode};

@@ -48,6 +48,9 @@ pub(crate) struct Scheduler {
     blocks: u64,
     slicing: Slicing,
     random: u64,
+    /// When the running thread's time was last noted, and what all threads have run, in units of 100 ns.
+    noted: Moment,
+    busy_units: u64,
 }
 
 /// Whether the last run was a slice.
@@ -95,6 +98,8 @@ impl Scheduler {
             blocks: 0,
             slicing: Slicing::Off,
             random: seed,
+            noted: Moment::default(),
+            busy_units: 0,
         }
     }
 
@@ -128,6 +133,21 @@ impl Scheduler {
     /// The running thread gives the rest of its slice away.
     pub(crate) fn yield_turn(&mut self) {
         self.left = 0;
+    }
+
+    /// Units of 100 ns that threads have run.
+    pub(crate) const fn busy_units(&self) -> u64 {
+        self.busy_units
+    }
+
+    pub(crate) const fn note_busy(&mut self, units: u64) {
+        self.busy_units += units;
+    }
+
+    /// Units of 100 ns since this was asked last; none the first time.
+    pub(crate) fn take_elapsed(&mut self, now: Moment) -> u64 {
+        let before = std::mem::replace(&mut self.noted, now);
+        if before == Moment::default() { 0 } else { now.units().saturating_sub(before.units()) }
     }
 
     /// A timer is no more.
@@ -202,6 +222,7 @@ impl Kernel<'_> {
             return Turn::Ended;
         }
         self.charge(cpu.blocks_executed());
+        self.note_time_run();
         self.do_what_is_due();
         for _ in 0..MAX_IDLE_STEPS {
             let threads = &self.nt.threads;
@@ -259,6 +280,7 @@ impl Kernel<'_> {
         self.refresh_clock();
         // The host's clock may count less finely.
         self.nt.now = self.nt.now.max(next);
+        self.nt.scheduler.take_elapsed(self.nt.now);
         self.do_what_is_due();
         true
     }

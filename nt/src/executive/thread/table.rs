@@ -4,6 +4,7 @@ use super::apc::Apc;
 use super::wait::{Resumed, Wait};
 use crate::executive::ObjectId;
 use crate::executive::initialisers::Initialisers;
+use crate::host::Moment;
 use std::collections::{BTreeMap, VecDeque};
 use vadose_cpu::Registers;
 use vadose_facts::addr::VirtAddr;
@@ -32,6 +33,10 @@ pub struct Thread {
     pub priority: u8,
     /// What it ended with.
     pub exit_code: u32,
+    /// When it began, and when it ended.
+    pub(crate) lifetime: (Moment, Option<Moment>),
+    /// How long it has run, units of 100 ns.
+    pub(crate) ran_units: u64,
     /// The function it began with, as `CreateThread` was given it.
     pub start_address: u64,
     /// Initialisers and terminators that it has yet to call.
@@ -95,6 +100,8 @@ impl Thread {
             suspend_count: 0,
             priority: DEFAULT_PRIORITY,
             exit_code: STILL_ACTIVE,
+            lifetime: (Moment::default(), None),
+            ran_units: 0,
             start_address: 0,
             name: Vec::new(),
             initialisers: Initialisers::default(),
