@@ -115,6 +115,15 @@ pub struct FileInfo {
     pub access: FileAccess,
 }
 
+/// The room on the guest's disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// All of it.
+    pub total: u64,
+    /// What is left.
+    pub free: u64,
+}
+
 /// One name in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryEntry {
@@ -170,6 +179,15 @@ pub trait Host {
     ///
     /// Not there, or not readable.
     fn info(&mut self, path: &GuestPath) -> Result<FileInfo, NtStatus>;
+    /// A path as the disk has it: its letters as they are spelled there, its links followed. The last name may be
+    /// missing. Two paths lead to one file if this is the same for both, but for the case of letters.
+    ///
+    /// # Errors
+    ///
+    /// A folder on the way is missing, or the way leads outside.
+    fn real_path(&mut self, path: &GuestPath) -> Result<GuestPath, NtStatus>;
+    /// How much fits on the disk.
+    fn disk_space(&self) -> DiskSpace;
     /// The names in a folder, sorted.
     ///
     /// # Errors

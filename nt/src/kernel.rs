@@ -3,8 +3,8 @@
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
 use crate::executive::{
-    Ending, Handle, HandleTable, Handles, Object, Objects, Privilege, Process, ProcessState, Registry,
-    Scheduler, SectionFiles, TICK_UNITS, Thread, ThreadTable, Watch,
+    Ending, FileNotes, Handle, HandleTable, Handles, Object, Objects, Privilege, Process, ProcessState,
+    Registry, Scheduler, SectionFiles, TICK_UNITS, Thread, ThreadTable, Watch,
 };
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
@@ -45,6 +45,8 @@ pub struct Nt {
     /// System DLLs that are used instead of those, if any are.
     pub(crate) folder: Option<DllFolder>,
     pub(crate) files: SectionFiles,
+    /// Attributes and times of files that programs set.
+    pub(crate) file_notes: FileNotes,
     pub(crate) stale: Stale,
     /// What handles of all processes name.
     pub(crate) objects: Objects,
@@ -103,6 +105,7 @@ impl Nt {
             table,
             folder: None,
             files: SectionFiles::default(),
+            file_notes: FileNotes::default(),
             stale: Stale::none(),
             objects: Objects::default(),
             registry: Registry::at_start(config.edition, config.seed),

@@ -26,11 +26,12 @@ pub use executive::{
     CompletionPort, Crash, DebugText, Ending, Event, FaultDelivery, FileIo, Handle, HandleTable, Handles,
     HeldFault, Initialiser, KeyId, Missing, Module, ModuleKind, Mutex, Object, ObjectId, Objects, OpenFile,
     Packet, Place, Privilege, Process, ProcessState, RegionUse, Registry, Search, SectionFiles,
-    SectionObject, Semaphore, Stuck, Thread, ThreadState, ThreadTable, Timer, TlsTemplate, Token, Turn,
+    SectionObject, Semaphore, Stuck, Thread, ThreadState, ThreadTable, Timer, TlsTemplate, Token, Turn, Uses,
     processor_features,
 };
 pub use host::{
-    Console, DirectoryEntry, FileAccess, FileIdentity, FileInfo, FileKind, Host, HostFile, Moment, Wish,
+    Console, DirectoryEntry, DiskSpace, FileAccess, FileIdentity, FileInfo, FileKind, Host, HostFile, Moment,
+    Wish,
 };
 pub use kernel::{Kernel, Nt, NtConfig};
 pub use loader::{InheritHandles, Lenience, LoadError, Loaded, MissingDll, Parent, StartOptions};

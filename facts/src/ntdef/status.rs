@@ -186,6 +186,40 @@ statuses! {
     INCOMPATIBLE_FILE_MAP = 0xc000_004d;
     /// The view does not allow the protection (SPEC C13).
     SECTION_PROTECTION = 0xc000_004e;
+    /// Extended attributes are not kept here.
+    EAS_NOT_SUPPORTED = 0xc000_004f;
+    /// The file has no extended attributes.
+    NO_EAS_ON_FILE = 0xc000_0052;
+    /// Another handle has locked those bytes.
+    LOCK_NOT_GRANTED = 0xc000_0055;
+    /// The file goes when its last handle is closed, and is opened no more.
+    DELETE_PENDING = 0xc000_0056;
+    /// No lock covers exactly those bytes.
+    RANGE_NOT_LOCKED = 0xc000_007e;
+    /// Another opener's instance of the pipe is as many as there may be.
+    INSTANCE_NOT_AVAILABLE = 0xc000_00ab;
+    /// No instance of the pipe waits for a client.
+    PIPE_NOT_AVAILABLE = 0xc000_00ac;
+    /// The pipe cannot do that in its state.
+    INVALID_PIPE_STATE = 0xc000_00ad;
+    /// Nobody opened the pipe's other end any more.
+    PIPE_DISCONNECTED = 0xc000_00b0;
+    /// The pipe's other end was closed.
+    PIPE_CLOSING = 0xc000_00b1;
+    /// The pipe has a client already.
+    PIPE_CONNECTED = 0xc000_00b2;
+    /// The pipe waits for a client.
+    PIPE_LISTENING = 0xc000_00b3;
+    /// The read mode does not fit the pipe.
+    INVALID_READ_MODE = 0xc000_00b4;
+    /// There is no network.
+    BAD_NETWORK_PATH = 0xc000_00be;
+    /// There is nothing in the pipe.
+    PIPE_EMPTY = 0xc000_00d9;
+    /// The operation was called off.
+    CANCELLED = 0xc000_0120;
+    /// The file is no link.
+    NOT_A_REPARSE_POINT = 0xc000_0275;
     /// A byte-range lock conflicts.
     FILE_LOCK_CONFLICT = 0xc000_0054;
     /// A privilege is missing.

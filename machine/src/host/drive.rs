@@ -229,6 +229,29 @@ impl Drive {
         }
     }
 
+    /// The guest's path of a place, `None` if a name on the way is not one that a guest can have.
+    pub(super) fn guest_path(&self, at: &Location) -> Option<GuestPath> {
+        let outer = self.outer.iter().position(|mount| *mount == at.mount);
+        let inner = self.inner.iter().find(|(_, mount)| *mount == at.mount);
+        let folder = match (outer, inner) {
+            _ if at.mount == WORK_MOUNT => self.work.clone(),
+            (Some(index), _) => GuestPath::root().join(WRITABLE).ok()?.join(&(index + 1).to_string()).ok()?,
+            (None, Some((inside, _))) => guest_path(&self.work, inside)?,
+            (None, None) => self.system_folder(at.mount)?,
+        };
+        guest_path(&folder, &at.path)
+    }
+
+    /// Where a mount of system DLLs is.
+    fn system_folder(&self, mount: usize) -> Option<GuestPath> {
+        let system = self.system.filter(|system| system.mount == mount)?;
+        let windows = GuestPath::root().join(SYSTEM[0]).ok()?;
+        match system.top {
+            SystemTop::Windows => Some(windows),
+            SystemTop::System32 => windows.join(SYSTEM[1]).ok(),
+        }
+    }
+
     fn root_names(&self) -> Vec<String> {
         let mut names = vec![SYSTEM[0], WORK];
         names.extend(self.apps.iter().map(|app| app.guest_folder.as_str()));

@@ -26,9 +26,12 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 use vadose_facts::ntdef::NtStatus;
 use vadose_nt::{
-    Console, DirectoryEntry, FileAccess, FileIdentity, FileInfo, FileKind, GuestPath, Host, HostFile, Moment,
-    Wish,
+    Console, DirectoryEntry, DiskSpace, FileAccess, FileIdentity, FileInfo, FileKind, GuestPath, Host,
+    HostFile, Moment, Wish,
 };
+
+/// What the guest is told of its disk: the same on every host.
+const DISK_BYTES: u64 = 64 << 30;
 
 /// A guest's world made of some folders of the host and three streams.
 pub struct FolderHost {
@@ -198,6 +201,17 @@ impl FolderHost {
         names.into_iter().map(entry).collect()
     }
 
+    /// A path whose last name is spelled as its folder lists it.
+    fn spelled(&mut self, path: &GuestPath) -> Result<GuestPath, NtStatus> {
+        let Some(name) = path.file_name() else { return Ok(GuestPath::root()) };
+        let folder = self.real_path(&path.parent())?;
+        let listed = match self.drive.find(&folder)? {
+            Place::Shelf(names) => names.into_iter().find(|listed| fold(listed) == fold(name)),
+            Place::Beside(..) | Place::Host(..) => None,
+        };
+        folder.join(listed.as_deref().unwrap_or(name))
+    }
+
     fn note_change(&mut self, file: HostFile) {
         if let Some(at) = self.files.get(file).ok().and_then(|open| open.location()) {
             self.changes.note(at, self.clock.now());
@@ -279,6 +293,23 @@ impl Host for FolderHost {
             Place::Beside(app, path, which) => self.describe_beside(app, &path, which),
             Place::Host(at, found) => self.describe(&at, found),
         }
+    }
+
+    fn real_path(&mut self, path: &GuestPath) -> Result<GuestPath, NtStatus> {
+        match self.drive.find(path)? {
+            Place::Host(at, Found::File(_) | Found::Folder) => {
+                let mount = self.drive.mount(at.mount);
+                let real = Location { path: mount.resolved(&at.path)?, ..at };
+                Ok(self.drive.guest_path(&real).unwrap_or_else(|| path.clone()))
+            }
+            Place::Host(_, Found::Missing | Found::Closed(_)) | Place::Shelf(_) | Place::Beside(..) => {
+                self.spelled(path)
+            }
+        }
+    }
+
+    fn disk_space(&self) -> DiskSpace {
+        DiskSpace { total: DISK_BYTES, free: DISK_BYTES }
     }
 
     fn list(&mut self, folder: &GuestPath) -> Result<Vec<DirectoryEntry>, NtStatus> {

@@ -79,6 +79,14 @@ impl Mount {
         Ok(names.into_iter().filter(|other| fold(other) == wanted).min().map(|other| folder.join(other)))
     }
 
+    /// A path with its links followed.
+    pub(super) fn resolved(&self, path: &Path) -> Result<PathBuf, NtStatus> {
+        if path.as_os_str().is_empty() {
+            return Ok(PathBuf::new());
+        }
+        self.dir.canonicalize(path).map_err(|error| status::of(&error))
+    }
+
     /// What lies at a path.
     pub(super) fn look(&self, path: &Path) -> Found {
         match self.dir.metadata(beneath(path)) {

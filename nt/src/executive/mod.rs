@@ -6,12 +6,11 @@ mod context;
 mod copy;
 mod counters;
 mod exception;
-mod file_information;
+mod file;
 mod files;
 mod handle;
 mod information;
 mod initialisers;
-mod io;
 mod locale;
 mod lock;
 mod memory;
@@ -43,14 +42,17 @@ pub use completion::{CompletionPort, Packet};
 pub(crate) use context::to_bytes as context_bytes;
 pub(crate) use counters::{MemoryUsage, performance_pages};
 pub(crate) use exception::{NONCONTINUABLE, RECORD_ABOVE_CONTEXT, VectoredList};
+pub use file::Place;
+pub(crate) use file::{
+    Disposition, Done, Element, FileNotes, Options, Request, VOLUME_SERIAL, file_index, fits, specific,
+};
 pub use files::SectionFiles;
 pub use handle::{Handle, HandleTable, Handles};
 pub(crate) use information::{NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_QUOTA};
-pub use io::Place;
 pub(crate) use locale::ENGLISH_US;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
-pub use objects::{Event, FileIo, Mutex, Object, ObjectId, Objects, OpenFile, Search, Semaphore};
+pub use objects::{Event, FileIo, Mutex, Object, ObjectId, Objects, OpenFile, Search, Semaphore, Uses};
 pub(crate) use prefetch::prefetch;
 pub use process::{
     Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, ProcessState, RegionUse, TlsTemplate,
@@ -111,8 +113,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     token::EXPORTS,
     crate::system_dlls::NLS_EXPORTS,
     crate::system_dlls::UNIX_EXPORTS,
-    io::EXPORTS,
-    file_information::EXPORTS,
+    file::EXPORTS,
     exception::EXPORTS,
     crate::builtin::NTDLL_CODE,
 ];

@@ -1,6 +1,7 @@
 //! Kernel objects of the whole system: what handles of all processes name, and the names they can be opened by.
 
 use super::completion::CompletionPort;
+use super::file::Listing;
 use super::registry::KeyId;
 use super::section::SectionObject;
 use super::thread::Timer;
@@ -36,7 +37,7 @@ pub enum Object {
     Key(KeyId),
     /// A search for file names under way.
     Search(Search),
-    /// A heap or another object that has no waitable state.
+    /// The null device, which has no state.
     Other,
 }
 
@@ -45,16 +46,64 @@ pub enum Object {
 pub struct OpenFile {
     /// The host's file, `None` for a folder.
     pub file: Option<HostFile>,
-    /// Its path.
+    /// Its path, as the disk has it.
     pub path: GuestPath,
-    /// What it was opened for.
+    /// What the host opened it for.
     pub access: FileAccess,
     /// Where the next read or write begins, bytes.
     pub position: u64,
-    /// Whether it is removed when the handle is closed.
+    /// Whether it is to be removed when this object is gone, whoever else has it open.
     pub delete_on_close: bool,
+    /// Whether the file is removed when the last object that names it is gone: the same for all of them.
+    pub delete_pending: bool,
     /// How reads and writes complete.
     pub io: FileIo,
+    /// `FILE_*` options that it was opened with and that `FileModeInformation` tells.
+    pub mode: u32,
+    /// What its handles do to the file.
+    pub uses: Uses,
+    /// What it lets others do.
+    pub shares: Uses,
+    /// Names of a folder that have yet to be told.
+    pub(crate) listing: Option<Box<Listing>>,
+}
+
+/// What is done to a file, as share modes count it: the bits of `FILE_SHARE_*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses(u32);
+
+impl Uses {
+    /// Nothing that counts.
+    pub const NONE: Self = Self(0);
+    /// Reading, and running.
+    pub const READ: Self = Self(1);
+    /// Writing.
+    pub const WRITE: Self = Self(2);
+    /// Deleting and renaming.
+    pub const DELETE: Self = Self(4);
+    /// All of it.
+    pub const ALL: Self = Self(7);
+
+    /// From `FILE_SHARE_*`, `None` for other bits.
+    pub const fn from_guest(raw: u32) -> Option<Self> {
+        if raw & !Self::ALL.0 == 0 { Some(Self(raw)) } else { None }
+    }
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of that is in it.
+    pub const fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    /// Whether any of that is in it.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 /// How reads and writes of a file complete. They are done when the call returns in either case.
@@ -199,6 +248,12 @@ impl Objects {
     }
 
     /// Every object.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ObjectId, &Object)> {
+        let objects = self.objects.iter().enumerate();
+        objects.filter_map(|(index, shared)| Some((ObjectId(index), &shared.as_ref()?.object)))
+    }
+
+    /// The same, to change them.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (ObjectId, &mut Object)> {
         let objects = self.objects.iter_mut().enumerate();
         objects.filter_map(|(index, shared)| Some((ObjectId(index), &mut shared.as_mut()?.object)))

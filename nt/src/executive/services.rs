@@ -1,7 +1,7 @@
 //! Native services of processes and handles, and the loader's services for guest code.
 
 use super::process::Ending;
-use crate::executive::{FileIo, Object, OpenFile, Thread};
+use crate::executive::{FileIo, Object, Thread};
 use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::ntdef::NtStatus;
 
@@ -91,16 +91,6 @@ impl crate::Kernel<'_> {
             | Object::Token(_)
             | Object::Search(_)
             | Object::Other => {}
-        }
-    }
-
-    pub(super) fn close_file(&mut self, file: &OpenFile) {
-        if let Some(number) = file.file {
-            self.host.close(number);
-        }
-        if file.delete_on_close {
-            // The name may be gone already; closing works all the same.
-            let _gone = self.host.remove(&file.path, crate::FileKind::File);
         }
     }
 

@@ -2,9 +2,10 @@
 
 use super::filename::is_null_device;
 use super::text::Width;
-use crate::executive::{FileIo, Handle, Object, OpenFile};
-use crate::host::{Console, FileAccess, FileInfo, FileKind, HostFile, Wish};
-use crate::path::GuestPath;
+use crate::executive::{
+    Disposition, Done, Handle, Object, OpenFile, Options, Request, Uses, VOLUME_SERIAL, file_index, specific,
+};
+use crate::host::{Console, FileAccess, FileKind, HostFile};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 
@@ -13,9 +14,8 @@ use Arg::{U32, U64, Word};
 /// `INVALID_HANDLE_VALUE` and `INVALID_FILE_SIZE`.
 const INVALID: u64 = u64::MAX;
 const INVALID_SIZE: u64 = 0xffff_ffff;
-/// Generic rights and what they mean for a file.
-const GENERIC: [(u32, u32); 4] =
-    [(0x8000_0000, 0x12_0089), (0x4000_0000, 0x12_0116), (0x2000_0000, 0x12_00a0), (0x1000_0000, 0x1f_01ff)];
+/// `GENERIC_READ` and `GENERIC_WRITE`.
+const GENERIC_READ: u32 = 0x8000_0000;
 const GENERIC_WRITE: u32 = 0x4000_0000;
 /// `SYNCHRONIZE | FILE_READ_ATTRIBUTES`: `CreateFile` always asks for them.
 const ALWAYS_GRANTED: u32 = 0x10_0080;
@@ -28,14 +28,16 @@ const WRITE_ATTRIBUTES: u32 = 0x100;
 const DELETE: u32 = 0x1_0000;
 /// `FILE_FLAG_OVERLAPPED`.
 const OVERLAPPED: u32 = 0x4000_0000;
+/// `FILE_FLAG_WRITE_THROUGH`, `FILE_FLAG_NO_BUFFERING` and `FILE_FLAG_SEQUENTIAL_SCAN`, with their options.
+const PLAIN_FLAGS: [(u32, u32); 3] = [(0x8000_0000, 0x2), (0x2000_0000, 0x8), (0x800_0000, 0x4)];
+/// `FILE_SYNCHRONOUS_IO_NONALERT`.
+const SYNCHRONOUS: u32 = 0x20;
 /// `FILE_FLAG_BACKUP_SEMANTICS`: folders can be opened.
 const BACKUP_SEMANTICS: u32 = 0x200_0000;
 /// `FILE_FLAG_DELETE_ON_CLOSE`.
 const DELETE_ON_CLOSE: u32 = 0x400_0000;
 /// `ERROR_NEGATIVE_SEEK`.
 const NEGATIVE_SEEK: Win32Error = Win32Error::new(131);
-/// Serial number of the drive.
-pub(super) const VOLUME_SERIAL: u32 = 0x5644_5331;
 
 /// The file functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -68,20 +70,13 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("GetFinalPathNameByHandleW", &[Word, Word, U32, U32], final_path_w).set("core-file"),
 ];
 
-/// Generic rights as rights of a file.
-fn file_access(wanted: u32) -> u32 {
-    let specific = wanted & 0x00ff_ffff;
-    let mapped = GENERIC.iter().filter(|(generic, _)| wanted & generic != 0);
-    mapped.fold(specific | ALWAYS_GRANTED, |access, (_, rights)| access | rights)
-}
-
-fn wish_of(disposition: u32) -> Result<Wish, Failure> {
-    Ok(match disposition {
-        1 => Wish::CreateNew,
-        2 => Wish::CreateAlways,
-        3 => Wish::OpenExisting,
-        4 => Wish::OpenAlways,
-        5 => Wish::TruncateExisting,
+fn disposition_of(raw: u32) -> Result<Disposition, Failure> {
+    Ok(match raw {
+        1 => Disposition::Create,
+        2 => Disposition::OverwriteIf,
+        3 => Disposition::Open,
+        4 => Disposition::OpenIf,
+        5 => Disposition::Overwrite,
         _ => return Err(Win32Error::INVALID_PARAMETER.into()),
     })
 }
@@ -94,116 +89,78 @@ fn create_file_w(call: &mut Call<'_>) -> Answer {
     create_file(call, Width::Wide)
 }
 
-/// `CreateFile(name, access, sharing, security, disposition, flags, template)`. Sharing modes are accepted and not
-/// enforced: an open file can be opened again, removed and renamed whatever they say.
+/// `CreateFile(name, access, sharing, security, disposition, flags, template)`.
 fn create_file(call: &mut Call<'_>, width: Width) -> Answer {
-    let (name_at, wanted, disposition, flags) = (call.ptr(0), call.u32(1), call.u32(4), call.u32(5));
-    let wish = wish_of(disposition)?;
-    if wish == Wish::TruncateExisting && wanted & (GENERIC_WRITE | WRITE_DATA) == 0 {
+    let (name_at, wanted, share, flags) = (call.ptr(0), call.u32(1), call.u32(2), call.u32(5));
+    let disposition = disposition_of(call.u32(4))?;
+    if disposition == Disposition::Overwrite && wanted & (GENERIC_WRITE | WRITE_DATA) == 0 {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
     if name_at.is_null() {
         return Err(Win32Error::PATH_NOT_FOUND.into());
     }
     let name = call.text(name_at, width)?;
-    let access = file_access(wanted);
+    let access = access_of(wanted, flags);
     if is_null_device(&name) {
-        // The null device is an object without a state.
-        let handle = call.nt.handles_mut().insert(Object::Other, access)?;
+        let handle = call.nt.handles_mut().insert(Object::Other, specific(access))?;
         call.set_last_error(Win32Error::SUCCESS);
         return Ok(handle.raw());
     }
     let inherit = call.inherits(call.ptr(3))?;
     if let Some(stream) = console_device(&name, wanted) {
-        let handle = call.nt.handles_mut().insert(Object::Console(stream), access)?;
+        let handle = call.nt.handles_mut().insert(Object::Console(stream), specific(access))?;
         *call.nt.process_mut().handles.inherit(handle)? = inherit;
         call.set_last_error(Win32Error::SUCCESS);
         return Ok(handle.raw());
     }
     let path = call.resolve(&name)?;
-    let known = call.host.info(&path).ok();
-    let file = match known {
-        Some(FileInfo { kind: FileKind::Directory, .. }) => open_folder(path, wish, flags)?,
-        _ => open_plain(call, path, access, wish, flags)?,
-    };
-    let host_file = file.file;
-    let handle = call.nt.handles_mut().insert(Object::File(file), access).inspect_err(|_| {
-        if let Some(file) = host_file {
-            call.host.close(file);
-        }
+    let shares = Uses::from_guest(share).ok_or(Win32Error::INVALID_PARAMETER)?;
+    let request = Request { access, shares, disposition, options: options_of(flags), attributes: flags };
+    let opened = call.open_path(&path, &request).map_err(|status| match status {
+        // CreateFile has its own word for this.
+        NtStatus::OBJECT_NAME_COLLISION => Failure::Error(Win32Error::FILE_EXISTS),
+        status => Failure::Status(status),
     })?;
+    let makes = matches!(disposition, Disposition::OverwriteIf | Disposition::OpenIf);
+    let existed = makes && opened.done != Done::Created;
+    let handle = call.insert_file(opened.file, opened.granted)?;
     *call.nt.process_mut().handles.inherit(handle)? = inherit;
-    let existed = known.is_some() && matches!(wish, Wish::CreateAlways | Wish::OpenAlways);
     call.set_last_error(if existed { Win32Error::ALREADY_EXISTS } else { Win32Error::SUCCESS });
     Ok(handle.raw())
+}
+
+/// The rights that `CreateFile` asks for beside those it was given.
+const fn access_of(wanted: u32, flags: u32) -> u32 {
+    wanted | ALWAYS_GRANTED | if flags & DELETE_ON_CLOSE != 0 { DELETE } else { 0 }
+}
+
+/// The native options of `CreateFile`'s flags.
+fn options_of(flags: u32) -> Options {
+    let plain = PLAIN_FLAGS.iter().filter(|(flag, _)| flags & flag != 0);
+    let mut options = plain.fold(0, |options, (_, option)| options | option);
+    if flags & OVERLAPPED == 0 {
+        options |= SYNCHRONOUS;
+    }
+    if flags & BACKUP_SEMANTICS == 0 {
+        options |= Options::NO_FOLDER;
+    }
+    if flags & DELETE_ON_CLOSE != 0 {
+        options |= Options::DELETE_ON_CLOSE;
+    }
+    Options(options)
 }
 
 /// The console's devices; `CON` is its input or its output, by the access that is wanted.
 fn console_device(name: &str, wanted: u32) -> Option<Console> {
     let name = name.strip_prefix("\\\\.\\").unwrap_or(name);
-    let generic = wanted & (GENERIC[0].0 | GENERIC_WRITE);
+    let generic = wanted & (GENERIC_READ | GENERIC_WRITE);
     match name.to_ascii_uppercase().as_str() {
         "CONIN$" => Some(Console::Input),
         "CONOUT$" => Some(Console::Output),
-        "CON" if generic == GENERIC[0].0 => Some(Console::Input),
+        "CON" if generic == GENERIC_READ => Some(Console::Input),
         "CON" if generic == GENERIC_WRITE => Some(Console::Output),
         _other_names => None,
     }
-}
-
-fn io_of(flags: u32) -> FileIo {
-    if flags & OVERLAPPED != 0 { FileIo::Overlapped { port: None } } else { FileIo::Synchronous }
-}
-
-fn open_folder(path: GuestPath, wish: Wish, flags: u32) -> Result<OpenFile, Failure> {
-    match wish {
-        Wish::CreateNew => Err(Win32Error::FILE_EXISTS.into()),
-        Wish::OpenExisting | Wish::OpenAlways if flags & BACKUP_SEMANTICS != 0 => Ok(OpenFile {
-            file: None,
-            path,
-            access: FileAccess::Read,
-            position: 0,
-            delete_on_close: false,
-            io: io_of(flags),
-        }),
-        Wish::OpenExisting | Wish::OpenAlways | Wish::CreateAlways | Wish::TruncateExisting => {
-            Err(NtStatus::ACCESS_DENIED.into())
-        }
-    }
-}
-
-fn open_plain(
-    call: &mut Call<'_>,
-    path: GuestPath,
-    access: u32,
-    wish: Wish,
-    flags: u32,
-) -> Result<OpenFile, Failure> {
-    let writes = access & WRITING != 0;
-    let makes = matches!(wish, Wish::CreateNew | Wish::CreateAlways | Wish::TruncateExisting);
-    let changes_content = writes || makes && wish != Wish::CreateNew || flags & DELETE_ON_CLOSE != 0;
-    if changes_content && call.is_read_only(&path) {
-        return Err(NtStatus::ACCESS_DENIED.into());
-    }
-    if writes && call.is_running(&path) {
-        return Err(NtStatus::SHARING_VIOLATION.into());
-    }
-    if flags & DELETE_ON_CLOSE != 0 && call.is_running(&path) {
-        return Err(NtStatus::CANNOT_DELETE.into());
-    }
-    let missing = wish == Wish::OpenAlways && call.host.info(&path).is_err();
-    let changes = writes || makes || missing || flags & DELETE_ON_CLOSE != 0;
-    let kind = if changes { FileAccess::ReadWrite } else { FileAccess::Read };
-    let file = call.host.open(&path, kind, wish).map_err(|status| match status {
-        // CreateFile has its own word for this.
-        NtStatus::OBJECT_NAME_COLLISION => Failure::Error(Win32Error::FILE_EXISTS),
-        status => Failure::Status(status),
-    })?;
-    if makes || missing {
-        call.note_attributes(&path, flags);
-    }
-    let delete_on_close = flags & DELETE_ON_CLOSE != 0;
-    Ok(OpenFile { file: Some(file), path, access: kind, position: 0, delete_on_close, io: io_of(flags) })
 }
 
 impl Call<'_> {
@@ -412,14 +369,6 @@ fn get_file_information(call: &mut Call<'_>) -> Answer {
     Ok(1)
 }
 
-/// A number for a path: the same for the same file, and hardly ever for two (FNV-1a).
-pub(super) fn file_index(path: &GuestPath) -> u64 {
-    let lower = path.as_str().to_lowercase();
-    lower
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
-
 /// `GetFileTime(file, *creation, *access, *write)`.
 fn get_file_time(call: &mut Call<'_>) -> Answer {
     let path = call.open_file(call.handle(0))?.path.clone();
@@ -511,16 +460,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generic_rights_become_rights_of_files() {
-        assert_eq!(file_access(0x8000_0000), 0x12_0089);
-        assert_eq!(file_access(0xc000_0000), 0x12_019f);
-        assert_eq!(file_access(0x4), 0x10_0084);
-        assert_eq!(file_access(0), 0x10_0080);
+    fn flags_become_options() {
+        assert_eq!(options_of(0), Options(0x60));
+        assert_eq!(options_of(OVERLAPPED | BACKUP_SEMANTICS), Options(0));
+        assert_eq!(options_of(0x8000_0000 | 0x2000_0000 | 0x800_0000), Options(0x6e));
+        assert_eq!(options_of(DELETE_ON_CLOSE), Options(0x1060));
+        assert_eq!(access_of(GENERIC_READ, DELETE_ON_CLOSE), 0x8011_0080);
     }
 
     #[test]
     fn only_the_five_dispositions_are_accepted() {
-        assert!((1..=5).all(|number| wish_of(number).is_ok()));
-        assert!([0, 6, u32::MAX].into_iter().all(|number| wish_of(number).is_err()));
+        assert!((1..=5).all(|number| disposition_of(number).is_ok()));
+        assert!([0, 6, u32::MAX].into_iter().all(|number| disposition_of(number).is_err()));
     }
 }

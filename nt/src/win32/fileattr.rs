@@ -1,26 +1,17 @@
 //! Files by name: attributes, deleting, moving, copying, folders.
 
-use super::file::VOLUME_SERIAL;
 use super::text::Width;
 use crate::UserPtr;
-use crate::host::{FileAccess, FileInfo, FileKind, HostFile, Moment, Wish};
+use crate::executive::VOLUME_SERIAL;
+use crate::host::{FileAccess, FileInfo, FileKind, HostFile, Wish};
 use crate::path::GuestPath;
 use crate::service::{Answer, Arg, Call, Export, Failure};
-use std::collections::BTreeMap;
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 
 use Arg::{U32, Word};
 
 /// `INVALID_FILE_ATTRIBUTES`.
 const INVALID: u64 = 0xffff_ffff;
-const READ_ONLY: u32 = 0x1;
-const DIRECTORY: u32 = 0x10;
-const ARCHIVE: u32 = 0x20;
-const NORMAL: u32 = 0x80;
-/// Attributes that a program can set: read-only, hidden, system, archive, temporary, offline, not indexed.
-const SETTABLE: u32 = 0x1 | 0x2 | 0x4 | 0x20 | 0x100 | 0x1000 | 0x2000;
-/// Files whose attributes are remembered at most; further ones keep what they have.
-const MAX_NOTES: usize = 1 << 16;
 /// `MOVEFILE_REPLACE_EXISTING`.
 const REPLACE_EXISTING: u32 = 0x1;
 /// `MOVEFILE_DELAY_UNTIL_REBOOT`: there is no reboot.
@@ -60,125 +51,7 @@ pub(crate) const EXPORTS: &[Export] = &[
         .set("core-file"),
 ];
 
-/// Attributes and times that the program set, by path in lower case: the host keeps none, so they last as long as the
-/// process.
-#[derive(Debug, Default)]
-pub(crate) struct FileNotes(BTreeMap<String, Note>);
-
-/// What the program set of one file.
-#[derive(Clone, Copy, Debug, Default)]
-struct Note {
-    attributes: Option<u32>,
-    created: Option<u64>,
-    accessed: Option<u64>,
-    /// The time of the last write, and the host's time when it was set: a write since then counts instead.
-    written: Option<(u64, Moment)>,
-}
-
-impl FileNotes {
-    fn key(path: &GuestPath) -> String {
-        path.as_str().to_lowercase()
-    }
-
-    fn get(&self, path: &GuestPath) -> Note {
-        self.0.get(&Self::key(path)).copied().unwrap_or_default()
-    }
-
-    fn put(&mut self, path: &GuestPath, note: Note) {
-        let key = Self::key(path);
-        if self.0.len() < MAX_NOTES || self.0.contains_key(&key) {
-            self.0.insert(key, note);
-        }
-    }
-
-    fn set(&mut self, path: &GuestPath, attributes: u32) {
-        let note = Note { attributes: Some(attributes & SETTABLE), ..self.get(path) };
-        self.put(path, note);
-    }
-
-    fn forget(&mut self, path: &GuestPath) {
-        self.0.remove(&Self::key(path));
-    }
-
-    /// A file or a folder has another path, and with a folder what is in it.
-    fn rename(&mut self, from: &GuestPath, to: &GuestPath) {
-        let (from, to) = (Self::key(from), Self::key(to));
-        let below = format!("{from}\\");
-        let moves = |key: &String| *key == from || key.starts_with(&below);
-        let old: Vec<String> = self.0.keys().filter(|key| moves(key)).cloned().collect();
-        for key in old {
-            let note = self.0.remove(&key).expect("its key was just listed");
-            self.0.insert(format!("{to}{}", &key[from.len()..]), note);
-        }
-    }
-}
-
 impl Call<'_> {
-    /// The `FILE_ATTRIBUTE_*` bits of a file. A file that the guest may not write is read-only.
-    pub(super) fn attributes_of(&self, path: &GuestPath, info: &FileInfo) -> u32 {
-        let noted = self.nt.process().win32.file_notes.get(path).attributes;
-        match info.kind {
-            FileKind::Directory => DIRECTORY | noted.unwrap_or(0),
-            FileKind::File => {
-                let own = if info.access == FileAccess::ReadWrite { 0 } else { READ_ONLY };
-                match noted.unwrap_or(ARCHIVE) | own {
-                    0 => NORMAL,
-                    attributes => attributes,
-                }
-            }
-        }
-    }
-
-    /// When a file was created, read and written.
-    pub(super) fn times_of(&self, path: &GuestPath, info: &FileInfo) -> [u64; 3] {
-        let note = self.nt.process().win32.file_notes.get(path);
-        let modified = info.modified.units();
-        let written = note.written.filter(|(_, host)| *host == info.modified).map(|(time, _)| time);
-        [note.created, note.accessed, written].map(|time| time.unwrap_or(modified))
-    }
-
-    /// Remembers times of a file; `None` leaves one as it is.
-    pub(super) fn note_times(&mut self, path: &GuestPath, info: &FileInfo, times: [Option<u64>; 3]) {
-        let notes = &mut self.nt.process_mut().win32.file_notes;
-        let old = notes.get(path);
-        let [created, accessed, written] = times;
-        let note = Note {
-            created: created.or(old.created),
-            accessed: accessed.or(old.accessed),
-            written: written.map(|time| (time, info.modified)).or(old.written),
-            ..old
-        };
-        notes.put(path, note);
-    }
-
-    /// Whether the program made the file read-only.
-    pub(super) fn is_read_only(&self, path: &GuestPath) -> bool {
-        let noted = self.nt.process().win32.file_notes.get(path).attributes;
-        noted.is_some_and(|noted| noted & READ_ONLY != 0)
-    }
-
-    /// What a `WIN32_FILE_ATTRIBUTE_DATA` is and a `WIN32_FIND_DATA` begins with.
-    pub(super) fn find_data_head(&self, path: &GuestPath, info: &FileInfo) -> [u8; 36] {
-        let mut head = [0; 36];
-        head[..4].copy_from_slice(&self.attributes_of(path, info).to_le_bytes());
-        for (place, time) in (4..).step_by(8).zip(self.times_of(path, info)) {
-            head[place..place + 8].copy_from_slice(&time.to_le_bytes());
-        }
-        head[28..32].copy_from_slice(&((info.size >> 32) as u32).to_le_bytes());
-        head[32..36].copy_from_slice(&(info.size as u32).to_le_bytes());
-        head
-    }
-
-    /// Remembers the attributes of a new file, the low bits of `CreateFile`'s flags.
-    pub(super) fn note_attributes(&mut self, path: &GuestPath, flags: u32) {
-        let attributes = flags & SETTABLE & !ARCHIVE;
-        let notes = &mut self.nt.process_mut().win32.file_notes;
-        notes.forget(path);
-        if attributes != 0 {
-            notes.set(path, attributes | ARCHIVE);
-        }
-    }
-
     /// A path, and what is there.
     fn info_at(&mut self, at: UserPtr, width: Width) -> Result<(GuestPath, FileInfo), Failure> {
         let path = self.path(at, width)?;
@@ -235,7 +108,7 @@ fn set_attributes(call: &mut Call<'_>, width: Width) -> Answer {
     if info.access != FileAccess::ReadWrite {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
-    call.nt.process_mut().win32.file_notes.set(&path, attributes);
+    call.nt.file_notes.set(&path, attributes);
     Ok(1)
 }
 
@@ -274,7 +147,7 @@ fn delete(call: &mut Call<'_>, width: Width, kind: FileKind) -> Answer {
         return Err(NtStatus::CANNOT_DELETE.into());
     }
     call.host.remove(&path, kind)?;
-    call.nt.process_mut().win32.file_notes.forget(&path);
+    call.nt.file_notes.forget(&path);
     Ok(1)
 }
 
@@ -327,7 +200,7 @@ fn move_file(call: &mut Call<'_>, width: Width) -> Answer {
         }
         Ok(_) | Err(_) => call.host.rename(&from, &to)?,
     }
-    let notes = &mut call.nt.process_mut().win32.file_notes;
+    let notes = &mut call.nt.file_notes;
     if !from.same_file(&to) {
         notes.forget(&to);
         notes.rename(&from, &to);
@@ -393,22 +266,9 @@ fn copy_file(call: &mut Call<'_>, width: Width) -> Answer {
     };
     call.host.close(source);
     copied?;
-    copy_note(call, (&from, &info), &to)?;
+    let made = call.host.info(&to)?;
+    call.note_copy((&from, &info), (&to, &made));
     Ok(1)
-}
-
-/// A copy has the attributes of its source and the time of its last write.
-fn copy_note(
-    call: &mut Call<'_>,
-    (from, info): (&GuestPath, &FileInfo),
-    to: &GuestPath,
-) -> Result<(), NtStatus> {
-    let [_, _, written] = call.times_of(from, info);
-    let made = call.host.info(to)?;
-    let notes = &mut call.nt.process_mut().win32.file_notes;
-    let attributes = notes.get(from).attributes;
-    notes.put(to, Note { attributes, written: Some((written, made.modified)), ..Note::default() });
-    Ok(())
 }
 
 fn copy_bytes(call: &mut Call<'_>, source: HostFile, target: HostFile) -> Result<(), Failure> {

@@ -1,13 +1,12 @@
 //! What a program asks of an open file or folder by class, folders' names among it, and of the volume it is on.
 
-use super::file::{VOLUME_SERIAL, file_index};
 use super::fileattr::put_volume;
 use super::text::Width;
 use crate::UserPtr;
-use crate::executive::{Handle, Object};
+use crate::executive::{Handle, Object, VOLUME_SERIAL, file_index};
 use crate::host::{DirectoryEntry, FileInfo, FileKind};
 use crate::path::GuestPath;
-use crate::service::{Answer, Arg, Call, Export, Failure};
+use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 
 use Arg::{U32, Word};
@@ -148,7 +147,7 @@ fn put_entries(call: &mut Call<'_>, to: UserPtr, room: u32, listing: Listing) ->
         return Err(NtStatus::INVALID_PARAMETER.into());
     }
     let done = if listing.start == Start::Anew { 0 } else { position };
-    let entries = names_of(call, &folder)?;
+    let entries = call.names_in(&folder)?;
     let left = entries.get(done as usize..).unwrap_or_default();
     let mut bytes = Vec::new();
     let mut taken = 0;
@@ -180,18 +179,6 @@ fn set_position(call: &mut Call<'_>, handle: Handle, position: u64) -> Answer {
         file.position = position;
     }
     Ok(1)
-}
-
-/// A folder's names; the root has no dots.
-fn names_of(call: &mut Call<'_>, folder: &GuestPath) -> Result<Vec<DirectoryEntry>, Failure> {
-    let mut entries = Vec::new();
-    if folder.file_name().is_some() {
-        for (dots, path) in [(".", folder.clone()), ("..", folder.parent())] {
-            entries.push(DirectoryEntry { name: dots.to_owned(), info: call.host.info(&path)? });
-        }
-    }
-    entries.extend(call.host.list(folder)?);
-    Ok(entries)
 }
 
 fn entry_bytes(call: &Call<'_>, folder: &GuestPath, entry: &DirectoryEntry, form: Form) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use super::text::Width;
 use crate::UserPtr;
-use crate::executive::{Handle, Object, Search};
+use crate::executive::{Element, Handle, Object, Search, fits};
 use crate::host::{DirectoryEntry, FileKind};
 use crate::path::GuestPath;
 use crate::service::{Answer, Arg, Call, Export, Failure};
@@ -121,21 +121,6 @@ fn search(call: &mut Call<'_>, name: &str) -> Result<Vec<DirectoryEntry>, Failur
     Ok(entries)
 }
 
-/// One element of a pattern, as the Win32 functions hand it to a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Element {
-    /// This letter.
-    Letter(char),
-    /// `*`: any run.
-    Run,
-    /// `*` before a dot that ends the pattern: any run without the name's last dot.
-    RunToLastDot,
-    /// `?`: one character other than a dot, or nothing before a dot or at the end.
-    Place,
-    /// A dot before a wildcard: a dot, or nothing at the end.
-    Dot,
-}
-
 /// Whether a name fits a pattern; letters without case. `*.*` is everything, dots at the end of a pattern mean nothing
 /// but behind a star, where they mean a name without an extension.
 fn matches(pattern: &str, name: &str) -> bool {
@@ -159,38 +144,6 @@ fn elements(pattern: &str) -> Vec<Element> {
         letter => Element::Letter(letter),
     };
     (0..letters.len()).map(element).collect()
-}
-
-/// The elements against the name from behind: whether what follows element `e` fits what follows letter `n`, one row
-/// for each element. The work is the product of the two lengths.
-fn fits(elements: &[Element], name: &[char]) -> bool {
-    let last_dot = name.iter().rposition(|letter| *letter == '.');
-    let mut below = vec![false; name.len() + 1];
-    below[name.len()] = true;
-    for element in elements.iter().rev() {
-        let mut row = vec![false; name.len() + 1];
-        for at in (0..=name.len()).rev() {
-            let letter = name.get(at).copied();
-            let step = letter.is_some() && below[at + 1];
-            let stay = letter.is_some() && row[at + 1];
-            row[at] = match element {
-                Element::Letter(wanted) => letter == Some(*wanted) && step,
-                Element::Run => below[at] || stay,
-                Element::RunToLastDot => below[at] || last_dot != Some(at) && stay,
-                Element::Place => match letter {
-                    Some('.') | None => below[at],
-                    Some(_) => step,
-                },
-                Element::Dot => match letter {
-                    Some('.') => step,
-                    Some(_) => false,
-                    None => below[at],
-                },
-            };
-        }
-        below = row;
-    }
-    below[0]
 }
 
 /// A `WIN32_FIND_DATA`. Files have no short names.

@@ -1,7 +1,6 @@
 //! What the Win32 functions remember of a process between calls.
 
 use super::console::ConsoleState;
-use super::fileattr::FileNotes;
 use super::heap::Heaps;
 use super::local::Movable;
 use super::tls::LocalStorage;
@@ -30,8 +29,6 @@ pub struct Win32State {
     pub(crate) storage: LocalStorage,
     /// The console.
     pub(crate) console: ConsoleState,
-    /// Attributes of files.
-    pub(crate) file_notes: FileNotes,
     /// Handles that `CloseHandle` refuses.
     pub(crate) protected_handles: BTreeSet<Handle>,
     /// What encoded pointers are hidden with, once one was.

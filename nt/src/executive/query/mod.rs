@@ -6,7 +6,7 @@ mod name;
 mod region;
 
 pub(crate) use basic::basic_information_size;
-pub(crate) use name::device_path;
+pub(crate) use name::{DRIVE_DEVICE, device_path};
 
 use super::Handle;
 use super::memory::PROCESS_QUERY_INFORMATION;

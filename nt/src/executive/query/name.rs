@@ -9,7 +9,7 @@ use vadose_facts::ntdef::NtStatus;
 use vadose_mm::ProcessId;
 
 /// The device of drive C: (SPEC D23).
-const DEVICE: &str = "\\Device\\HarddiskVolume1";
+pub(crate) const DRIVE_DEVICE: &str = "\\Device\\HarddiskVolume1";
 
 /// `MemoryMappedFilenameInformation`: a `UNICODE_STRING` with its text behind it. The address counts first, then the
 /// string's length, then the text's (SPEC D21, D22).
@@ -35,7 +35,7 @@ pub(super) fn answer(call: &mut Call<'_>, query: &Query) -> Answer {
 /// A path as the kernel names it: the device in the drive's place (SPEC D23).
 pub(crate) fn device_path(path: &GuestPath) -> Vec<u16> {
     let below_drive = &path.as_str()["C:".len()..];
-    DEVICE.encode_utf16().chain(below_drive.encode_utf16()).collect()
+    DRIVE_DEVICE.encode_utf16().chain(below_drive.encode_utf16()).collect()
 }
 
 impl Kernel<'_> {

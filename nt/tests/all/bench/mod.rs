@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 use vadose_nt::{
-    Console, DirectoryEntry, FileAccess, FileIdentity, FileInfo, FileKind, GuestPath, Host, HostFile, Kernel,
-    Moment, UserPtr, Wish,
+    Console, DirectoryEntry, DiskSpace, FileAccess, FileIdentity, FileInfo, FileKind, GuestPath, Host,
+    HostFile, Kernel, Moment, UserPtr, Wish,
 };
 
 pub(crate) const READ: u64 = 0x8000_0000;
@@ -166,6 +166,22 @@ impl Host for Disk {
     }
     fn info(&mut self, path: &GuestPath) -> Result<FileInfo, NtStatus> {
         self.node(path).map(info_of)
+    }
+    fn real_path(&mut self, path: &GuestPath) -> Result<GuestPath, NtStatus> {
+        let Some(name) = path.file_name() else { return Ok(path.clone()) };
+        match self.nodes.get(&key(path)) {
+            Some(node) => {
+                let name = node.name.clone();
+                self.real_path(&path.parent())?.join(&name)
+            }
+            None => match self.missing(path) {
+                NtStatus::OBJECT_NAME_NOT_FOUND => self.real_path(&path.parent())?.join(name),
+                status => Err(status),
+            },
+        }
+    }
+    fn disk_space(&self) -> DiskSpace {
+        DiskSpace { total: 1 << 30, free: 1 << 29 }
     }
     fn list(&mut self, folder: &GuestPath) -> Result<Vec<DirectoryEntry>, NtStatus> {
         if self.node(folder)?.data.is_some() {

@@ -8,9 +8,9 @@ use vadose_facts::ntdef::{Aslr, Edition, NtStatus, edition};
 use vadose_facts::x86::{AddressSpace, HeapRam, Stale};
 use vadose_mm::{Mm, MmConfig};
 use vadose_nt::{
-    Console, DirectoryEntry, FileAccess, FileIdentity, FileInfo, FileKind, GuestPath, Host, HostFile, Kernel,
-    Lenience, LoadError, Loaded, Moment, NoPageFiles, Nt, NtConfig, PagedMm, Privilege, RegionUse,
-    StartOptions, UserPtr, Wish,
+    Console, DirectoryEntry, DiskSpace, FileAccess, FileIdentity, FileInfo, FileKind, GuestPath, Host,
+    HostFile, Kernel, Lenience, LoadError, Loaded, Moment, NoPageFiles, Nt, NtConfig, PagedMm, Privilege,
+    RegionUse, StartOptions, UserPtr, Wish,
 };
 
 /// Frames of RAM.
@@ -114,6 +114,12 @@ impl Host for PaperHost {
         let found = self.files.get(&path.as_str().to_uppercase()).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
         let (kind, modified, access) = (FileKind::File, Moment::default(), FileAccess::Read);
         Ok(FileInfo { kind, size: found.len() as u64, modified, access })
+    }
+    fn real_path(&mut self, path: &GuestPath) -> Result<GuestPath, NtStatus> {
+        Ok(path.clone())
+    }
+    fn disk_space(&self) -> DiskSpace {
+        DiskSpace { total: 1 << 30, free: 1 << 29 }
     }
     fn list(&mut self, _: &GuestPath) -> Result<Vec<DirectoryEntry>, NtStatus> {
         Ok(Vec::new())

@@ -1,31 +1,22 @@
 //! Reading and writing console streams and files by handle.
 
-use super::handle::Handle;
-use super::objects::{Object, OpenFile};
+use super::rights::{APPEND_DATA, READ_DATA, WRITE_DATA};
+use super::status_block::Completion;
 use crate::claim::UserPtr;
-use crate::host::{Console, FileAccess};
+use crate::executive::Handle;
+use crate::executive::objects::{FileIo, Object};
+use crate::host::{Console, FileAccess, HostFile};
 use crate::kernel::Kernel;
-use crate::service::{Answer, Arg, Call, Export, Failure};
+use crate::path::GuestPath;
+use crate::service::{Answer, Call, Failure};
 use vadose_facts::ntdef::NtStatus;
 
-use Arg::{U32, Word};
-
-/// `FILE_READ_DATA`.
-const FILE_READ_DATA: u32 = 0x1;
-/// `FILE_WRITE_DATA`.
-const FILE_WRITE_DATA: u32 = 0x2;
 /// Bytes that are moved between guest and host at a time.
 const PIECE_BYTES: u64 = 1 << 16;
 /// A byte offset of -2: go on at the file's position.
 const USE_POSITION: u64 = 0xffff_ffff_ffff_fffe;
 /// A byte offset of -1: write at the end.
 const WRITE_AT_END: u64 = u64::MAX;
-
-/// The native services of files.
-pub(crate) const EXPORTS: &[Export] = &[
-    Export::native("NtReadFile", &[Word, Word, Word, Word, Word, Word, U32, Word, Word], nt_read_file),
-    Export::native("NtWriteFile", &[Word, Word, Word, Word, Word, Word, U32, Word, Word], nt_write_file),
-];
 
 /// Where in a file to read or write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +30,19 @@ pub enum Place {
 }
 
 /// What a transfer goes to or comes from.
-enum Target {
+enum Way {
     Console(Console),
-    File(OpenFile),
+    File(Target),
+    Null,
+}
+
+/// What a transfer needs to know of an open file.
+struct Target {
+    /// `None` for a folder.
+    file: Option<HostFile>,
+    path: GuestPath,
+    access: FileAccess,
+    position: u64,
 }
 
 impl Kernel<'_> {
@@ -59,12 +60,13 @@ impl Kernel<'_> {
         bytes: u64,
         place: Place,
     ) -> Result<u64, Failure> {
-        let target = self.target(handle, FILE_READ_DATA)?;
+        let way = self.way(handle, READ_DATA)?;
         self.probe_write(to, bytes)?;
-        match target {
-            Target::Console(Console::Input) => self.read_console(to, bytes),
-            Target::Console(Console::Output | Console::Error) => Err(NtStatus::ACCESS_DENIED.into()),
-            Target::File(file) => self.read_file(handle, &file, to, bytes, place),
+        match way {
+            Way::Console(Console::Input) => self.read_console(to, bytes),
+            Way::Console(Console::Output | Console::Error) => Err(NtStatus::ACCESS_DENIED.into()),
+            Way::File(file) => self.read_file(handle, &file, to, bytes, place),
+            Way::Null => Err(NtStatus::END_OF_FILE.into()),
         }
     }
 
@@ -80,18 +82,26 @@ impl Kernel<'_> {
         bytes: u64,
         place: Place,
     ) -> Result<u64, Failure> {
-        match self.target(handle, FILE_WRITE_DATA)? {
-            Target::Console(Console::Input) => Err(NtStatus::ACCESS_DENIED.into()),
-            Target::Console(stream) => self.write_console(stream, from, bytes),
-            Target::File(file) => self.write_file(handle, &file, from, bytes, place),
+        match self.way(handle, WRITE_DATA | APPEND_DATA)? {
+            Way::Console(Console::Input) => Err(NtStatus::ACCESS_DENIED.into()),
+            Way::Console(stream) => self.write_console(stream, from, bytes),
+            Way::File(file) => self.write_file(handle, &file, from, bytes, place),
+            Way::Null => Ok(bytes),
         }
     }
 
-    fn target(&self, handle: Handle, right: u32) -> Result<Target, NtStatus> {
+    /// Where a transfer goes, for who has one of the rights.
+    fn way(&self, handle: Handle, rights: u32) -> Result<Way, NtStatus> {
         let handles = self.nt.handles();
-        let target = match handles.get(handle)? {
-            Object::Console(stream) => Target::Console(*stream),
-            Object::File(file) => Target::File(file.clone()),
+        let way = match handles.get(handle)? {
+            Object::Console(stream) => Way::Console(*stream),
+            Object::File(open) => Way::File(Target {
+                file: open.file,
+                path: open.path.clone(),
+                access: open.access,
+                position: open.position,
+            }),
+            Object::Other => Way::Null,
             Object::Process(_)
             | Object::Thread(_)
             | Object::Event(_)
@@ -102,10 +112,9 @@ impl Kernel<'_> {
             | Object::Section(_)
             | Object::Token(_)
             | Object::Key(_)
-            | Object::Search(_)
-            | Object::Other => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
+            | Object::Search(_) => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
         };
-        if handles.access(handle)? & right == right { Ok(target) } else { Err(NtStatus::ACCESS_DENIED) }
+        if handles.access(handle)? & rights != 0 { Ok(way) } else { Err(NtStatus::ACCESS_DENIED) }
     }
 
     fn read_console(&mut self, to: UserPtr, bytes: u64) -> Result<u64, Failure> {
@@ -128,12 +137,15 @@ impl Kernel<'_> {
     fn read_file(
         &mut self,
         handle: Handle,
-        file: &OpenFile,
+        file: &Target,
         to: UserPtr,
         bytes: u64,
         place: Place,
     ) -> Result<u64, Failure> {
         let open = file.file.ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+        if file.access == FileAccess::Image {
+            return Err(NtStatus::ACCESS_DENIED.into());
+        }
         let start = match place {
             Place::Position => file.position,
             Place::At(at) => at,
@@ -161,7 +173,7 @@ impl Kernel<'_> {
     fn write_file(
         &mut self,
         handle: Handle,
-        file: &OpenFile,
+        file: &Target,
         from: UserPtr,
         bytes: u64,
         place: Place,
@@ -188,7 +200,7 @@ impl Kernel<'_> {
     }
 
     /// What was written to a file shows in its views (SPEC F48).
-    fn show_in_views(&mut self, path: &crate::path::GuestPath, at: u64, bytes: &[u8]) {
+    fn show_in_views(&mut self, path: &GuestPath, at: u64, bytes: &[u8]) {
         self.forget_images_at(path);
         if let Some(mapped) = self.nt.files.data_at(path) {
             let stale = self.mm.file_written(mapped, at, bytes);
@@ -204,49 +216,45 @@ impl Kernel<'_> {
     }
 }
 
-/// `NtReadFile(file, event, apc, apc context, *io status, buffer, length, *offset, *key)`. Always at once: no event, no
-/// APC.
-fn nt_read_file(call: &mut Call<'_>) -> Answer {
-    let place = place(call)?;
+/// `NtReadFile(file, event, apc, apc context, *io status, buffer, length, *offset, *key)`: the handle, the pointers, the
+/// event, the place. The operation is over when the call returns.
+pub(super) fn nt_read_file(call: &mut Call<'_>) -> Answer {
     let (handle, buffer, bytes) = (call.handle(0), call.ptr(5), u64::from(call.u32(6)));
-    let done = call.read_object(handle, buffer, bytes, place);
-    finish(call, done)
-}
-
-/// `NtWriteFile`, with the arguments of `NtReadFile`.
-fn nt_write_file(call: &mut Call<'_>) -> Answer {
-    let place = place(call)?;
-    let (handle, buffer, bytes) = (call.handle(0), call.ptr(5), u64::from(call.u32(6)));
-    let done = call.write_object(handle, buffer, bytes, place);
-    finish(call, done)
-}
-
-/// The status block is probed before anything is done; then the offset is read.
-fn place(call: &mut Call<'_>) -> Result<Place, Failure> {
-    let (status_block, offset_at) = (call.ptr(4), call.ptr(7));
-    let block_bytes = 2 * call.pointer_bytes();
-    call.probe_write(status_block, block_bytes)?;
-    if offset_at.is_null() {
-        return Ok(Place::Position);
-    }
-    Ok(match call.read_u64(offset_at)? {
-        USE_POSITION => Place::Position,
-        WRITE_AT_END => Place::End,
-        at if at > i64::MAX as u64 => return Err(NtStatus::INVALID_PARAMETER.into()),
-        at => Place::At(at),
-    })
-}
-
-/// The status block tells status and count, on success and at the end of the file.
-fn finish(call: &mut Call<'_>, done: Result<u64, Failure>) -> Answer {
-    let block = call.ptr(4);
-    let width = call.pointer_bytes();
-    let (status, count) = match done {
-        Ok(count) => (NtStatus::SUCCESS, count),
-        Err(Failure::Status(NtStatus::END_OF_FILE)) => (NtStatus::END_OF_FILE, 0),
-        Err(failure) => return Err(failure),
+    call.way(handle, READ_DATA)?;
+    let completion = Completion::begin(call)?;
+    let place = place(call, handle)?;
+    let is_stream = matches!(call.nt.object(handle)?, Object::Console(_));
+    let done = match call.read_object(handle, buffer, bytes, place) {
+        // A stream is a pipe: its end is that nobody writes any more.
+        Ok(0) if is_stream && bytes > 0 => Err(NtStatus::PIPE_BROKEN.into()),
+        done => done.map(|count| (NtStatus::SUCCESS, count)),
     };
-    call.write_u32(block, status.raw())?;
-    call.write_word(block.offset(width), count)?;
-    Ok(u64::from(status.raw()))
+    completion.finish(call, done)
+}
+
+/// `NtWriteFile`, with the arguments of `NtReadFile`. Who may append and not write writes at the end.
+pub(super) fn nt_write_file(call: &mut Call<'_>) -> Answer {
+    let (handle, buffer, bytes) = (call.handle(0), call.ptr(5), u64::from(call.u32(6)));
+    call.way(handle, WRITE_DATA | APPEND_DATA)?;
+    let completion = Completion::begin(call)?;
+    let appends = call.nt.handles().access(handle)? & (WRITE_DATA | APPEND_DATA) == APPEND_DATA;
+    let place = if appends { Place::End } else { place(call, handle)? };
+    let done = call.write_object(handle, buffer, bytes, place);
+    completion.finish(call, done.map(|count| (NtStatus::SUCCESS, count)))
+}
+
+/// Where the operation begins. Only a file that was opened for synchronous operations has a position of its own.
+fn place(call: &mut Call<'_>, handle: Handle) -> Result<Place, Failure> {
+    let offset_at = call.ptr(7);
+    let offset = if offset_at.is_null() { USE_POSITION } else { call.read_u64(offset_at)? };
+    let positioned = match call.nt.object(handle)? {
+        Object::File(open) => open.io == FileIo::Synchronous,
+        _devices => true,
+    };
+    match offset {
+        USE_POSITION if positioned => Ok(Place::Position),
+        WRITE_AT_END => Ok(Place::End),
+        at if at > i64::MAX as u64 => Err(NtStatus::INVALID_PARAMETER.into()),
+        at => Ok(Place::At(at)),
+    }
 }
