@@ -10,6 +10,7 @@ mod given_up;
 mod images;
 mod layouts;
 mod memory_services;
+mod native_files;
 mod physical;
 mod process_memory;
 mod processes;

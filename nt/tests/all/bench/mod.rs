@@ -266,10 +266,19 @@ pub(crate) struct Bench {
     pub(crate) form: Form,
 }
 
+/// Each check runs in both widths on a fresh disk.
+pub(crate) fn each_native(check: impl Fn(&mut Bench)) {
+    each_of(&[W], check);
+}
+
 /// Each check runs in both forms and both widths on a fresh disk.
 pub(crate) fn each(check: impl Fn(&mut Bench)) {
+    each_of(&[A, W], check);
+}
+
+fn each_of(forms: &[Form], check: impl Fn(&mut Bench)) {
     for edition in ["win7-x86", "win10-x64"] {
-        for form in [A, W] {
+        for &form in forms {
             let mut disk = Disk::default();
             disk.add("", None, FileAccess::Read);
             disk.add("work", None, FileAccess::ReadWrite);
