@@ -17,6 +17,7 @@ mod program;
 mod quantity;
 mod report;
 mod run;
+mod screen;
 mod shortage;
 mod stats;
 mod table;

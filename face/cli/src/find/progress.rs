@@ -2,10 +2,8 @@
 
 use crate::output;
 use crate::quantity::grouped;
-use std::io::{IsTerminal as _, stderr};
+use crate::screen::{CLEAR_LINE, Screen};
 
-/// Takes the cursor to the start of its line and clears it.
-const CLEAR_LINE: &str = "\r\x1b[K";
 /// Lines that are written where none can be written over.
 const LINES: usize = 10;
 
@@ -16,19 +14,10 @@ pub(super) struct Progress {
     screen: Screen,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Screen {
-    /// Lines can be written over.
-    Terminal,
-    /// A file or a pipe.
-    Plain,
-}
-
 impl Progress {
     /// Nothing is done yet.
     pub(super) fn start(all: usize) -> Self {
-        let screen = if stderr().is_terminal() { Screen::Terminal } else { Screen::Plain };
-        let progress = Self { done: 0, all, screen };
+        let progress = Self { done: 0, all, screen: Screen::of_stderr() };
         output::tell(&progress.begun());
         progress
     }
