@@ -1,8 +1,10 @@
 //! The commands, their options, and the help that explains both.
 
+use crate::failure::Failure;
 use crate::page_file::{PageFileOrder, parse_page_file};
 use crate::quantity::{parse_seconds, parse_seed, parse_size, parse_some_size};
 use crate::shortage::{FindOrder, parse_failure, parse_find_order, parse_fragment};
+use crate::sysroot::{self, SysrootArguments};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
@@ -34,7 +36,8 @@ Examples:
   vadose map app.exe                          its address space before the first instruction
   vadose inspect -q vm app.exe                what its memory looks like at its end
   vadose lab                                  how Windows manages memory, shown step by step
-  vadose editions                             the versions of Windows to choose from";
+  vadose editions                             the versions of Windows to choose from
+  vadose sysroot install                      get real system DLLs, for run --sysroot";
 
 const RUN_HELP: &str = "\
 The program reads only the current folder, which it sees as C:\\work, and writes only into folders given with
@@ -160,6 +163,8 @@ pub(crate) enum Command {
     Map(MapArguments),
     /// List the versions of Windows that can be had
     Editions(EditionsArguments),
+    /// Get, list and remove the system DLLs of a Windows for `--sysroot`
+    Sysroot(SysrootArguments),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  vadose completions bash > /etc/bash_completion.d/vadose")]
     Completions {
@@ -319,9 +324,9 @@ pub(crate) struct MachineArguments {
     /// Windows 8 on), off nothing. The same seed places everything alike
     #[arg(long, value_name = "on|off|force", value_enum, default_value_t = Randomised::On, hide_possible_values = true)]
     pub(crate) aslr: Randomised,
-    /// Run on the unmodified system DLLs of this folder instead of the built-in ones: what `vadose sysroot install` made, a
-    /// Windows folder, or a folder of DLLs. It is C:\\Windows for the program, to read
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// Run on unmodified system DLLs instead of the built-in ones: the name of what `vadose sysroot install` made, or a folder,
+    /// which is a Windows folder or one of DLLs. It is C:\\Windows for the program, to read
+    #[arg(long, value_name = "NAME|DIR", value_hint = ValueHint::DirPath)]
     pub(crate) sysroot: Option<PathBuf>,
     /// End a program that calls a system service which Vadose does not have; without it the call fails with
     /// STATUS_NOT_IMPLEMENTED, and the services are listed at the end
@@ -334,9 +339,10 @@ pub(crate) struct MachineArguments {
 
 impl MachineArguments {
     /// The folder of system DLLs.
-    pub(crate) fn sysroot(&self) -> Option<Sysroot> {
+    pub(crate) fn sysroot(&self) -> Result<Option<Sysroot>, Failure> {
         let unimplemented = if self.strict { Unimplemented::EndsProcess } else { Unimplemented::Answered };
-        self.sysroot.clone().map(|folder| Sysroot { folder, unimplemented })
+        let folder = self.sysroot.as_deref().map(sysroot::choose).transpose()?;
+        Ok(folder.map(|folder| Sysroot { folder, unimplemented }))
     }
 
     /// Where memory goes that the program leaves the place of open.

@@ -20,6 +20,7 @@ mod run;
 mod screen;
 mod shortage;
 mod stats;
+mod sysroot;
 mod table;
 mod trace_file;
 
@@ -56,6 +57,7 @@ fn obey(command: Command) -> Result<u8, Failure> {
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Map(arguments) => map::map(arguments),
         Command::Editions(arguments) => editions::editions(&arguments),
+        Command::Sysroot(arguments) => sysroot::sysroot(arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vadose", &mut script);

@@ -69,7 +69,7 @@ pub(crate) fn machine_options(
         beside: Vec::new(),
         folder,
         writable: Vec::new(),
-        sysroot: machine.sysroot(),
+        sysroot: machine.sysroot()?,
     })
 }
 

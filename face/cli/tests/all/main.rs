@@ -14,4 +14,5 @@ mod runs;
 mod scene;
 #[cfg(feature = "unicorn")]
 mod shortage;
+mod sysroots;
 mod traces;
