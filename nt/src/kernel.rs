@@ -73,6 +73,12 @@ pub struct Nt {
     pub(crate) ending: u32,
     /// Ids that were given out.
     ids: u32,
+    /// Local identifiers that were given out.
+    pub(crate) luids: u64,
+    /// Universal identifiers have been given out up to this time.
+    pub(crate) uuid_time: u64,
+    /// The machine's seed.
+    pub(crate) seed: u64,
     service_calls: u64,
     pub(crate) exceptions: u64,
     clock: Moment,
@@ -120,6 +126,9 @@ impl Nt {
             attached: 0,
             ending: 0,
             ids: 0,
+            luids: 0,
+            uuid_time: 0,
+            seed: config.seed,
             service_calls: 0,
             exceptions: 0,
             clock: Moment::default(),

@@ -222,8 +222,26 @@ statuses! {
     NOT_A_REPARSE_POINT = 0xc000_0275;
     /// A byte-range lock conflicts.
     FILE_LOCK_CONFLICT = 0xc000_0054;
+    /// A security descriptor or a list of another revision.
+    UNKNOWN_REVISION = 0xc000_0058;
+    /// Objects cannot belong to that one.
+    INVALID_OWNER = 0xc000_005a;
+    /// The account is not in that group.
+    INVALID_PRIMARY_GROUP = 0xc000_005b;
+    /// A token that is not for a thread to act with.
+    NO_IMPERSONATION_TOKEN = 0xc000_005c;
+    /// A mandatory group stays enabled.
+    CANT_DISABLE_MANDATORY = 0xc000_005d;
+    /// No such logon.
+    NO_SUCH_LOGON_SESSION = 0xc000_005f;
     /// A privilege is missing.
     PRIVILEGE_NOT_HELD = 0xc000_0061;
+    /// A list of access entries is broken.
+    INVALID_ACL = 0xc000_0077;
+    /// A security identifier is broken.
+    INVALID_SID = 0xc000_0078;
+    /// A security descriptor is broken.
+    INVALID_SECURITY_DESCR = 0xc000_0079;
     /// Not an image (SPEC G4).
     INVALID_IMAGE_FORMAT = 0xc000_007b;
     /// No DLL of that ordinal.
@@ -256,6 +274,12 @@ statuses! {
     MEMORY_NOT_ALLOCATED = 0xc000_00a0;
     /// Over the working-set limit (SPEC J7).
     WORKING_SET_QUOTA = 0xc000_00a1;
+    /// A token does not allow what it is used for.
+    BAD_IMPERSONATION_LEVEL = 0xc000_00a5;
+    /// A token of the wrong kind.
+    BAD_TOKEN_TYPE = 0xc000_00a8;
+    /// A generic right where the rights of an object are wanted.
+    GENERIC_NOT_MAPPED = 0xc000_00e6;
     /// The medium is write-protected.
     MEDIA_WRITE_PROTECTED = 0xc000_00a2;
     /// The file is a folder.
@@ -316,6 +340,8 @@ statuses! {
     NOT_FOUND = 0xc000_0225;
     /// The file is mapped by a user (SPEC F50).
     USER_MAPPED_FILE = 0xc000_0243;
+    /// There is no port, and no debugger.
+    PORT_NOT_SET = 0xc000_0353;
     /// A 32-bit image where none can run (SPEC G5).
     INVALID_IMAGE_WIN_32 = 0xc000_0359;
     /// A 64-bit image where none can run (SPEC G5).

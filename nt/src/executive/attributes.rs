@@ -2,6 +2,7 @@
 
 use super::Handle;
 use crate::claim::UserPtr;
+use crate::kernel::Kernel;
 use crate::service::{Call, Failure};
 use vadose_facts::ntdef::NtStatus;
 
@@ -57,4 +58,18 @@ pub(crate) fn read_name(call: &mut Call<'_>, at: UserPtr) -> Result<Vec<u16>, Fa
         return Err(NtStatus::OBJECT_NAME_INVALID.into());
     }
     Ok(call.read_unicode_string(at)?)
+}
+
+impl Kernel<'_> {
+    /// Has new processes inherit a new handle, if its attributes say so.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub(crate) fn set_inherited(&mut self, handle: Handle, attributes: u32) -> Result<(), NtStatus> {
+        if attributes & ObjectAttributes::INHERIT != 0 {
+            *self.nt.process_mut().handles.inherit(handle)? = true;
+        }
+        Ok(())
+    }
 }

@@ -1,26 +1,19 @@
-//! What a process is and what it may use: `NtQueryInformationProcess` and `NtSetInformationProcess`.
+//! What a process may use: the classes of `NtQueryInformationProcess` and `NtSetInformationProcess` about quotas, memory and
+//! mitigations.
 
 use crate::claim::UserPtr;
 use crate::executive::PROCESS_QUERY_INFORMATION;
 use crate::executive::counters::MemoryUsage;
 use crate::kernel::Kernel;
-use crate::service::{Answer, Arg, Call, Export, Failure};
+use crate::service::{Answer, Call, Failure};
 use vadose_facts::addr::PAGE_BYTES;
 use vadose_facts::ntdef::{AslrMitigations, Bitness, Edition, NtStatus};
 use vadose_mm::{DynamicCode, LimitFlags, ProcessCounters, ProcessId};
-
-use Arg::{U32, Word};
 
 /// `PROCESS_SET_QUOTA`.
 pub(crate) const PROCESS_SET_QUOTA: u32 = 0x100;
 /// `PROCESS_QUERY_LIMITED_INFORMATION`, which Windows Vista brought.
 pub(crate) const PROCESS_QUERY_LIMITED_INFORMATION: u32 = 0x1000;
-
-/// The services of this file.
-pub(crate) const EXPORTS: &[Export] = &[
-    Export::native("NtQueryInformationProcess", &[Word, U32, Word, U32, Word], nt_query),
-    Export::native("NtSetInformationProcess", &[Word, U32, Word, U32], nt_set),
-];
 
 /// The information classes that are answered here.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,7 +98,7 @@ impl Kernel<'_> {
 }
 
 /// `NtQueryInformationProcess(process, class, buffer, length, *returned)`: class, length, pointers, handle.
-fn nt_query(call: &mut Call<'_>) -> Answer {
+pub(crate) fn nt_query(call: &mut Call<'_>) -> Answer {
     let (class, buffer, length, returned) =
         (Class::of(call.u32(1), call.nt.edition)?, call.ptr(2), u64::from(call.u32(3)), call.ptr(4));
     // The handle counts last; how long an answer is does not depend on whose it is.
@@ -212,7 +205,7 @@ fn vm_counters(call: &Call<'_>, counters: ProcessCounters, length: u64) -> Optio
 }
 
 /// `NtSetInformationProcess(process, class, buffer, length)`.
-fn nt_set(call: &mut Call<'_>) -> Answer {
+pub(crate) fn nt_set(call: &mut Call<'_>) -> Answer {
     let (class, buffer, length) =
         (Class::of(call.u32(1), call.nt.edition)?, call.ptr(2), u64::from(call.u32(3)));
     match class {

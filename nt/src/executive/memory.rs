@@ -67,7 +67,7 @@ impl Kernel<'_> {
             let commits_only = request.basic.base.is_some() && !kind.contains(AllocationType::RESERVE);
             self.ask_for_memory(if commits_only { NtStatus::COMMITMENT_LIMIT } else { NtStatus::NO_MEMORY })?;
         }
-        let lock_memory = self.nt.process().token.lock_memory();
+        let lock_memory = self.nt.effective_token().lock_memory();
         let request = ExtendedRequest { lock_memory, ..request };
         self.attached(target, |kernel| kernel.allocate_extended(request))
     }

@@ -20,11 +20,13 @@ mod open;
 mod physical;
 mod prefetch;
 mod process;
+mod process_information;
 mod query;
 mod record;
 mod registry;
 mod rundown;
 mod section;
+mod security;
 mod services;
 mod sid;
 mod spawn;
@@ -33,6 +35,7 @@ mod thread;
 mod time;
 mod times;
 mod token;
+mod unique;
 mod watch;
 mod working_set;
 mod write_watch;
@@ -48,7 +51,9 @@ pub(crate) use file::{
 };
 pub use files::SectionFiles;
 pub use handle::{Handle, HandleTable, Handles};
-pub(crate) use information::{NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_QUOTA};
+pub(crate) use information::{
+    NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_INFORMATION, PROCESS_SET_QUOTA,
+};
 pub(crate) use locale::ENGLISH_US;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
@@ -69,8 +74,8 @@ pub(crate) use system_information::{
 };
 pub(crate) use thread::{
     Alertable, Apc, DEFAULT_PRIORITY, NewThread, Resumed, Scheduler, StackSizes, Suspended,
-    THREAD_SET_CONTEXT, Timeout, WaitMode, base_priority, end_thread, get_context, native_timeout,
-    read_handles, set_context,
+    THREAD_SET_CONTEXT, Timeout, WaitMode, end_thread, get_context, native_timeout, read_handles,
+    set_context,
 };
 pub use thread::{Stuck, Thread, ThreadState, ThreadTable, Timer, Turn};
 pub(crate) use time::{COUNTER_FREQUENCY, TICK_UNITS};
@@ -78,7 +83,7 @@ pub(crate) use token::{
     NO_TOKEN, NOT_ALL_ASSIGNED, nt_adjust_privileges, nt_open_process_token, nt_open_thread_token,
     nt_query_token,
 };
-pub use token::{Privilege, Token};
+pub use token::{Privilege, Token, TokenObject};
 pub(crate) use watch::Watch;
 pub use watch::{DebugText, FaultDelivery, HeldFault};
 pub(crate) use working_set::{working_set_attributes, working_set_list};
@@ -90,7 +95,6 @@ pub(crate) const TABLES: &[&[Export]] = &[
     memory::EXPORTS,
     memory_ex::EXPORTS,
     copy::EXPORTS,
-    information::EXPORTS,
     lock::EXPORTS,
     open::EXPORTS,
     physical::EXPORTS,
@@ -100,6 +104,9 @@ pub(crate) const TABLES: &[&[Export]] = &[
     registry::REFUSED_EXPORTS,
     system_information::EXPORTS,
     time::EXPORTS,
+    process_information::EXPORTS,
+    security::EXPORTS,
+    unique::EXPORTS,
     locale::EXPORTS,
     section::EXPORTS,
     write_watch::EXPORTS,
@@ -111,6 +118,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     thread::INFORMATION_EXPORTS,
     thread::REGISTER_EXPORTS,
     token::EXPORTS,
+    token::INFORMATION_EXPORTS,
     crate::system_dlls::NLS_EXPORTS,
     crate::system_dlls::UNIX_EXPORTS,
     file::EXPORTS,

@@ -4,7 +4,9 @@ use super::completion::CompletionPort;
 use super::file::Listing;
 use super::registry::KeyId;
 use super::section::SectionObject;
+use super::security::Descriptor;
 use super::thread::Timer;
+use super::token::TokenObject;
 use crate::host::{Console, FileAccess, HostFile};
 use crate::path::GuestPath;
 
@@ -31,8 +33,8 @@ pub enum Object {
     CompletionPort(CompletionPort),
     /// A section.
     Section(SectionObject),
-    /// A process's token, by the process's id.
-    Token(u32),
+    /// A token.
+    Token(TokenObject),
     /// A key of the registry.
     Key(KeyId),
     /// A search for file names under way.
@@ -175,6 +177,8 @@ struct Shared {
     /// Waits for it, and a thread that lives.
     holds: usize,
     name: Option<String>,
+    /// What a program set as its security descriptor.
+    descriptor: Option<Box<Descriptor>>,
 }
 
 impl Object {
@@ -206,7 +210,7 @@ impl Object {
 impl Objects {
     /// Makes an object that has no handle yet; whoever makes it holds it.
     pub(crate) fn create(&mut self, object: Object, name: Option<String>) -> ObjectId {
-        let shared = Shared { object, handles: 0, holds: 1, name };
+        let shared = Shared { object, handles: 0, holds: 1, name, descriptor: None };
         match self.free.pop() {
             Some(index) => {
                 self.objects[index] = Some(shared);
@@ -231,6 +235,15 @@ impl Objects {
     /// The same, to change it.
     pub(crate) fn get_mut(&mut self, id: ObjectId) -> &mut Object {
         &mut self.known_mut(id).object
+    }
+
+    /// The security descriptor that was set for it.
+    pub(super) fn descriptor(&self, id: ObjectId) -> Option<&Descriptor> {
+        self.known(id).descriptor.as_deref()
+    }
+
+    pub(super) fn set_descriptor(&mut self, id: ObjectId, descriptor: Descriptor) {
+        self.known_mut(id).descriptor = Some(Box::new(descriptor));
     }
 
     /// The name it can be opened by.

@@ -68,7 +68,7 @@ fn nt_allocate(call: &mut Call<'_>) -> Answer {
     let count = call.read_word(count_at)?;
     call.probe_write(frames_at, count.saturating_mul(width))?;
     let id = call.memory_of(call.handle(0), PROCESS_VM_OPERATION)?;
-    let lock_memory = call.nt.process().token.lock_memory();
+    let lock_memory = call.nt.effective_token().lock_memory();
     let none_left = NtStatus::INSUFFICIENT_RESOURCES;
     if lock_memory == LockMemory::Enabled {
         call.ask_for_memory(none_left)?;

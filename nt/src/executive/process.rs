@@ -33,6 +33,9 @@ pub struct Process {
     pub(crate) ran_units: u64,
     /// The priority of its normal threads.
     pub(crate) base_priority: u8,
+    /// How urgent its reads and writes and its pages are: told back, and nothing else.
+    pub(crate) io_priority: u32,
+    pub(crate) page_priority: u32,
     /// The clock tick that it asked for, units of 100 ns.
     pub(crate) timer_resolution: Option<u32>,
     /// Its highest user address.

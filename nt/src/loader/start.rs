@@ -232,7 +232,7 @@ impl Kernel<'_> {
             Some((Parent { handles: InheritHandles::No, .. }, _)) | None => HandleTable::default(),
         };
         let mut process = empty_process(id, pid, object, options);
-        process.token = Token::of_user(self.nt.edition, &self.nt.granted);
+        process.token = Token::of_user(self.nt.edition, &self.nt.granted).numbered(self.nt.next_luid());
         process.handles = handles;
         process.parent = options.parent.map_or(0, |parent| parent.pid);
         process.lifetime.0 = self.nt.now;
@@ -254,6 +254,8 @@ fn empty_process(id: ProcessId, pid: u32, object: ObjectId, options: &StartOptio
         lifetime: (Moment::default(), None),
         ran_units: 0,
         base_priority: DEFAULT_PRIORITY,
+        io_priority: 2,
+        page_priority: 5,
         timer_resolution: None,
         user_limit: nowhere,
         handles: HandleTable::default(),

@@ -3,6 +3,7 @@
 use super::text::Width;
 use crate::UserPtr;
 use crate::executive::{SESSION, logical, logical_ex};
+use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{Bitness, NtStatus, Win32Error};
 
@@ -23,6 +24,10 @@ const BAD_ARGUMENTS: Win32Error = Win32Error::new(160);
 const BUFFER_OVERFLOW: Win32Error = Win32Error::new(111);
 /// `NORMAL_PRIORITY_CLASS`.
 const NORMAL_PRIORITY: u64 = 0x20;
+/// `IDLE_`, `BELOW_NORMAL_`, `NORMAL_`, `ABOVE_NORMAL_`, `HIGH_` and `REALTIME_PRIORITY_CLASS`, with the priorities of their
+/// normal threads.
+const PRIORITY_CLASSES: [(u64, u8); 6] =
+    [(0x40, 4), (0x4000, 6), (NORMAL_PRIORITY, 8), (0x8000, 10), (0x80, 13), (0x100, 24)];
 /// `ALL_PROCESSOR_GROUPS`.
 const ALL_GROUPS: u32 = 0xffff;
 /// Bytes of an `OSVERSIONINFOEXW`.
@@ -327,9 +332,12 @@ fn set_thread_affinity(call: &mut Call<'_>) -> Answer {
     if call.arg(1) & 1 == 1 { Ok(1) } else { Err(Win32Error::INVALID_PARAMETER.into()) }
 }
 
+/// `GetPriorityClass(process)`.
 fn get_priority_class(call: &mut Call<'_>) -> Answer {
-    call.require_process(call.handle(0), 0)?;
-    Ok(NORMAL_PRIORITY)
+    let pid = call.require_query(call.handle(0))?;
+    let base = call.nt.process_by_id(pid).expect("a handle keeps its process").base_priority;
+    let class = PRIORITY_CLASSES.iter().find(|(_, known)| *known == base);
+    Ok(class.map_or(NORMAL_PRIORITY, |(class, _)| *class))
 }
 
 /// The process is in no job.
@@ -357,21 +365,23 @@ fn is_wow64_process(call: &mut Call<'_>) -> Answer {
     Ok(1)
 }
 
-/// The number that pointers of this process are hidden with.
-fn cookie(call: &mut Call<'_>) -> u64 {
-    if let Some(cookie) = call.nt.process().win32.pointer_cookie {
-        return cookie;
+impl Kernel<'_> {
+    /// The number that pointers of this process are hidden with.
+    pub(crate) fn pointer_cookie(&mut self) -> u64 {
+        if let Some(cookie) = self.nt.process().win32.pointer_cookie {
+            return cookie;
+        }
+        let mut bytes = [0; 8];
+        self.host.entropy(&mut bytes);
+        let cookie = u64::from_le_bytes(bytes);
+        self.nt.process_mut().win32.pointer_cookie = Some(cookie);
+        cookie
     }
-    let mut bytes = [0; 8];
-    call.host.entropy(&mut bytes);
-    let cookie = u64::from_le_bytes(bytes);
-    call.nt.process_mut().win32.pointer_cookie = Some(cookie);
-    cookie
 }
 
 /// Exclusive or with the cookie, then a rotation by its low bits, as in Windows.
 fn encode_pointer(call: &mut Call<'_>) -> Answer {
-    let (pointer, cookie) = (call.arg(0), cookie(call));
+    let (pointer, cookie) = (call.arg(0), call.pointer_cookie());
     Ok(match call.nt.edition.bitness {
         Bitness::Bits32 => u64::from((pointer as u32 ^ cookie as u32).rotate_right(cookie as u32 & 31)),
         Bitness::Bits64 => (pointer ^ cookie).rotate_right(cookie as u32 & 63),
@@ -379,7 +389,7 @@ fn encode_pointer(call: &mut Call<'_>) -> Answer {
 }
 
 fn decode_pointer(call: &mut Call<'_>) -> Answer {
-    let (code, cookie) = (call.arg(0), cookie(call));
+    let (code, cookie) = (call.arg(0), call.pointer_cookie());
     Ok(match call.nt.edition.bitness {
         Bitness::Bits32 => u64::from((code as u32).rotate_left(cookie as u32 & 31) ^ cookie as u32),
         Bitness::Bits64 => code.rotate_left(cookie as u32 & 63) ^ cookie,

@@ -3,8 +3,7 @@
 use crate::UserPtr;
 use crate::builtin::{FREE_AND_EXIT, THREAD_THUNK};
 use crate::executive::{
-    Apc, NewThread, StackSizes, Suspended, THREAD_SET_CONTEXT, base_priority, end_thread, get_context,
-    set_context,
+    Apc, NewThread, StackSizes, Suspended, THREAD_SET_CONTEXT, end_thread, get_context, set_context,
 };
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::Win32Error;
@@ -28,8 +27,6 @@ const PROCESS_CREATE_THREAD: u32 = 0x2;
 /// What `SuspendThread`, `ResumeThread` and `GetThreadPriority` return when they fail.
 const FAILED: u64 = 0xffff_ffff;
 const PRIORITY_ERROR: u64 = 0x7fff_ffff;
-/// The priority of a normal thread of a normal process.
-const NORMAL: i32 = 8;
 
 /// The thread functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -165,7 +162,7 @@ fn get_thread_priority(call: &mut Call<'_>) -> Answer {
     let distance = match call.nt.threads.known(tid).priority {
         1 => -15,
         15 => 15,
-        other => i32::from(other) - NORMAL,
+        other => i32::from(other) - i32::from(call.base_priority_of(tid)),
     };
     Ok(u64::from(distance.cast_unsigned()))
 }
@@ -173,8 +170,10 @@ fn get_thread_priority(call: &mut Call<'_>) -> Answer {
 /// `SetThreadPriority(thread, priority)`: -2 to 2, or -15 and 15 for idle and time-critical.
 fn set_thread_priority(call: &mut Call<'_>) -> Answer {
     let (handle, wanted) = (call.handle(0), call.i32(1));
-    let priority = base_priority(wanted).ok_or(Failure::Error(Win32Error::INVALID_PARAMETER))?;
-    let tid = call.thread_of(handle, THREAD_SET_INFORMATION)?;
+    let tid = call.thread_of(handle, THREAD_SET_INFORMATION);
+    let priority = call.priority_at(tid.unwrap_or(call.thread().tid), wanted);
+    let priority = priority.ok_or(Failure::Error(Win32Error::INVALID_PARAMETER))?;
+    let tid = tid?;
     call.set_priority(tid, priority);
     Ok(1)
 }

@@ -112,9 +112,7 @@ fn put_handle(
 ) -> Answer {
     let handle = call.nt.handles_mut().insert(Object::Key(key), granted(wanted))?;
     call.nt.registry.hive.open(key);
-    if attributes.attributes & ObjectAttributes::INHERIT != 0 {
-        *call.nt.process_mut().handles.inherit(handle)? = true;
-    }
+    call.set_inherited(handle, attributes.attributes)?;
     call.write_word(to, handle.raw())?;
     Ok(0)
 }

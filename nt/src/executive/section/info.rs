@@ -84,6 +84,13 @@ fn image_flags(call: &Call<'_>, image: &PeImage) -> u8 {
     (if moved { DYNAMICALLY_RELOCATED } else { 0 }) | if flat { MAPPED_FLAT } else { 0 }
 }
 
+/// The `SECTION_IMAGE_INFORMATION` of an image that is mapped at `base`.
+pub(crate) fn image_information(call: &Call<'_>, image: &PeImage, base: u64) -> Vec<u8> {
+    let mut words = Words { bytes: Vec::new(), width: call.pointer_bytes() as usize };
+    image_words(&mut words, image, base, image_flags(call, image));
+    words.bytes
+}
+
 /// `SECTION_IMAGE_INFORMATION`.
 fn image_words(words: &mut Words, image: &PeImage, base: u64, flags: u8) {
     let (subsystem, system) = (image.subsystem_version(), image.os_version());

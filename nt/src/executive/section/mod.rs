@@ -16,6 +16,7 @@ use vadose_mm::SectionId;
 
 pub(crate) use create::Wanted;
 pub(crate) use image::{ImageFailure, ImageSection};
+pub(crate) use info::image_information;
 
 use Arg::{U32, Word};
 

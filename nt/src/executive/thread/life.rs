@@ -89,6 +89,7 @@ impl Kernel<'_> {
         thread.tls_area = tls;
         thread.tls_array = VirtAddr::new(tls.map_or(0, |(at, _)| at));
         thread.start_address = new.start;
+        thread.priority = self.nt.process().base_priority;
         thread.lifetime.0 = self.nt.now;
         thread.attaching = true;
         thread.suspend_count = u32::from(new.suspended == Suspended::Yes);
@@ -161,10 +162,13 @@ impl Kernel<'_> {
         thread.state = ThreadState::Terminated;
         thread.exit_code = code;
         thread.initialisers = Default::default();
-        let object = thread.object;
+        let (object, impersonation) = (thread.object, thread.impersonation.take());
         self.abandon_mutexes(tid);
         self.object_signalled(object);
         self.release_object(object);
+        if let Some(token) = impersonation {
+            self.release_object(token);
+        }
     }
 
     /// Ends every thread but the caller's own.

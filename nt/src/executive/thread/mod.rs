@@ -43,7 +43,7 @@ mod wait;
 
 pub(crate) use apc::{Apc, EXPORTS as APC_EXPORTS, THREAD_SET_CONTEXT};
 pub(crate) use creation::EXPORTS as CREATION_EXPORTS;
-pub(crate) use information::{EXPORTS as INFORMATION_EXPORTS, base_priority};
+pub(crate) use information::EXPORTS as INFORMATION_EXPORTS;
 pub(crate) use life::{NewThread, StackSizes, Suspended};
 pub(crate) use registers::{EXPORTS as REGISTER_EXPORTS, get_context, set_context};
 pub(crate) use scheduler::Scheduler;

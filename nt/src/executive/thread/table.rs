@@ -41,12 +41,16 @@ pub struct Thread {
     pub start_address: u64,
     /// Initialisers and terminators that it has yet to call.
     pub initialisers: Initialisers,
+    /// Whether it asked that no debugger hears of it. There is none.
+    pub(crate) hidden_from_debugger: bool,
     /// What it is called, in UTF-16.
     pub name: Vec<u16>,
     /// Its kernel object.
     pub(crate) object: ObjectId,
     /// Its registers while the processor does not have them.
     pub(crate) registers: Registers,
+    /// The token that it acts with, if not its process's.
+    pub(crate) impersonation: Option<ObjectId>,
     /// What it waits for.
     pub(crate) wait: Option<Wait>,
     /// What a system call that runs again has to know of its first run.
@@ -103,10 +107,12 @@ impl Thread {
             lifetime: (Moment::default(), None),
             ran_units: 0,
             start_address: 0,
+            hidden_from_debugger: false,
             name: Vec::new(),
             initialisers: Initialisers::default(),
             object,
             registers: Registers::default(),
+            impersonation: None,
             wait: None,
             resumed: None,
             apcs: VecDeque::new(),
