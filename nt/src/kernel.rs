@@ -105,6 +105,8 @@ impl Nt {
     /// A system without processes.
     pub fn new(config: NtConfig) -> Self {
         let table = Arc::new(ServiceTable::new());
+        let mut objects = Objects::default();
+        objects.make_system_names();
         Self {
             edition: config.edition,
             builtins: BuiltinSet::new(config.edition, Arc::clone(&table)),
@@ -113,7 +115,7 @@ impl Nt {
             files: SectionFiles::default(),
             file_notes: FileNotes::default(),
             stale: Stale::none(),
-            objects: Objects::default(),
+            objects,
             registry: Registry::at_start(config.edition, config.seed),
             threads: ThreadTable::default(),
             scheduler: Scheduler::new(config.seed),

@@ -23,11 +23,11 @@ pub use builtin::Assembler;
 pub use builtin::{BuiltinDll, BuiltinImage, BuiltinSet};
 pub use claim::{BadPointer, Settled, UserPtr};
 pub use executive::{
-    CompletionPort, Crash, DebugText, Ending, Event, FaultDelivery, FileIo, Handle, HandleTable, Handles,
-    HeldFault, Initialiser, KeyId, Missing, Module, ModuleKind, Mutex, Object, ObjectId, Objects, OpenFile,
-    Packet, Place, Privilege, Process, ProcessState, RegionUse, Registry, Search, SectionFiles,
-    SectionObject, Semaphore, Stuck, Thread, ThreadState, ThreadTable, Timer, TlsTemplate, Token,
-    TokenObject, Turn, Uses, processor_features,
+    CompletionPort, Crash, DebugText, Directory, Ending, Event, FaultDelivery, FileIo, Handle, HandleTable,
+    Handles, HeldFault, Initialiser, KeyId, Missing, Module, ModuleKind, Mutex, Object, ObjectId, Objects,
+    OpenFile, Packet, Place, Privilege, Process, ProcessState, RegionUse, Registry, Search, SectionFiles,
+    SectionObject, Semaphore, Stuck, SymbolicLink, Thread, ThreadState, ThreadTable, Timer, TlsTemplate,
+    Token, TokenObject, Turn, Uses, processor_features,
 };
 pub use host::{
     Console, DirectoryEntry, DiskSpace, FileAccess, FileIdentity, FileInfo, FileKind, Host, HostFile, Moment,

@@ -56,10 +56,14 @@ statuses! {
     ABANDONED_WAIT_0 = 0x0000_0080;
     /// An alertable wait ended for an APC.
     USER_APC = 0x0000_00c0;
+    /// An alertable wait ended for another thread's alert.
+    ALERTED = 0x0000_0101;
     /// A wait ended by time.
     TIMEOUT = 0x0000_0102;
     /// The operation goes on.
     PENDING = 0x0000_0103;
+    /// There are more entries than fit.
+    MORE_ENTRIES = 0x0000_0105;
     /// A named object was there already.
     OBJECT_NAME_EXISTS = 0x4000_0000;
     /// An image is mapped elsewhere than at its preferred base (SPEC G25).
@@ -68,6 +72,8 @@ statuses! {
     IMAGE_MACHINE_TYPE_MISMATCH = 0x4000_000e;
     /// A locked page can no longer be touched and lost its lock.
     WAS_UNLOCKED = 0x4000_0017;
+    /// A timer cannot wake the machine.
+    TIMER_RESUME_IGNORED = 0x4000_0025;
     /// Pages were locked already (SPEC J8).
     WAS_LOCKED = 0x4000_0019;
     /// A guard page was touched (SPEC E11).
@@ -292,6 +298,8 @@ statuses! {
     NOT_SAME_DEVICE = 0xc000_00d4;
     /// A folder is not empty.
     DIRECTORY_NOT_EMPTY = 0xc000_0101;
+    /// A name is longer than can be told.
+    NAME_TOO_LONG = 0xc000_0106;
     /// Not a folder.
     NOT_A_DIRECTORY = 0xc000_0103;
     /// The process is ending (SPEC A15).
@@ -328,6 +336,10 @@ statuses! {
     REGISTRY_QUOTA_LIMIT = 0xc000_0256;
     /// A wait that nothing can end.
     POSSIBLE_DEADLOCK = 0xc000_0194;
+    /// Two handles name two objects.
+    NOT_SAME_OBJECT = 0xc000_01ac;
+    /// The handle is protected from being closed.
+    HANDLE_NOT_CLOSABLE = 0xc000_0235;
     /// A lock is not held by whoever leaves it.
     RESOURCE_NOT_OWNED = 0xc000_0264;
     /// A heap was given what is no block of it.

@@ -86,12 +86,16 @@ errors! {
     SIGNAL_REFUSED = 156;
     /// Pages were not locked.
     NOT_LOCKED = 158;
+    /// A path does not begin at a root.
+    BAD_PATHNAME = 161;
     /// The object exists.
     ALREADY_EXISTS = 183;
     /// Not an executable that fits.
     BAD_EXE_FORMAT = 193;
     /// An environment variable is not set.
     ENVVAR_NOT_FOUND = 203;
+    /// A name is too long.
+    FILENAME_EXCED_RANGE = 206;
     /// The content of memory is not all there.
     BUSY = 170;
     /// More data than the buffer takes.
@@ -258,6 +262,9 @@ const TABLE: &[(NtStatus, Win32Error)] = &[
     (S::NO_SUCH_FILE, W::FILE_NOT_FOUND),
     (S::OBJECT_NAME_NOT_FOUND, W::FILE_NOT_FOUND),
     (S::OBJECT_PATH_NOT_FOUND, W::PATH_NOT_FOUND),
+    (S::OBJECT_PATH_SYNTAX_BAD, W::BAD_PATHNAME),
+    (S::NAME_TOO_LONG, W::FILENAME_EXCED_RANGE),
+    (S::HANDLE_NOT_CLOSABLE, W::INVALID_HANDLE),
     (S::OBJECT_NAME_INVALID, W::INVALID_NAME),
     (S::OBJECT_NAME_COLLISION, W::ALREADY_EXISTS),
     (S::OBJECT_NAME_EXISTS, W::ALREADY_EXISTS),

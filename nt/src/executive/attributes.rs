@@ -9,6 +9,9 @@ use vadose_facts::ntdef::NtStatus;
 /// `OBJ_VALID_ATTRIBUTES` up to Windows 7 and from Windows 8 on, which added `OBJ_DONT_REPARSE` and its kin.
 const VALID_ATTRIBUTES: [u32; 2] = [0x07f2, 0x1ff2];
 
+/// The longest `UNICODE_STRING`: no name is as long.
+const LONGEST_BYTES: u16 = 0xfffe;
+
 /// What a program says of an object that it opens or makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectAttributes {
@@ -33,7 +36,7 @@ impl ObjectAttributes {
     /// # Errors
     ///
     /// A bad pointer, also a null one; `INVALID_PARAMETER` for a wrong length or unknown attributes;
-    /// `OBJECT_NAME_INVALID` for half a character.
+    /// `OBJECT_NAME_INVALID` for half a character, and for a name as long as can be told.
     pub(crate) fn read(call: &mut Call<'_>, at: UserPtr) -> Result<Self, Failure> {
         let (width, bitness) = (call.pointer_bytes(), call.nt.edition.bitness);
         let field = |index: u64| at.offset(index * width);
@@ -54,7 +57,8 @@ impl ObjectAttributes {
 
 /// The text of a `UNICODE_STRING` that is a name.
 pub(crate) fn read_name(call: &mut Call<'_>, at: UserPtr) -> Result<Vec<u16>, Failure> {
-    if call.read_u16(at)? % 2 != 0 {
+    let bytes = call.read_u16(at)?;
+    if !bytes.is_multiple_of(2) || bytes == LONGEST_BYTES {
         return Err(NtStatus::OBJECT_NAME_INVALID.into());
     }
     Ok(call.read_unicode_string(at)?)

@@ -1,6 +1,7 @@
 //! Handles: numbers that a process has for objects, with the access it was given.
 
 use super::objects::{Object, ObjectId, Objects};
+use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 use vadose_facts::ntdef::{Bitness, NtStatus};
 
@@ -16,13 +17,24 @@ pub struct Handle(i64);
 #[derive(Clone, Debug, Default)]
 pub struct HandleTable {
     entries: Vec<Option<Entry>>,
+    /// Places among the entries that are free.
+    free: BTreeSet<usize>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     object: ObjectId,
     access: u32,
-    inherit: bool,
+    flags: HandleFlags,
+}
+
+/// What a handle is beside the rights it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HandleFlags {
+    /// Whether new processes inherit it.
+    pub(crate) inherit: bool,
+    /// Whether it cannot be closed.
+    pub(crate) protected: bool,
 }
 
 /// A process's handles with the objects that they name, and what its pseudo handles stand for: to look, or to change.
@@ -78,8 +90,11 @@ impl HandleTable {
     /// A table with the entries that new processes inherit, at the same numbers. The objects have yet to be
     /// [told](Handles::count_inherited).
     pub(crate) fn inherited(&self) -> Self {
-        let entries = self.entries.iter();
-        Self { entries: entries.map(|entry| entry.clone().filter(|entry| entry.inherit)).collect() }
+        let entries = self.entries.iter().map(|entry| entry.clone().filter(|entry| entry.flags.inherit));
+        let entries: Vec<Option<Entry>> = entries.collect();
+        let free = entries.iter().enumerate().filter(|(_, entry)| entry.is_none());
+        let free = free.map(|(index, _)| index).collect();
+        Self { entries, free }
     }
 
     /// Every handle with its object, its access mask, and whether new processes inherit it.
@@ -87,7 +102,7 @@ impl HandleTable {
         let numbered = self.entries.iter().enumerate();
         numbered.filter_map(|(index, entry)| {
             let entry = entry.as_ref()?;
-            Some((Handle((index as i64 + 1) * 4), entry.object, entry.access, entry.inherit))
+            Some((Handle((index as i64 + 1) * 4), entry.object, entry.access, entry.flags.inherit))
         })
     }
 
@@ -102,14 +117,34 @@ impl HandleTable {
     ///
     /// `INVALID_HANDLE`.
     pub fn inherit(&mut self, handle: Handle) -> Result<&mut bool, NtStatus> {
+        Ok(&mut self.flags(handle)?.inherit)
+    }
+
+    /// What the handle is, to change it.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub(crate) fn flags(&mut self, handle: Handle) -> Result<&mut HandleFlags, NtStatus> {
         let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
         let entry = self.entries.get_mut(index).and_then(Option::as_mut);
-        entry.map(|entry| &mut entry.inherit).ok_or(NtStatus::INVALID_HANDLE)
+        entry.map(|entry| &mut entry.flags).ok_or(NtStatus::INVALID_HANDLE)
+    }
+
+    /// What the handle is; a pseudo handle is nothing beside.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE`.
+    pub(crate) fn flags_of(&self, handle: Handle) -> Result<HandleFlags, NtStatus> {
+        match handle {
+            Handle::CURRENT_PROCESS | Handle::CURRENT_THREAD => Ok(HandleFlags::default()),
+            handle => self.entry(handle).map(|entry| entry.flags),
+        }
     }
 
     fn place(&mut self, entry: Entry) -> Result<Handle, NtStatus> {
-        let free = self.entries.iter().position(Option::is_none);
-        let index = match free {
+        let index = match self.free.pop_first() {
             Some(index) => {
                 self.entries[index] = Some(entry);
                 index
@@ -186,35 +221,11 @@ impl<T: DerefMut<Target = HandleTable>, O: DerefMut<Target = Objects>> Handles<T
     ///
     /// `INSUFFICIENT_RESOURCES` when the table is full.
     pub fn insert(&mut self, object: Object, access: u32) -> Result<Handle, NtStatus> {
-        self.insert_named(object, access, None)
-    }
-
-    /// Gives an object a handle, and a name that [`open`](Self::open) finds in every process.
-    ///
-    /// # Errors
-    ///
-    /// `INSUFFICIENT_RESOURCES` when the table is full.
-    pub fn insert_named(
-        &mut self,
-        object: Object,
-        access: u32,
-        name: Option<String>,
-    ) -> Result<Handle, NtStatus> {
-        let id = self.objects.create(object, name);
+        let id = self.objects.create(object);
         let handle = self.refer(id, access);
         // The caller has the object's parts itself, if there is no handle for it.
         let _unhandled = self.objects.release(id);
         handle
-    }
-
-    /// A handle for the object of that name, `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// `INSUFFICIENT_RESOURCES` when the table is full.
-    pub fn open(&mut self, name: &str, access: u32) -> Result<Option<Handle>, NtStatus> {
-        let found = self.objects.named(name);
-        found.map(|id| self.refer(id, access)).transpose()
     }
 
     /// A further handle for an object.
@@ -223,7 +234,7 @@ impl<T: DerefMut<Target = HandleTable>, O: DerefMut<Target = Objects>> Handles<T
     ///
     /// `INSUFFICIENT_RESOURCES` when the table is full.
     pub fn refer(&mut self, object: ObjectId, access: u32) -> Result<Handle, NtStatus> {
-        let handle = self.table.place(Entry { object, access, inherit: false })?;
+        let handle = self.table.place(Entry { object, access, flags: HandleFlags::default() })?;
         self.objects.handle_made(object);
         Ok(handle)
     }
@@ -247,12 +258,13 @@ impl<T: DerefMut<Target = HandleTable>, O: DerefMut<Target = Objects>> Handles<T
         let index = handle.index().ok_or(NtStatus::INVALID_HANDLE)?;
         let entry = self.table.entries.get_mut(index).and_then(Option::take);
         let entry = entry.ok_or(NtStatus::INVALID_HANDLE)?;
+        self.table.free.insert(index);
         Ok(self.objects.handle_closed(entry.object))
     }
 
     /// Closes every handle: the process is gone. Answers the objects that nothing needs any more.
     pub(crate) fn remove_all(&mut self) -> Vec<(ObjectId, Object)> {
-        let entries = std::mem::take(&mut self.table.entries);
+        let HandleTable { entries, .. } = std::mem::take(&mut *self.table);
         let closed = entries.into_iter().flatten();
         closed.filter_map(|entry| Some((entry.object, self.objects.handle_closed(entry.object)?))).collect()
     }
@@ -268,7 +280,8 @@ impl<T: DerefMut<Target = HandleTable>, O: DerefMut<Target = Objects>> Handles<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executive::objects::Event;
+    use crate::executive::object_manager::{Case, Found, LastLink, Name};
+    use crate::executive::objects::{Event, Lifetime};
 
     const EVENT: Object = Object::Event(Event { signalled: false, manual_reset: true });
     const SET: Object = Object::Event(Event { signalled: true, manual_reset: true });
@@ -276,8 +289,8 @@ mod tests {
     /// A process's handles: its own object is process 8.
     fn handles() -> Handles<Box<HandleTable>, Box<Objects>> {
         let mut objects = Box::new(Objects::default());
-        let process = objects.create(Object::Process(8), None);
-        let thread = Some(objects.create(Object::Thread(12), None));
+        let process = objects.create(Object::Process(8));
+        let thread = Some(objects.create(Object::Thread(12)));
         Handles { table: Box::default(), objects, process, thread }
     }
 
@@ -292,33 +305,67 @@ mod tests {
         assert_eq!(handles.insert(Object::Other, 0).expect("room"), first);
     }
 
+    /// Names an object in the root of the namespace.
+    fn name(handles: &mut Handles<Box<HandleTable>, Box<Objects>>, handle: Handle, name: &str) {
+        let id = handles.object_id(handle).expect("open");
+        let name = Name { directory: ObjectId::ROOT, units: name.encode_utf16().collect() };
+        handles.objects.add_name(id, name).expect("few names");
+    }
+
+    /// The object of that name there.
+    fn named(handles: &Handles<Box<HandleTable>, Box<Objects>>, name: &str) -> Option<ObjectId> {
+        let units: Vec<u16> = name.encode_utf16().collect();
+        match handles.objects.look_up(ObjectId::ROOT, &units, Case::Sensitive, LastLink::Follow) {
+            Ok(Found::Object(id)) => Some(id),
+            Ok(Found::Vacant(_)) | Err(_) => None,
+        }
+    }
+
     #[test]
     fn an_object_lives_until_its_last_handle_is_closed_and_is_found_by_name_until_then() {
         let mut handles = handles();
-        let first = handles.insert_named(EVENT, 1, Some("gate".to_owned())).expect("room");
+        let first = handles.insert(EVENT, 1).expect("room");
+        name(&mut handles, first, "gate");
         let id = handles.object_id(first).expect("open");
         let second = handles.refer(id, 2).expect("room");
-        let third = handles.open("gate", 3).expect("room").expect("an object of that name");
+        let third = named(&handles, "gate").map(|id| handles.refer(id, 3).expect("room"));
+        let third = third.expect("an object of that name");
         assert_eq!([first, second, third].map(|h| handles.access(h)), [Ok(1), Ok(2), Ok(3)]);
         *handles.get_mut(second).expect("open") = SET;
         assert_eq!(handles.get(third), Ok(&SET));
         assert_eq!(handles.remove(first), Ok(None));
         assert_eq!(handles.remove(third), Ok(None));
         assert_eq!(handles.remove(second), Ok(Some(SET)));
-        assert_eq!(handles.open("gate", 0), Ok(None));
+        assert_eq!(named(&handles, "gate"), None);
         assert_eq!(handles.object_id(second), Err(NtStatus::INVALID_HANDLE));
     }
 
     #[test]
     fn an_object_that_is_held_outlives_its_handles_but_not_its_name() {
         let mut handles = handles();
-        let handle = handles.insert_named(EVENT, 1, Some("gate".to_owned())).expect("room");
+        let handle = handles.insert(EVENT, 1).expect("room");
+        name(&mut handles, handle, "gate");
         let id = handles.object_id(handle).expect("open");
         handles.objects.hold(id);
         assert_eq!(handles.remove(handle), Ok(None));
-        assert_eq!(handles.open("gate", 0), Ok(None));
+        assert_eq!(named(&handles, "gate"), None);
         assert_eq!(handles.objects.get(id), &EVENT);
         assert_eq!(handles.objects.release(id), Some(EVENT));
+    }
+
+    #[test]
+    fn a_permanent_object_keeps_its_name_until_it_is_temporary_again() {
+        let mut handles = handles();
+        let first = handles.insert(EVENT, 1).expect("room");
+        name(&mut handles, first, "gate");
+        let id = handles.object_id(first).expect("open");
+        handles.objects.set_lifetime(id, Lifetime::Permanent);
+        assert_eq!(handles.remove(first), Ok(None));
+        assert_eq!(named(&handles, "gate"), Some(id));
+        let again = handles.refer(id, 1).expect("room");
+        handles.objects.set_lifetime(id, Lifetime::Temporary);
+        assert_eq!(handles.remove(again), Ok(Some(EVENT)));
+        assert_eq!(named(&handles, "gate"), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod locale;
 mod lock;
 mod memory;
 mod memory_ex;
+mod object_manager;
 mod objects;
 mod open;
 mod physical;
@@ -30,6 +31,7 @@ mod security;
 mod services;
 mod sid;
 mod spawn;
+mod sync;
 mod system_information;
 mod thread;
 mod time;
@@ -57,6 +59,10 @@ pub(crate) use information::{
 pub(crate) use locale::ENGLISH_US;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};
+pub(crate) use object_manager::{
+    CLOSE_SOURCE, Duplicate, INHERIT, Kind, Made, Naming, OPEN_IF, PROGRAMS, SAME_ACCESS,
+};
+pub use object_manager::{Directory, SymbolicLink};
 pub use objects::{Event, FileIo, Mutex, Object, ObjectId, Objects, OpenFile, Search, Semaphore, Uses};
 pub(crate) use prefetch::prefetch;
 pub use process::{
@@ -69,12 +75,13 @@ pub use registry::{KeyId, Registry};
 pub use section::SectionObject;
 pub(crate) use section::{ImageFailure, ImageSection, MAP_EXECUTE, MAP_READ, MAP_WRITE, Wanted};
 pub(crate) use spawn::{NewProcess, Spawned};
+pub(crate) use sync::{leave_mutex, release_semaphore};
 pub(crate) use system_information::{
     PROCESSOR_FAMILY, PROCESSOR_REVISION, SESSION, ZONE_NAME, architecture, logical, logical_ex,
 };
 pub(crate) use thread::{
     Alertable, Apc, DEFAULT_PRIORITY, NewThread, Resumed, Scheduler, StackSizes, Suspended,
-    THREAD_SET_CONTEXT, Timeout, WaitMode, end_thread, get_context, native_timeout, read_handles,
+    THREAD_SET_CONTEXT, Timeout, WaitMode, end_thread, get_context, native_due, native_timeout, read_handles,
     set_context,
 };
 pub use thread::{Stuck, Thread, ThreadState, ThreadTable, Timer, Turn};
@@ -94,9 +101,11 @@ use crate::service::Export;
 pub(crate) const TABLES: &[&[Export]] = &[
     memory::EXPORTS,
     memory_ex::EXPORTS,
+    completion::EXPORTS,
     copy::EXPORTS,
     lock::EXPORTS,
     open::EXPORTS,
+    object_manager::EXPORTS,
     physical::EXPORTS,
     query::EXPORTS,
     registry::KEY_EXPORTS,
@@ -112,6 +121,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     write_watch::EXPORTS,
     prefetch::EXPORTS,
     services::EXPORTS,
+    sync::EXPORTS,
     thread::EXPORTS,
     thread::APC_EXPORTS,
     thread::CREATION_EXPORTS,

@@ -1,7 +1,8 @@
-//! Kernel objects of the whole system: what handles of all processes name, and the names they can be opened by.
+//! Kernel objects of the whole system: what handles of all processes name, and how long they live.
 
 use super::completion::CompletionPort;
 use super::file::Listing;
+use super::object_manager::{Directory, Name, SymbolicLink};
 use super::registry::KeyId;
 use super::section::SectionObject;
 use super::security::Descriptor;
@@ -37,6 +38,12 @@ pub enum Object {
     Token(TokenObject),
     /// A key of the registry.
     Key(KeyId),
+    /// A directory of the object manager's namespace.
+    Directory(Directory),
+    /// A symbolic link there.
+    SymbolicLink(SymbolicLink),
+    /// An event with keys: its waits are in the scheduler's queues.
+    KeyedEvent,
     /// A search for file names under way.
     Search(Search),
     /// The null device, which has no state.
@@ -124,11 +131,14 @@ pub enum FileIo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId(usize);
 
-/// All objects. One lives as long as a handle of any process names it, or something else needs it.
-#[derive(Clone, Debug, Default)]
+/// All objects. One lives as long as a handle of any process names it, or something else needs it. The first is the
+/// root of the namespace, which is always there.
+#[derive(Clone, Debug)]
 pub struct Objects {
     objects: Vec<Option<Shared>>,
     free: Vec<usize>,
+    /// UTF-16 units of all names: a guest cannot have any number of them kept.
+    pub(super) name_units: usize,
 }
 
 /// An event's state.
@@ -174,11 +184,35 @@ pub struct Search {
 struct Shared {
     object: Object,
     handles: usize,
-    /// Waits for it, and a thread that lives.
+    /// Waits for it, a thread that lives, what is named below it, and that it is permanent.
     holds: usize,
-    name: Option<String>,
+    name: Option<Name>,
     /// What a program set as its security descriptor.
     descriptor: Option<Box<Descriptor>>,
+    lifetime: Lifetime,
+}
+
+/// Whether an object and its name outlive its last handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// Both go with it.
+    Temporary,
+    /// Both stay.
+    Permanent,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        let mut objects = Self { objects: Vec::new(), free: Vec::new(), name_units: 0 };
+        let root = objects.create(Object::Directory(Directory::default()));
+        assert_eq!(root, ObjectId::ROOT, "the root is the first object");
+        objects
+    }
+}
+
+impl ObjectId {
+    /// The root directory of the namespace.
+    pub(crate) const ROOT: Self = Self(0);
 }
 
 impl Object {
@@ -201,6 +235,9 @@ impl Object {
             Self::Section(_) => "a section",
             Self::Token(_) => "a token",
             Self::Key(_) => "a key",
+            Self::Directory(_) => "an object directory",
+            Self::SymbolicLink(_) => "a symbolic link",
+            Self::KeyedEvent => "a keyed event",
             Self::Search(_) | Self::Other => "an object",
         };
         name.map_or_else(|| what.to_owned(), |name| format!("{what} \"{name}\""))
@@ -208,9 +245,16 @@ impl Object {
 }
 
 impl Objects {
-    /// Makes an object that has no handle yet; whoever makes it holds it.
-    pub(crate) fn create(&mut self, object: Object, name: Option<String>) -> ObjectId {
-        let shared = Shared { object, handles: 0, holds: 1, name, descriptor: None };
+    /// Makes an object that has no handle and no name yet; whoever makes it holds it.
+    pub(crate) fn create(&mut self, object: Object) -> ObjectId {
+        let shared = Shared {
+            object,
+            handles: 0,
+            holds: 1,
+            name: None,
+            descriptor: None,
+            lifetime: Lifetime::Temporary,
+        };
         match self.free.pop() {
             Some(index) => {
                 self.objects[index] = Some(shared);
@@ -221,6 +265,11 @@ impl Objects {
                 ObjectId(self.objects.len() - 1)
             }
         }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.objects.len() - self.free.len()
     }
 
     /// An object by id: ids that are kept are held.
@@ -246,18 +295,52 @@ impl Objects {
         self.known_mut(id).descriptor = Some(Box::new(descriptor));
     }
 
-    /// The name it can be opened by.
-    pub(crate) fn name_of(&self, id: ObjectId) -> Option<&str> {
-        self.known(id).name.as_deref()
+    /// Where its name is, if it has one.
+    pub(crate) fn name(&self, id: ObjectId) -> Option<&Name> {
+        self.known(id).name.as_ref()
     }
 
-    /// The object of that name. A name vanishes with the last handle (SPEC F20).
-    pub(crate) fn named(&self, name: &str) -> Option<ObjectId> {
-        let has_it = |shared: &Option<Shared>| {
-            let shared = shared.as_ref().filter(|shared| shared.handles > 0);
-            shared.is_some_and(|shared| shared.name.as_deref() == Some(name))
-        };
-        self.objects.iter().position(has_it).map(ObjectId)
+    /// Gives it a name, or takes it away; answers the one before.
+    pub(super) fn replace_name(&mut self, id: ObjectId, name: Option<Name>) -> Option<Name> {
+        std::mem::replace(&mut self.known_mut(id).name, name)
+    }
+
+    /// What it is, for people: by its last name, if it has one.
+    pub(crate) fn in_words(&self, id: ObjectId) -> String {
+        let name = self.name(id).map(|name| String::from_utf16_lossy(&name.units));
+        self.get(id).in_words(name.as_deref())
+    }
+
+    /// How many handles it has.
+    pub(crate) fn handles(&self, id: ObjectId) -> usize {
+        self.known(id).handles
+    }
+
+    /// How many references it has, handles included.
+    pub(crate) fn references(&self, id: ObjectId) -> usize {
+        let shared = self.known(id);
+        shared.handles + shared.holds
+    }
+
+    /// Whether it outlives its handles.
+    pub(crate) fn lifetime(&self, id: ObjectId) -> Lifetime {
+        self.known(id).lifetime
+    }
+
+    /// Whoever made the object leaves its hold to it: it stays.
+    pub(crate) fn mark_permanent(&mut self, id: ObjectId) {
+        self.known_mut(id).lifetime = Lifetime::Permanent;
+    }
+
+    /// Has an object that has a handle outlive its handles, or not.
+    pub(crate) fn set_lifetime(&mut self, id: ObjectId, lifetime: Lifetime) {
+        let shared = self.known_mut(id);
+        assert!(shared.handles > 0, "whoever decides has a handle");
+        match (std::mem::replace(&mut shared.lifetime, lifetime), lifetime) {
+            (Lifetime::Temporary, Lifetime::Permanent) => shared.holds += 1,
+            (Lifetime::Permanent, Lifetime::Temporary) => shared.holds -= 1,
+            (Lifetime::Temporary, Lifetime::Temporary) | (Lifetime::Permanent, Lifetime::Permanent) => {}
+        }
     }
 
     /// Every object.
@@ -288,9 +371,13 @@ impl Objects {
         self.known_mut(id).handles += 1;
     }
 
-    /// A handle is closed; gives the object back if nothing else needs it.
+    /// A handle is closed: the last one takes the name along (SPEC F20). Gives the object back if nothing else needs it.
     pub(super) fn handle_closed(&mut self, id: ObjectId) -> Option<Object> {
         self.known_mut(id).handles -= 1;
+        let shared = self.known(id);
+        if shared.handles == 0 && shared.lifetime == Lifetime::Temporary {
+            self.remove_name(id);
+        }
         self.drop_unneeded(id)
     }
 

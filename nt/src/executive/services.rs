@@ -57,12 +57,15 @@ impl crate::Kernel<'_> {
     ///
     /// # Errors
     ///
-    /// `INVALID_HANDLE`.
+    /// `INVALID_HANDLE`; `HANDLE_NOT_CLOSABLE` for one that is protected.
     pub fn close_handle(&mut self, handle: super::Handle) -> Result<(), NtStatus> {
         if handle == super::Handle::CURRENT_PROCESS || handle == super::Handle::CURRENT_THREAD {
             return Ok(());
         }
         let id = self.nt.handles().object_id(handle)?;
+        if self.nt.process().handles.flags_of(handle)?.protected {
+            return Err(NtStatus::HANDLE_NOT_CLOSABLE);
+        }
         if let Some(object) = self.nt.handles_mut().remove(handle)? {
             self.object_is_gone(id, object);
         }
@@ -89,6 +92,9 @@ impl crate::Kernel<'_> {
             | Object::Semaphore(_)
             | Object::CompletionPort(_)
             | Object::Token(_)
+            | Object::Directory(_)
+            | Object::SymbolicLink(_)
+            | Object::KeyedEvent
             | Object::Search(_)
             | Object::Other => {}
         }

@@ -73,7 +73,7 @@ impl Kernel<'_> {
         let process = self.nt.process_mut();
         process.peb = peb;
         let (tid, pid) = (self.nt.next_id(), self.nt.process().pid);
-        let object = self.nt.objects.create(Object::Thread(tid), None);
+        let object = self.nt.objects.create(Object::Thread(tid));
         let mut thread = Thread::new(tid, pid, object);
         thread.lifetime.0 = self.nt.process().lifetime.0;
         thread.teb = teb;

@@ -225,7 +225,7 @@ impl Kernel<'_> {
     /// Enters an empty process into the table; answers its id.
     fn new_process(&mut self, id: ProcessId, options: &StartOptions) -> u32 {
         let pid = self.nt.next_id();
-        let object = self.nt.objects.create(Object::Process(pid), None);
+        let object = self.nt.objects.create(Object::Process(pid));
         let parent = options.parent.and_then(|parent| Some((parent, self.nt.process_by_id(parent.pid)?)));
         let handles = match parent {
             Some((Parent { handles: InheritHandles::Yes, .. }, process)) => process.handles.inherited(),

@@ -72,7 +72,7 @@ fn get_one(call: &mut Call<'_>) -> Answer {
     }
     let packet = match call.dequeue(handle, 1, Alertable::No, timeout)? {
         Dequeued::Packets(packets) => packets[0],
-        Dequeued::TimedOut | Dequeued::Alerted => {
+        Dequeued::TimedOut | Dequeued::Alerted(_) => {
             call.write_word(overlapped_at, 0)?;
             return Err(TIMED_OUT.into());
         }
@@ -97,7 +97,7 @@ fn get_many(call: &mut Call<'_>) -> Answer {
     let packets = match call.dequeue(handle, room as usize, alertable, timeout)? {
         Dequeued::Packets(packets) => packets,
         Dequeued::TimedOut => return Err(TIMED_OUT.into()),
-        Dequeued::Alerted => return Err(ALERTED.into()),
+        Dequeued::Alerted(_) => return Err(ALERTED.into()),
         Dequeued::Blocked(answer) => return Ok(answer),
     };
     for (index, packet) in (0..).zip(&packets) {

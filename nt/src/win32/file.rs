@@ -169,18 +169,7 @@ impl Call<'_> {
         match self.nt.object(handle)? {
             Object::File(file) => Ok(file),
             Object::Console(_) => Err(NtStatus::INVALID_DEVICE_REQUEST),
-            Object::Process(_)
-            | Object::Thread(_)
-            | Object::Event(_)
-            | Object::Mutex(_)
-            | Object::Semaphore(_)
-            | Object::Timer(_)
-            | Object::CompletionPort(_)
-            | Object::Section(_)
-            | Object::Token(_)
-            | Object::Key(_)
-            | Object::Search(_)
-            | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH),
+            _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }
     }
 
@@ -329,17 +318,7 @@ fn flush_file_buffers(call: &mut Call<'_>) -> Answer {
                 return Err(NtStatus::ACCESS_DENIED.into());
             }
         }
-        Object::Process(_)
-        | Object::Thread(_)
-        | Object::Section(_)
-        | Object::Token(_)
-        | Object::Key(_)
-        | Object::Event(_)
-        | Object::Mutex(_)
-        | Object::Semaphore(_)
-        | Object::Timer(_)
-        | Object::CompletionPort(_)
-        | Object::Search(_) => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
+        _other_kinds => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     }
     Ok(1)
 }

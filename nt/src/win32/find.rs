@@ -192,19 +192,7 @@ fn find_next(call: &mut Call<'_>, width: Width) -> Answer {
 fn search_of<'a>(call: &'a mut Call<'_>, handle: Handle) -> Result<&'a mut Search, Failure> {
     match call.nt.object_mut(handle)? {
         Object::Search(search) => Ok(search),
-        Object::Process(_)
-        | Object::Thread(_)
-        | Object::Console(_)
-        | Object::File(_)
-        | Object::Event(_)
-        | Object::Mutex(_)
-        | Object::Semaphore(_)
-        | Object::Timer(_)
-        | Object::CompletionPort(_)
-        | Object::Section(_)
-        | Object::Token(_)
-        | Object::Key(_)
-        | Object::Other => Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
+        _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     }
 }
 

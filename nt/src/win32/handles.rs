@@ -1,7 +1,7 @@
 //! Handles of any kind: closing, duplicating, inheritance.
 
 use crate::claim::{BadPointer, UserPtr};
-use crate::executive::{Handle, ObjectId};
+use crate::executive::{CLOSE_SOURCE, Duplicate, Handle, INHERIT as OBJECT_INHERIT, SAME_ACCESS};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 
@@ -11,11 +11,6 @@ use Arg::{U32, Word};
 const INHERIT: u32 = 0x1;
 /// `HANDLE_FLAG_PROTECT_FROM_CLOSE`.
 const PROTECT: u32 = 0x2;
-/// `DUPLICATE_CLOSE_SOURCE` and `DUPLICATE_SAME_ACCESS`.
-const CLOSE_SOURCE: u32 = 0x1;
-const SAME_ACCESS: u32 = 0x2;
-/// `PROCESS_DUP_HANDLE`.
-const PROCESS_DUP_HANDLE: u32 = 0x40;
 
 /// The handle functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -29,40 +24,27 @@ pub(crate) const EXPORTS: &[Export] = &[
 
 fn close_handle(call: &mut Call<'_>) -> Answer {
     let handle = call.handle(0);
-    let protected = &mut call.nt.process_mut().win32.protected_handles;
-    if protected.contains(&handle) {
-        return Err(Win32Error::INVALID_HANDLE.into());
-    }
     call.close_handle(handle)?;
     Ok(1)
 }
 
 /// `DuplicateHandle(source process, source, target process, *target, access, inherit, options)`.
 fn duplicate_handle(call: &mut Call<'_>) -> Answer {
-    let (source, to, wanted, inherit, options) =
-        (call.handle(1), call.ptr(3), call.u32(4), call.u32(5), call.u32(6));
+    let (to, inherit, options) = (call.ptr(3), call.u32(5), call.u32(6));
     if options & !(CLOSE_SOURCE | SAME_ACCESS) != 0 {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
-    let from = call.require_living(call.handle(0), PROCESS_DUP_HANDLE)?;
-    let (object, had) = call.attached(from, |kernel| {
-        let handles = kernel.nt.handles();
-        Ok::<_, NtStatus>((handles.object_id(source)?, handles.access(source)?))
-    })?;
-    // The source is closed even if the rest fails, as in Windows; its object lives on until the end of the call.
-    call.nt.objects.hold(object);
-    let made =
-        duplicate_into(call, object, if options & SAME_ACCESS != 0 { had } else { wanted }, inherit != 0);
-    let closed = if options & CLOSE_SOURCE != 0 {
-        call.attached(from, |kernel| kernel.close_handle(source))
-    } else {
-        Ok(())
+    let wish = Duplicate {
+        from: call.handle(0),
+        source: call.handle(1),
+        into: call.handle(2),
+        access: call.u32(4),
+        attributes: if inherit != 0 { OBJECT_INHERIT } else { 0 },
+        options,
     };
-    call.release_object(object);
-    let target = made?;
-    closed?;
+    let target = call.duplicate_handle(&wish)?;
     if !to.is_null() {
-        call.write_word(to, target.raw())?;
+        call.write_word(to, target.unwrap_or(Handle::NULL).raw())?;
     }
     Ok(1)
 }
@@ -75,28 +57,12 @@ impl Call<'_> {
     }
 }
 
-/// Gives the third argument's process a handle for an object.
-fn duplicate_into(
-    call: &mut Call<'_>,
-    object: ObjectId,
-    access: u32,
-    inherit: bool,
-) -> Result<Handle, NtStatus> {
-    let into = call.require_living(call.handle(2), PROCESS_DUP_HANDLE)?;
-    call.attached(into, |kernel| {
-        let mut handles = kernel.nt.handles_mut();
-        let made = handles.refer(object, access)?;
-        *handles.table.inherit(made)? = inherit;
-        Ok(made)
-    })
-}
-
 /// `GetHandleInformation(handle, *flags)`.
 fn get_handle_information(call: &mut Call<'_>) -> Answer {
     let (handle, to) = (call.handle(0), call.ptr(1));
-    let process = call.nt.process_mut();
-    let inherit = if *process.handles.inherit(handle)? { INHERIT } else { 0 };
-    let protect = if process.win32.protected_handles.contains(&handle) { PROTECT } else { 0 };
+    let flags = *call.nt.process_mut().handles.flags(handle)?;
+    let inherit = if flags.inherit { INHERIT } else { 0 };
+    let protect = if flags.protected { PROTECT } else { 0 };
     call.write_u32(to, inherit | protect)?;
     Ok(1)
 }
@@ -107,23 +73,14 @@ fn set_handle_information(call: &mut Call<'_>) -> Answer {
     if mask & !(INHERIT | PROTECT) != 0 {
         return Err(Win32Error::INVALID_PARAMETER.into());
     }
-    let process = call.nt.process_mut();
-    let inherit = process.handles.inherit(handle)?;
+    let known = call.nt.process_mut().handles.flags(handle)?;
     if mask & INHERIT != 0 {
-        *inherit = flags & INHERIT != 0;
+        known.inherit = flags & INHERIT != 0;
     }
     if mask & PROTECT != 0 {
-        protect(&mut process.win32.protected_handles, handle, flags);
+        known.protected = flags & PROTECT != 0;
     }
     Ok(1)
-}
-
-fn protect(protected: &mut std::collections::BTreeSet<Handle>, handle: Handle, flags: u32) {
-    if flags & PROTECT != 0 {
-        protected.insert(handle);
-    } else {
-        protected.remove(&handle);
-    }
 }
 
 fn compare_object_handles(call: &mut Call<'_>) -> Answer {

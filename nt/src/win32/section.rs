@@ -1,10 +1,10 @@
 //! File mappings: the Win32 meaning of sections and views (SPEC F3, F7, F19, F31).
 
 use super::codepage::text_to_ansi;
-use super::sync::object_name;
+use super::sync::{attributes_to_create, hand_out, open_as};
 use super::text::Width;
 use crate::claim::UserPtr;
-use crate::executive::{Handle, MAP_EXECUTE, MAP_READ, MAP_WRITE, PROCESS_QUERY_INFORMATION, Wanted};
+use crate::executive::{Handle, Kind, MAP_EXECUTE, MAP_READ, MAP_WRITE, PROCESS_QUERY_INFORMATION, Wanted};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{SectionAttributes, Win32Error};
@@ -80,20 +80,9 @@ pub(super) fn create_mapping(
         protection,
         attributes: SectionAttributes::from_bits_retain(attributes),
     };
-    let name = object_name(call, name_at, width)?;
-    let inherit = call.inherits(call.ptr(1))?;
-    if let Some(name) = &name
-        && let Some(found) = call.open_section(name, access)?
-    {
-        *call.nt.process_mut().handles.inherit(found)? = inherit;
-        call.set_last_error(Win32Error::ALREADY_EXISTS);
-        return Ok(found.raw());
-    }
-    let section = call.create_section_object(&wanted)?;
-    let handle = call.insert_section(section, access, name)?;
-    *call.nt.process_mut().handles.inherit(handle)? = inherit;
-    call.set_last_error(Win32Error::SUCCESS);
-    Ok(handle.raw())
+    let attributes = attributes_to_create(call, call.ptr(1), name_at, width)?;
+    let made = call.make_section(&wanted, access, &attributes)?;
+    hand_out(call, made)
 }
 
 fn open_a(call: &mut Call<'_>) -> Answer {
@@ -106,16 +95,12 @@ fn open_w(call: &mut Call<'_>) -> Answer {
 
 /// `OpenFileMapping(access, inherit, name)`.
 fn open(call: &mut Call<'_>, width: Width) -> Answer {
-    let (wanted, inherit, name_at) = (call.u32(0), call.u32(1), call.ptr(2));
-    let access = match wanted {
+    let access = match call.u32(0) {
         COPY => MAP_READ,
         wanted if wanted & EXECUTE != 0 => wanted & !EXECUTE | MAP_EXECUTE,
         wanted => wanted,
     };
-    let name = object_name(call, name_at, width)?.ok_or(Failure::Error(Win32Error::INVALID_PARAMETER))?;
-    let handle = call.open_section(&name, access)?.ok_or(Failure::Error(Win32Error::FILE_NOT_FOUND))?;
-    *call.nt.process_mut().handles.inherit(handle)? = inherit != 0;
-    Ok(handle.raw())
+    open_as(call, Kind::Section, access, width)
 }
 
 fn map(call: &mut Call<'_>) -> Answer {

@@ -5,8 +5,6 @@ use super::heap::Heaps;
 use super::local::Movable;
 use super::tls::LocalStorage;
 use crate::claim::UserPtr;
-use crate::executive::Handle;
-use std::collections::BTreeSet;
 
 /// State of the Win32 functions: one field per group, each with its own type in that group's file.
 #[derive(Debug, Default)]
@@ -29,8 +27,6 @@ pub struct Win32State {
     pub(crate) storage: LocalStorage,
     /// The console.
     pub(crate) console: ConsoleState,
-    /// Handles that `CloseHandle` refuses.
-    pub(crate) protected_handles: BTreeSet<Handle>,
     /// What encoded pointers are hidden with, once one was.
     pub(crate) pointer_cookie: Option<u64>,
 }

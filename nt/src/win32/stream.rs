@@ -95,18 +95,8 @@ fn get_file_type(call: &mut Call<'_>) -> Answer {
     match call.nt.handles().get(handle)? {
         Object::Console(_) => Ok(TYPE_PIPE),
         Object::File(_) => Ok(TYPE_DISK),
-        Object::Process(_)
-        | Object::Thread(_)
-        | Object::Event(_)
-        | Object::Mutex(_)
-        | Object::Semaphore(_)
-        | Object::Timer(_)
-        | Object::CompletionPort(_)
-        | Object::Section(_)
-        | Object::Token(_)
-        | Object::Key(_)
-        | Object::Search(_) => Err(NtStatus::INVALID_HANDLE.into()),
         Object::Other => Ok(TYPE_CHARACTER),
+        _other_kinds => Err(NtStatus::INVALID_HANDLE.into()),
     }
 }
 

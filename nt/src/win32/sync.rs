@@ -2,7 +2,10 @@
 
 use super::text::Width;
 use crate::UserPtr;
-use crate::executive::{Alertable, Event, Handle, Mutex, Object, Semaphore, WaitMode, read_handles};
+use crate::executive::{
+    Alertable, Event, Handle, INHERIT, Kind, Made, Mutex, Naming, OPEN_IF, Object, PROGRAMS, Semaphore,
+    WaitMode, leave_mutex, read_handles, release_semaphore as release,
+};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 
@@ -18,8 +21,6 @@ const MODIFY_STATE: u32 = 0x2;
 const ALL_ACCESS: u32 = 0x1f_0003;
 /// `MUTEX_ALL_ACCESS`.
 const MUTEX_ALL_ACCESS: u32 = 0x1f_0001;
-/// `ERROR_FILENAME_EXCED_RANGE`.
-const NAME_TOO_LONG: Win32Error = Win32Error::new(206);
 
 /// The synchronization functions.
 pub(crate) const EXPORTS: &[Export] = &[
@@ -68,25 +69,43 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::library("SwitchToThread", &[], switch_to_thread).set("core-processthreads"),
 ];
 
-/// The object's name: the session's and the system's names are the same here.
-pub(super) fn object_name(call: &mut Call<'_>, at: UserPtr, width: Width) -> Result<Option<String>, Failure> {
-    let Some(name) = call.optional_text(at, width)? else { return Ok(None) };
-    let plain = name.strip_prefix("Local\\").or_else(|| name.strip_prefix("Global\\")).unwrap_or(&name);
-    if plain.encode_utf16().count() >= MAX_NAME {
-        return Err(NAME_TOO_LONG.into());
+/// The attributes of an object that programs share by name: names are looked for in the directory of the session's
+/// programs, from which links named `Local` and `Global` lead to it and to that of all sessions.
+pub(super) fn program_attributes(
+    call: &mut Call<'_>,
+    name_at: UserPtr,
+    width: Width,
+    flags: u32,
+) -> Result<Naming, Failure> {
+    let name = call.optional_text(name_at, width)?.filter(|name| !name.is_empty());
+    let Some(name) = name else { return Ok(Naming { flags, ..Naming::default() }) };
+    if name.encode_utf16().count() >= MAX_NAME {
+        return Err(Win32Error::FILENAME_EXCED_RANGE.into());
     }
-    if plain.contains('\\') {
-        return Err(Win32Error::PATH_NOT_FOUND.into());
-    }
-    Ok((!plain.is_empty()).then(|| plain.to_owned()))
+    Ok(Naming::named(&format!("{PROGRAMS}\\{name}"), flags))
 }
 
-fn same_kind(a: &Object, b: &Object) -> bool {
-    std::mem::discriminant(a) == std::mem::discriminant(b)
+/// The same for an object to be made, whose security attributes say whether the handle is inherited. An object that is
+/// there is opened.
+pub(super) fn attributes_to_create(
+    call: &mut Call<'_>,
+    security_at: UserPtr,
+    name_at: UserPtr,
+    width: Width,
+) -> Result<Naming, Failure> {
+    let attributes = program_attributes(call, name_at, width, OPEN_IF)?;
+    let inherit = if call.inherits(security_at)? { INHERIT } else { 0 };
+    Ok(Naming { flags: attributes.flags | inherit, ..attributes })
 }
 
-/// Makes an object, or opens the one of that name; the last error tells which. The first argument is its security
-/// attributes.
+/// Answers a handle; the last error tells whether its object was there.
+pub(super) fn hand_out(call: &mut Call<'_>, made: Made) -> Answer {
+    let existed = made.status == NtStatus::OBJECT_NAME_EXISTS;
+    call.set_last_error(if existed { Win32Error::ALREADY_EXISTS } else { Win32Error::SUCCESS });
+    Ok(made.handle.raw())
+}
+
+/// Makes an object, or opens the one of that name. The first argument is its security attributes.
 pub(super) fn create(
     call: &mut Call<'_>,
     object: Object,
@@ -94,38 +113,25 @@ pub(super) fn create(
     name_at: UserPtr,
     width: Width,
 ) -> Answer {
-    let name = object_name(call, name_at, width)?;
-    let inherit = call.inherits(call.ptr(0))?;
-    if let Some(name) = &name
-        && let Some(handle) = open_kind(call, name, access, &object)?
-    {
-        *call.nt.process_mut().handles.inherit(handle)? = inherit;
-        call.set_last_error(Win32Error::ALREADY_EXISTS);
-        return Ok(handle.raw());
-    }
-    let handle = call.nt.handles_mut().insert_named(object, access, name)?;
-    *call.nt.process_mut().handles.inherit(handle)? = inherit;
-    call.set_last_error(Win32Error::SUCCESS);
-    Ok(handle.raw())
-}
-
-fn open_kind(call: &mut Call<'_>, name: &str, access: u32, like: &Object) -> Result<Option<Handle>, Failure> {
-    let mut handles = call.nt.handles_mut();
-    let Some(handle) = handles.open(name, access)? else { return Ok(None) };
-    if same_kind(handles.get(handle)?, like) {
-        return Ok(Some(handle));
-    }
-    handles.remove(handle)?;
-    Err(Win32Error::INVALID_HANDLE.into())
+    let attributes = attributes_to_create(call, call.ptr(0), name_at, width)?;
+    let made = call.make_object(object, access, &attributes)?;
+    hand_out(call, made)
 }
 
 /// `Open*(access, inherit, name)`.
-pub(super) fn open(call: &mut Call<'_>, like: &Object, width: Width) -> Answer {
-    let (access, inherit, name_at) = (call.u32(0), call.u32(1), call.ptr(2));
-    let name = object_name(call, name_at, width)?.ok_or(Failure::Error(Win32Error::INVALID_PARAMETER))?;
-    let handle = open_kind(call, &name, access, like)?.ok_or(Failure::Error(Win32Error::FILE_NOT_FOUND))?;
-    *call.nt.process_mut().handles.inherit(handle)? = inherit != 0;
-    Ok(handle.raw())
+pub(super) fn open(call: &mut Call<'_>, kind: Kind, width: Width) -> Answer {
+    let access = call.u32(0);
+    open_as(call, kind, access, width)
+}
+
+/// The same with rights that mean something else to the kernel.
+pub(super) fn open_as(call: &mut Call<'_>, kind: Kind, access: u32, width: Width) -> Answer {
+    let (inherit, name_at) = (call.u32(1), call.ptr(2));
+    let attributes = program_attributes(call, name_at, width, if inherit != 0 { INHERIT } else { 0 })?;
+    if attributes.name.is_empty() {
+        return Err(Win32Error::INVALID_PARAMETER.into());
+    }
+    Ok(call.open_object(kind, access, &attributes)?.raw())
 }
 
 /// Changes an object for which the handle has the right; waits that pass now go on.
@@ -144,10 +150,6 @@ fn change<T>(
     call.object_signalled(id);
     Ok(value)
 }
-
-const ANY_EVENT: Object = Object::Event(Event { signalled: false, manual_reset: false });
-const ANY_MUTEX: Object = Object::Mutex(Mutex { owner: None, depth: 0, abandoned: false });
-const ANY_SEMAPHORE: Object = Object::Semaphore(Semaphore { count: 0, maximum: 0 });
 
 /// `CreateEvent(attributes, manual reset, initial state, name)`.
 fn create_event(call: &mut Call<'_>, width: Width) -> Answer {
@@ -180,11 +182,11 @@ fn create_event_ex_w(call: &mut Call<'_>) -> Answer {
 }
 
 fn open_event_a(call: &mut Call<'_>) -> Answer {
-    open(call, &ANY_EVENT, Width::Narrow)
+    open(call, Kind::Event, Width::Narrow)
 }
 
 fn open_event_w(call: &mut Call<'_>) -> Answer {
-    open(call, &ANY_EVENT, Width::Wide)
+    open(call, Kind::Event, Width::Wide)
 }
 
 fn set_event(call: &mut Call<'_>) -> Answer {
@@ -248,30 +250,19 @@ fn create_mutex_ex_w(call: &mut Call<'_>) -> Answer {
 }
 
 fn open_mutex_a(call: &mut Call<'_>) -> Answer {
-    open(call, &ANY_MUTEX, Width::Narrow)
+    open(call, Kind::Mutant, Width::Narrow)
 }
 
 fn open_mutex_w(call: &mut Call<'_>) -> Answer {
-    open(call, &ANY_MUTEX, Width::Wide)
+    open(call, Kind::Mutant, Width::Wide)
 }
 
 fn release_mutex(call: &mut Call<'_>) -> Answer {
     let (handle, me) = (call.handle(0), call.thread().tid);
     change(call, handle, 0, |object| match object {
-        Object::Mutex(mutex) => leave(mutex, me),
+        Object::Mutex(mutex) => leave_mutex(mutex, me).map(|_| 1),
         _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH),
     })
-}
-
-fn leave(mutex: &mut Mutex, me: u32) -> Result<u64, NtStatus> {
-    if mutex.owner != Some(me) {
-        return Err(NtStatus::MUTANT_NOT_OWNED);
-    }
-    mutex.depth -= 1;
-    if mutex.depth == 0 {
-        mutex.owner = None;
-    }
-    Ok(1)
 }
 
 /// `CreateSemaphore(attributes, initial, maximum, name)`, and `Ex` with flags and access behind.
@@ -294,11 +285,11 @@ fn create_semaphore_w(call: &mut Call<'_>) -> Answer {
 }
 
 fn open_semaphore_a(call: &mut Call<'_>) -> Answer {
-    open(call, &ANY_SEMAPHORE, Width::Narrow)
+    open(call, Kind::Semaphore, Width::Narrow)
 }
 
 fn open_semaphore_w(call: &mut Call<'_>) -> Answer {
-    open(call, &ANY_SEMAPHORE, Width::Wide)
+    open(call, Kind::Semaphore, Width::Wide)
 }
 
 /// `ReleaseSemaphore(semaphore, count, *previous)`.
@@ -314,12 +305,6 @@ fn release_semaphore(call: &mut Call<'_>) -> Answer {
         call.write_u32(previous_at, previous)?;
     }
     Ok(1)
-}
-
-fn release(semaphore: &mut Semaphore, add: u32) -> Result<u32, NtStatus> {
-    let sum = semaphore.count.checked_add(add).filter(|sum| *sum <= semaphore.maximum);
-    let sum = sum.ok_or(NtStatus::SEMAPHORE_LIMIT_EXCEEDED)?;
-    Ok(std::mem::replace(&mut semaphore.count, sum))
 }
 
 /// `WaitForSingleObject(handle, milliseconds)`, and `Ex` with alertable behind.
@@ -347,17 +332,8 @@ fn wait_for_multiple_objects(call: &mut Call<'_>) -> Answer {
 fn signal_object_and_wait(call: &mut Call<'_>) -> Answer {
     let (signalled, waited, milliseconds, alertable) =
         (call.handle(0), call.handle(1), call.u32(2), call.u32(3));
-    let me = call.thread().tid;
     call.waitable(waited)?;
-    change(call, signalled, 0, |object| match object {
-        Object::Event(event) => {
-            event.signalled = true;
-            Ok(())
-        }
-        Object::Mutex(mutex) => leave(mutex, me).map(|_| ()),
-        Object::Semaphore(semaphore) => release(semaphore, 1).map(|_| ()),
-        _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH),
-    })?;
+    call.signal_object(signalled)?;
     let timeout = call.timeout_after(milliseconds);
     call.wait_for(&[waited], WaitMode::Any, Alertable::from_guest(alertable), timeout)
 }
@@ -376,27 +352,4 @@ fn switch_to_thread(call: &mut Call<'_>) -> Answer {
     let others = call.nt.scheduler.has_ready(priority);
     call.nt.scheduler.yield_turn();
     Ok(u64::from(others))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mutex_is_left_as_often_as_it_was_entered_and_by_its_owner_only() {
-        let mut mutex = Mutex { owner: Some(1), depth: 2, abandoned: false };
-        assert_eq!(leave(&mut mutex, 2), Err(NtStatus::MUTANT_NOT_OWNED));
-        assert_eq!((leave(&mut mutex, 1), leave(&mut mutex, 1)), (Ok(1), Ok(1)));
-        assert_eq!(leave(&mut mutex, 1), Err(NtStatus::MUTANT_NOT_OWNED));
-        assert_eq!(mutex.owner, None);
-    }
-
-    #[test]
-    fn a_semaphore_never_passes_its_maximum() {
-        let mut semaphore = Semaphore { count: 1, maximum: 3 };
-        assert_eq!(release(&mut semaphore, 3), Err(NtStatus::SEMAPHORE_LIMIT_EXCEEDED));
-        assert_eq!(release(&mut semaphore, u32::MAX), Err(NtStatus::SEMAPHORE_LIMIT_EXCEEDED));
-        assert_eq!(release(&mut semaphore, 2), Ok(1));
-        assert_eq!(semaphore.count, 3);
-    }
 }

@@ -3,7 +3,7 @@
 use super::sync::{create, open};
 use super::text::Width;
 use crate::UserPtr;
-use crate::executive::{Object, Timer, native_timeout};
+use crate::executive::{Kind, Object, Timer, native_timeout};
 use crate::host::Moment;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
@@ -59,11 +59,11 @@ fn create_ex_w(call: &mut Call<'_>) -> Answer {
 }
 
 fn open_a(call: &mut Call<'_>) -> Answer {
-    open(call, &Object::Timer(Timer::new(false)), Width::Narrow)
+    open(call, Kind::Timer, Width::Narrow)
 }
 
 fn open_w(call: &mut Call<'_>) -> Answer {
-    open(call, &Object::Timer(Timer::new(false)), Width::Wide)
+    open(call, Kind::Timer, Width::Wide)
 }
 
 /// `SetWaitableTimer(timer, *due, period in ms, function, argument, resume)`, and `Ex` with a wake context before the

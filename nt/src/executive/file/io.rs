@@ -102,17 +102,7 @@ impl Kernel<'_> {
                 position: open.position,
             }),
             Object::Other => Way::Null,
-            Object::Process(_)
-            | Object::Thread(_)
-            | Object::Event(_)
-            | Object::Mutex(_)
-            | Object::Semaphore(_)
-            | Object::Timer(_)
-            | Object::CompletionPort(_)
-            | Object::Section(_)
-            | Object::Token(_)
-            | Object::Key(_)
-            | Object::Search(_) => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
+            _other_kinds => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
         };
         if handles.access(handle)? & rights != 0 { Ok(way) } else { Err(NtStatus::ACCESS_DENIED) }
     }

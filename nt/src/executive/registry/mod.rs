@@ -41,6 +41,11 @@ impl Registry {
         Self { hive: startup::hive(edition, seed) }
     }
 
+    /// A key's whole name, `\REGISTRY\MACHINE\...`.
+    pub(crate) fn path(&self, key: KeyId) -> Vec<u16> {
+        self.hive.path(key)
+    }
+
     /// Bytes that keys and values take, and the most that they can.
     pub(crate) fn usage(&self) -> (u64, u64) {
         self.hive.usage()

@@ -1,8 +1,8 @@
 //! Making and opening sections: attributes and protection, pointers, file, size (SPEC F1 to F19).
 
 use super::{ImageFailure, SectionObject};
-use crate::claim::UserPtr;
-use crate::executive::{Handle, Object, OpenFile, Privilege};
+use crate::executive::object_manager::Place;
+use crate::executive::{Handle, Kind, Made, Naming, Object, OpenFile, Privilege};
 use crate::host::FileAccess;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Call, Failure};
@@ -53,71 +53,38 @@ pub(super) fn nt_create_section(call: &mut Call<'_>) -> Answer {
     if !size_at.is_null() {
         wanted.size = call.read_u64(size_at)?;
     }
-    let named = call.object_attributes(named_at)?;
-    if let Some(name) = &named.name
-        && let Some(found) = call.open_section(name, access)?
-    {
-        if !named.open_if {
-            call.close_handle(found)?;
-            return Err(NtStatus::OBJECT_NAME_COLLISION.into());
-        }
-        return hand_out(call, found, named.inherit, handle_at, NtStatus::OBJECT_NAME_EXISTS);
-    }
-    let section = call.create_section_object(&wanted)?;
-    let handle = call.insert_section(section, access, named.name)?;
-    hand_out(call, handle, named.inherit, handle_at, NtStatus::SUCCESS)
+    let attributes = call.attributes_to_make(named_at)?;
+    let made = call.make_section(&wanted, access, &attributes)?;
+    call.store_handle(handle_at, made)
 }
 
 /// `NtOpenSection(*section, access, attributes)`.
 pub(super) fn nt_open_section(call: &mut Call<'_>) -> Answer {
-    let (handle_at, access, named_at) = (call.ptr(0), call.u32(1), call.ptr(2));
-    let width = call.pointer_bytes();
-    call.probe_write(handle_at, width)?;
-    if named_at.is_null() {
-        return Err(NtStatus::INVALID_PARAMETER.into());
-    }
-    let named = call.object_attributes(named_at)?;
-    let name = named.name.ok_or(NtStatus::OBJECT_PATH_SYNTAX_BAD)?;
-    let handle = call.open_section(&name, access)?.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
-    hand_out(call, handle, named.inherit, handle_at, NtStatus::SUCCESS)
-}
-
-fn hand_out(call: &mut Call<'_>, handle: Handle, inherit: bool, to: UserPtr, status: NtStatus) -> Answer {
-    *call.nt.process_mut().handles.inherit(handle)? = inherit;
-    call.write_word(to, handle.raw())?;
-    Ok(u64::from(status.raw()))
+    call.open_and_store(Kind::Section)
 }
 
 impl Kernel<'_> {
-    /// A handle for the section of that name; `None` if nothing has the name (SPEC F19).
+    /// Makes a section with a handle, or opens the one of that name if the attributes allow it (SPEC F19). The name counts
+    /// before the file.
     ///
     /// # Errors
     ///
-    /// `OBJECT_TYPE_MISMATCH` if an object of another kind has it.
-    pub(crate) fn open_section(&mut self, name: &str, access: u32) -> Result<Option<Handle>, NtStatus> {
-        let mut handles = self.nt.handles_mut();
-        let Some(handle) = handles.open(name, access)? else { return Ok(None) };
-        if let Object::Section(_) = handles.get(handle)? {
-            return Ok(Some(handle));
-        }
-        self.close_handle(handle)?;
-        Err(NtStatus::OBJECT_TYPE_MISMATCH)
-    }
-
-    /// Gives a new section its first handle.
-    ///
-    /// # Errors
-    ///
-    /// `INSUFFICIENT_RESOURCES` when the table is full: the section is gone then.
-    pub(crate) fn insert_section(
+    /// The statuses of names and of SPEC F; nothing is left of the section then.
+    pub(crate) fn make_section(
         &mut self,
-        section: SectionObject,
+        wanted: &Wanted,
         access: u32,
-        name: Option<String>,
-    ) -> Result<Handle, NtStatus> {
+        attributes: &Naming,
+    ) -> Result<Made, Failure> {
+        let place = match self.place_for(Kind::Section, attributes)? {
+            Place::Taken(id) => return Ok(self.open_taken(id, Kind::Section, access, attributes)?),
+            free => free,
+        };
+        let section = self.create_section_object(wanted)?;
         let object = Object::Section(section.clone());
-        let handle = self.nt.handles_mut().insert_named(object, access, name);
-        handle.inspect_err(|_| self.close_section_object(&section))
+        let handle = self.make_at(place, object, access, attributes);
+        let handle = handle.inspect_err(|_| self.close_section_object(&section))?;
+        Ok(Made { handle, status: NtStatus::SUCCESS })
     }
 
     /// Makes a section: over page files, over a file's bytes, or over an image (SPEC F4 to F18).

@@ -1,6 +1,5 @@
 //! Native section services: create, open, map, unmap, query, flush (SPEC F).
 
-mod attributes;
 mod create;
 mod extend;
 mod image;

@@ -9,17 +9,23 @@ use vadose_cpu::Vcpu;
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{Bitness, NtStatus};
 
-use Arg::Word;
+use Arg::{U32, Word};
 
 /// `THREAD_SET_CONTEXT`: the right to queue an APC.
 pub(crate) const THREAD_SET_CONTEXT: u32 = 0x10;
 /// APCs that may wait for one thread.
 const MAX_APCS: usize = 1 << 16;
 
+/// `QUEUE_USER_APC_SPECIAL_USER_APC`.
+const SPECIAL_APC: u64 = 1;
+
 /// The services.
 pub(crate) const EXPORTS: &[Export] = &[
     Export::native("NtQueueApcThread", &[Word, Word, Word, Word, Word], queue_apc_thread),
-    Export::native("NtTestAlert", &[], test_alert),
+    Export::native("NtQueueApcThreadEx", &[Word, Word, Word, Word, Word, Word], queue_apc_thread_ex)
+        .since(6, 1),
+    Export::native("NtQueueApcThreadEx2", &[Word, Word, U32, Word, Word, Word, Word], queue_apc_thread_ex2)
+        .since(10, 0),
 ];
 
 /// A function to call, and its arguments.
@@ -46,7 +52,7 @@ impl Kernel<'_> {
             return Err(NtStatus::NO_MEMORY);
         }
         thread.apcs.push_back(apc);
-        if matches!(thread.wait, Some(Wait { alertable: Alertable::Yes, .. })) {
+        if matches!(thread.wait, Some(Wait { alertable: Alertable::Yes | Alertable::Apcs, .. })) {
             thread.apcs_wanted = true;
             self.wake(tid, NtStatus::USER_APC);
         }
@@ -55,15 +61,19 @@ impl Kernel<'_> {
 
     /// The calling thread's APCs are called before it goes on, if there are any.
     pub(crate) fn want_apcs(&mut self) {
-        self.is_alerted(Alertable::Yes);
+        self.alerted(Alertable::Apcs);
     }
 
-    /// Whether an alertable wait of the calling thread ends before it begins: then its APCs are delivered.
-    pub(crate) fn is_alerted(&mut self, alertable: Alertable) -> bool {
+    /// What an alertable wait of the calling thread ends with before it begins: an alert counts before APCs, which are
+    /// delivered then.
+    pub(crate) fn alerted(&mut self, alertable: Alertable) -> Option<NtStatus> {
         let thread = self.nt.current_thread_mut();
-        let alerted = alertable == Alertable::Yes && !thread.apcs.is_empty();
-        thread.apcs_wanted |= alerted;
-        alerted
+        if alertable == Alertable::Yes && std::mem::take(&mut thread.alerted) {
+            return Some(NtStatus::ALERTED);
+        }
+        let called = alertable != Alertable::No && !thread.apcs.is_empty();
+        thread.apcs_wanted |= called;
+        called.then_some(NtStatus::USER_APC)
     }
 
     /// Makes the thread in the processor call its next APC, if it asked for them. What it does now goes onto its stack.
@@ -113,15 +123,35 @@ impl Kernel<'_> {
 
 /// `NtQueueApcThread(thread, function, three arguments)`.
 fn queue_apc_thread(call: &mut Call<'_>) -> Answer {
-    let handle = call.handle(0);
-    let apc = Apc { routine: call.arg(1), arguments: [call.arg(2), call.arg(3), call.arg(4)] };
-    let tid = call.thread_of(handle, THREAD_SET_CONTEXT)?;
-    call.queue_apc(tid, apc)?;
-    Ok(0)
+    queue(call, 1)
 }
 
-/// `NtTestAlert()`: delivers the APCs that are there.
-fn test_alert(call: &mut Call<'_>) -> Answer {
-    call.want_apcs();
+/// The same with a reserve object or `QUEUE_USER_APC_SPECIAL_USER_APC` before the function. There are no reserve objects,
+/// and no APCs that interrupt a thread wherever it is.
+fn queue_apc_thread_ex(call: &mut Call<'_>) -> Answer {
+    match call.arg(1) {
+        0 => queue(call, 2),
+        SPECIAL_APC => Err(NtStatus::NOT_IMPLEMENTED.into()),
+        _no_reserve => Err(NtStatus::INVALID_HANDLE.into()),
+    }
+}
+
+/// The same with flags between the two.
+fn queue_apc_thread_ex2(call: &mut Call<'_>) -> Answer {
+    let (reserve, flags) = (call.arg(1), call.u32(2));
+    match (reserve, u64::from(flags)) {
+        (0, 0) => queue(call, 3),
+        (0, SPECIAL_APC) => Err(NtStatus::NOT_IMPLEMENTED.into()),
+        (0, _) => Err(NtStatus::INVALID_PARAMETER.into()),
+        (_, _) => Err(NtStatus::INVALID_HANDLE.into()),
+    }
+}
+
+/// Queues the function at that place among the arguments, with the three behind it.
+fn queue(call: &mut Call<'_>, at: usize) -> Answer {
+    let handle = call.handle(0);
+    let apc = Apc { routine: call.arg(at), arguments: [1, 2, 3].map(|place| call.arg(at + place)) };
+    let tid = call.thread_of(handle, THREAD_SET_CONTEXT)?;
+    call.queue_apc(tid, apc)?;
     Ok(0)
 }

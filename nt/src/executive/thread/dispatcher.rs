@@ -25,7 +25,15 @@ fn is_signalled(object: &Object, me: u32, lives: Lives<'_>) -> bool {
         Object::Process(pid) => lives.processes.get(pid).is_none_or(|it| it.state == ProcessState::Ended),
         Object::Console(_) | Object::File(_) => true,
         Object::CompletionPort(port) => port.has_packets(),
-        Object::Section(_) | Object::Token(_) | Object::Key(_) | Object::Search(_) | Object::Other => false,
+        // As in Windows, where the kernel waits with what is no part of the object.
+        Object::KeyedEvent => true,
+        Object::Section(_)
+        | Object::Token(_)
+        | Object::Key(_)
+        | Object::Directory(_)
+        | Object::SymbolicLink(_)
+        | Object::Search(_)
+        | Object::Other => false,
     }
 }
 
@@ -40,8 +48,15 @@ fn can_be_waited_for(object: &Object) -> bool {
         | Object::Process(_)
         | Object::Console(_)
         | Object::CompletionPort(_)
+        | Object::KeyedEvent
         | Object::File(_) => true,
-        Object::Section(_) | Object::Token(_) | Object::Key(_) | Object::Search(_) | Object::Other => false,
+        Object::Section(_)
+        | Object::Token(_)
+        | Object::Key(_)
+        | Object::Directory(_)
+        | Object::SymbolicLink(_)
+        | Object::Search(_)
+        | Object::Other => false,
     }
 }
 
@@ -66,6 +81,9 @@ fn acquire(object: &mut Object, me: u32) -> Acquired {
         | Object::Section(_)
         | Object::Token(_)
         | Object::Key(_)
+        | Object::Directory(_)
+        | Object::SymbolicLink(_)
+        | Object::KeyedEvent
         | Object::Search(_)
         | Object::Other => {}
     }
@@ -161,7 +179,7 @@ mod tests {
     /// These objects, and their ids.
     fn table<const N: usize>(objects: [Object; N]) -> (Objects, [ObjectId; N]) {
         let mut all = Objects::default();
-        let ids = objects.map(|object| all.create(object, None));
+        let ids = objects.map(|object| all.create(object));
         (all, ids)
     }
 

@@ -82,7 +82,7 @@ impl Kernel<'_> {
             self.free_teb(teb);
         })?;
         let (tid, pid) = (self.nt.next_id(), self.nt.process().pid);
-        let object = self.nt.objects.create(Object::Thread(tid), None);
+        let object = self.nt.objects.create(Object::Thread(tid));
         let mut thread = Thread::new(tid, pid, object);
         thread.teb = teb;
         (thread.stack, thread.stack_limit_later) = (Some(stack.base), later);

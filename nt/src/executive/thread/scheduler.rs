@@ -5,7 +5,7 @@
 
 use super::clock::{Clock, Due};
 use super::table::{Thread, ThreadState};
-use super::wait::{Alertable, WaitFor};
+use super::wait::{Alertable, KeyRole, Keyed, WaitFor};
 use crate::claim::UserPtr;
 use crate::executive::ObjectId;
 use crate::executive::process::Ending;
@@ -35,6 +35,8 @@ pub(crate) struct Scheduler {
     at_objects: BTreeMap<(ObjectId, u64), u32>,
     /// Threads that wait at an address of a process, in the order they came.
     at_addresses: BTreeMap<(u32, u64, u64), u32>,
+    /// Threads that wait at a side of a key, in the order they came.
+    at_keys: BTreeMap<(Keyed, u64), u32>,
     arrivals: u64,
     /// What is due at which time.
     pub(crate) clock: Clock,
@@ -90,6 +92,7 @@ impl Scheduler {
             ready: Default::default(),
             at_objects: BTreeMap::new(),
             at_addresses: BTreeMap::new(),
+            at_keys: BTreeMap::new(),
             arrivals: 0,
             clock: Clock::default(),
             loaded: None,
@@ -169,13 +172,22 @@ impl Scheduler {
             WaitFor::Address(pid, at) => {
                 self.at_addresses.insert((*pid, *at, self.arrivals), tid);
             }
-            WaitFor::Loader | WaitFor::Time => {}
+            WaitFor::Key(keyed) => {
+                self.at_keys.insert((*keyed, self.arrivals), tid);
+            }
+            WaitFor::Alert(_) | WaitFor::Loader | WaitFor::Time => {}
         }
     }
 
     pub(super) fn leave_queues(&mut self, tid: u32) {
         self.at_objects.retain(|_, one| *one != tid);
         self.at_addresses.retain(|_, one| *one != tid);
+        self.at_keys.retain(|_, one| *one != tid);
+    }
+
+    /// Who waits at a side of a key, the first that came.
+    pub(super) fn first_at_key(&self, keyed: Keyed) -> Option<u32> {
+        self.at_keys.range((keyed, 0)..=(keyed, u64::MAX)).next().map(|(_, tid)| *tid)
     }
 
     /// Who waits for an object, first come first.
@@ -358,13 +370,19 @@ impl Kernel<'_> {
         match &thread.wait {
             Some(wait) => match &wait.what {
                 WaitFor::Objects { objects, .. } => {
-                    let names: Vec<String> =
-                        objects.iter().map(|id| all.get(*id).in_words(all.name_of(*id))).collect();
+                    let names: Vec<String> = objects.iter().map(|id| all.in_words(*id)).collect();
                     names.join(", ")
                 }
                 WaitFor::Address(_, at) => format!("a lock or an address, {at:#x}"),
+                WaitFor::Key(Keyed { key, role: KeyRole::Wait, .. }) => {
+                    format!("a release of key {key:#x} of a keyed event")
+                }
+                WaitFor::Key(Keyed { key, role: KeyRole::Release, .. }) => {
+                    format!("a wait for key {key:#x} of a keyed event, to release it")
+                }
+                WaitFor::Alert(at) => format!("an alert by its number, at {at:#x}"),
                 WaitFor::Loader => "the loading of a DLL by another thread".to_owned(),
-                WaitFor::Time if wait.alertable == Alertable::Yes => "an APC".to_owned(),
+                WaitFor::Time if wait.alertable != Alertable::No => "an APC".to_owned(),
                 WaitFor::Time => "nothing: it sleeps for ever".to_owned(),
             },
             None => "a thread to resume it: it is suspended".to_owned(),
@@ -377,7 +395,7 @@ mod tests {
     use super::*;
 
     fn thread(tid: u32, priority: u8) -> Thread {
-        let object = crate::executive::Objects::default().create(crate::executive::Object::Thread(tid), None);
+        let object = crate::executive::Objects::default().create(crate::executive::Object::Thread(tid));
         Thread { priority, ..Thread::new(tid, 1, object) }
     }
 

@@ -75,21 +75,26 @@ pub(crate) fn native_timeout(call: &mut Call<'_>, at: UserPtr) -> Result<Timeout
         return Ok(Timeout::Never);
     }
     let raw = call.read_u64(at)?.cast_signed();
-    Ok(match raw {
+    Ok(native_due(call, raw))
+}
+
+/// A time as native services count it: negative for a while, positive for a moment.
+pub(crate) fn native_due(call: &Call<'_>, raw: i64) -> Timeout {
+    match raw {
         0 => Timeout::Poll,
         raw if raw < 0 => Timeout::At(call.later(raw.unsigned_abs())),
         raw => {
             let at = Moment::new(raw.unsigned_abs());
             if at <= call.nt.now { Timeout::Poll } else { Timeout::At(at) }
         }
-    })
+    }
 }
 
 /// `NtWaitForSingleObject(handle, alertable, *timeout)`.
 fn wait_for_single_object(call: &mut Call<'_>) -> Answer {
     let (handle, alertable, timeout_at) = (call.handle(0), call.u32(1), call.ptr(2));
     let timeout = native_timeout(call, timeout_at)?;
-    call.wait_for(&[handle], WaitMode::Any, Alertable::from_guest(alertable & 0xff), timeout)
+    call.wait_for(&[handle], WaitMode::Any, Alertable::from_native(alertable), timeout)
 }
 
 /// Reads an array of handles.
@@ -117,7 +122,7 @@ fn wait_for_multiple_objects(call: &mut Call<'_>) -> Answer {
     };
     let timeout = native_timeout(call, timeout_at)?;
     let handles = read_handles(call, count, at)?;
-    call.wait_for(&handles, mode, Alertable::from_guest(alertable & 0xff), timeout)
+    call.wait_for(&handles, mode, Alertable::from_native(alertable), timeout)
 }
 
 /// `NtDelayExecution(alertable, *interval)`.
@@ -126,7 +131,7 @@ fn delay_execution(call: &mut Call<'_>) -> Answer {
     let raw = call.read_u64(at)?;
     // The most negative interval is for ever: Sleep(INFINITE).
     let timeout = if raw == 1 << 63 { Timeout::Never } else { native_timeout(call, at)? };
-    call.wait_for_time(Alertable::from_guest(alertable & 0xff), timeout)
+    call.wait_for_time(Alertable::from_native(alertable), timeout)
 }
 
 /// `NtYieldExecution()`.

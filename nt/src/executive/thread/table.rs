@@ -59,6 +59,10 @@ pub struct Thread {
     pub(crate) apcs: VecDeque<Apc>,
     /// Whether it calls the next of them before it goes on.
     pub(crate) apcs_wanted: bool,
+    /// Whether another thread alerted it, for its next alertable wait.
+    pub(crate) alerted: bool,
+    /// Whether it was alerted by number, for its next wait for that.
+    pub(crate) alerted_by_id: bool,
     /// Whether DLLs have yet to hear that it starts.
     pub(crate) attaching: bool,
     /// Its values of fiber-local slots.
@@ -117,6 +121,8 @@ impl Thread {
             resumed: None,
             apcs: VecDeque::new(),
             apcs_wanted: false,
+            alerted: false,
+            alerted_by_id: false,
             attaching: false,
             fiber_values: Vec::new(),
             tls_area: None,

@@ -30,6 +30,14 @@ impl Timer {
 }
 
 impl Kernel<'_> {
+    /// A timer by id.
+    pub(crate) fn timer(&self, id: ObjectId) -> &Timer {
+        match self.nt.objects.get(id) {
+            Object::Timer(timer) => timer,
+            _other_kinds => unreachable!("the id is of a timer"),
+        }
+    }
+
     /// Sets a timer; one that runs starts anew. A time that has come already sets it at once.
     pub(crate) fn set_timer(
         &mut self,

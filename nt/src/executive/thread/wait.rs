@@ -33,10 +33,58 @@ pub(crate) enum WaitFor {
     },
     /// Somebody wakes this address of this process: locks, condition variables, `WaitOnAddress`.
     Address(u32, u64),
+    /// The other side of a key of a keyed event.
+    Key(Keyed),
+    /// An alert by its number; the address is what it says that it waits at.
+    Alert(u64),
     /// Another thread is done with loading or unloading DLLs.
     Loader,
     /// Only time.
     Time,
+}
+
+/// One side of a key of a keyed event. Keys are a process's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Keyed {
+    /// The event.
+    pub(crate) event: ObjectId,
+    /// The process.
+    pub(crate) pid: u32,
+    /// The key, usually an address.
+    pub(crate) key: u64,
+    /// The side.
+    pub(crate) role: KeyRole,
+}
+
+/// The sides of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum KeyRole {
+    /// Waits to be released.
+    Wait,
+    /// Waits for somebody to release.
+    Release,
+}
+
+impl Keyed {
+    /// The side that it meets.
+    pub(crate) fn other(self) -> Self {
+        let role = match self.role {
+            KeyRole::Wait => KeyRole::Release,
+            KeyRole::Release => KeyRole::Wait,
+        };
+        Self { role, ..self }
+    }
+}
+
+impl WaitFor {
+    /// Objects that live as long as the wait.
+    fn held(&self) -> &[ObjectId] {
+        match self {
+            Self::Objects { objects, .. } => objects,
+            Self::Key(keyed) => std::slice::from_ref(&keyed.event),
+            Self::Address(..) | Self::Alert(_) | Self::Loader | Self::Time => &[],
+        }
+    }
 }
 
 /// How many of the objects a wait needs.
@@ -48,19 +96,26 @@ pub(crate) enum WaitMode {
     All,
 }
 
-/// Whether a wait ends for a user APC.
+/// What ends a wait beside what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alertable {
-    /// It does.
+    /// A user APC, and another thread's alert.
     Yes,
-    /// It does not.
+    /// A user APC: Win32 functions begin again after an alert.
+    Apcs,
+    /// Nothing.
     No,
 }
 
 impl Alertable {
-    /// From a `BOOL`.
+    /// From a `BOOL` of a Win32 function.
     pub(crate) fn from_guest(raw: u32) -> Self {
-        if raw == 0 { Self::No } else { Self::Yes }
+        if raw == 0 { Self::No } else { Self::Apcs }
+    }
+
+    /// From a `BOOLEAN` of a native service.
+    pub(crate) fn from_native(raw: u32) -> Self {
+        if raw & 0xff == 0 { Self::No } else { Self::Yes }
     }
 }
 
@@ -151,16 +206,53 @@ impl Kernel<'_> {
             self.nt.scheduler.clock.remove(Due::Wait(tid));
         }
         self.nt.scheduler.leave_queues(tid);
-        if let WaitFor::Objects { objects, .. } = &wait.what {
-            for id in objects {
-                self.release_object(*id);
-            }
+        for id in wait.what.held() {
+            self.release_object(*id);
         }
     }
 
     /// Who waits at an address of the process, first come first.
     pub(crate) fn waiters_at(&self, address: u64) -> impl Iterator<Item = u32> {
         self.nt.scheduler.waiters_at(self.nt.process().pid, address)
+    }
+
+    /// Wakes the thread that waits at one side of a key, the first that came; `false` if there is none.
+    pub(crate) fn wake_keyed(&mut self, keyed: Keyed) -> bool {
+        let first = self.nt.scheduler.first_at_key(keyed);
+        if let Some(tid) = first {
+            self.wake(tid, NtStatus::SUCCESS);
+        }
+        first.is_some()
+    }
+
+    /// Alerts a thread: an alertable wait of it ends, now or at its beginning.
+    pub(crate) fn alert_thread(&mut self, tid: u32) {
+        let thread = self.nt.threads.known(tid);
+        match thread.wait {
+            Some(Wait { alertable: Alertable::Yes, .. }) => self.wake(tid, NtStatus::ALERTED),
+            Some(Wait { alertable: Alertable::Apcs | Alertable::No, .. }) | None => thread.alerted = true,
+        }
+    }
+
+    /// Alerts a thread of the process by its number: a wait for just that ends, now or at its beginning.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CID` for a number that no living thread has, `ACCESS_DENIED` for another process's thread.
+    pub(crate) fn alert_by_id(&mut self, id: u64) -> Result<(), NtStatus> {
+        let pid = self.nt.process().pid;
+        let thread = u32::try_from(id).ok().and_then(|id| self.nt.threads.get_mut(id & !3));
+        let thread = thread.filter(|thread| !thread.has_ended()).ok_or(NtStatus::INVALID_CID)?;
+        if thread.pid != pid {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        let tid = thread.tid;
+        if matches!(&thread.wait, Some(Wait { what: WaitFor::Alert(_), .. })) {
+            self.wake(tid, NtStatus::ALERTED);
+        } else {
+            thread.alerted_by_id = true;
+        }
+        Ok(())
     }
 
     /// Wakes threads that wait at an address, first come, first served; answers how many.
@@ -219,8 +311,8 @@ impl Call<'_> {
         if let Some(status) = self.satisfy(&objects, mode, me) {
             return Ok(u64::from(status.raw()));
         }
-        if self.is_alerted(alertable) {
-            return Ok(u64::from(NtStatus::USER_APC.raw()));
+        if let Some(status) = self.alerted(alertable) {
+            return Ok(u64::from(status.raw()));
         }
         if timeout == Timeout::Poll {
             return Ok(u64::from(NtStatus::TIMEOUT.raw()));
@@ -232,8 +324,8 @@ impl Call<'_> {
 
     /// Waits for time only. `SUCCESS` when it is over.
     pub(crate) fn wait_for_time(&mut self, alertable: Alertable, timeout: Timeout) -> Answer {
-        if self.is_alerted(alertable) {
-            return Ok(u64::from(NtStatus::USER_APC.raw()));
+        if let Some(status) = self.alerted(alertable) {
+            return Ok(u64::from(status.raw()));
         }
         if timeout == Timeout::Poll {
             self.nt.scheduler.yield_turn();
@@ -242,6 +334,27 @@ impl Call<'_> {
         let deadline = timeout.deadline(self.nt.now);
         let resume = Resume::Status { on_timeout: NtStatus::SUCCESS };
         self.block(Wait { what: WaitFor::Time, deadline, alertable, resume })
+    }
+
+    /// Blocks until the other side of a key comes. The handler returns what this answers.
+    pub(crate) fn block_for_key(&mut self, keyed: Keyed, alertable: Alertable, timeout: Timeout) -> Answer {
+        let deadline = timeout.deadline(self.nt.now);
+        let resume = Resume::Status { on_timeout: NtStatus::TIMEOUT };
+        self.block(Wait { what: WaitFor::Key(keyed), deadline, alertable, resume })
+    }
+
+    /// Waits to be alerted by number. `ALERTED` when it is, `TIMEOUT`.
+    pub(crate) fn wait_for_alert(&mut self, address: u64, timeout: Timeout) -> Answer {
+        if std::mem::take(&mut self.nt.current_thread_mut().alerted_by_id) {
+            return Ok(u64::from(NtStatus::ALERTED.raw()));
+        }
+        if timeout == Timeout::Poll {
+            return Ok(u64::from(NtStatus::TIMEOUT.raw()));
+        }
+        let deadline = timeout.deadline(self.nt.now);
+        let resume = Resume::Status { on_timeout: NtStatus::TIMEOUT };
+        let what = WaitFor::Alert(address);
+        self.block(Wait { what, deadline, alertable: Alertable::No, resume })
     }
 
     /// Blocks until `address` is woken, then runs this system call again. `deadline` is `None` for never.
@@ -292,10 +405,8 @@ impl Call<'_> {
         if let Some(at) = wait.deadline {
             self.nt.scheduler.clock.add(at, Due::Wait(tid));
         }
-        if let WaitFor::Objects { objects, .. } = &wait.what {
-            for id in objects {
-                self.nt.objects.hold(*id);
-            }
+        for id in wait.what.held() {
+            self.nt.objects.hold(*id);
         }
         self.nt.scheduler.enter_queues(tid, &wait.what);
         let thread = self.nt.threads.known(tid);

@@ -38,6 +38,8 @@ const MEDIUM: u32 = 0x2000;
 pub enum Privilege {
     /// `SeLockMemoryPrivilege`: physical pages, large pages, locks in memory (SPEC A14, J9, J38).
     LockMemory = 4,
+    /// `SeCreatePermanentPrivilege`: objects that outlive their handles.
+    CreatePermanent = 16,
     /// `SeShutdownPrivilege`.
     Shutdown = 19,
     /// `SeChangeNotifyPrivilege`.

@@ -1,6 +1,11 @@
 //! Completion ports: queues of packets that threads wait for and take.
 
+mod services;
+
+pub(crate) use services::EXPORTS;
+
 use super::handle::Handle;
+use super::object_manager::Kind;
 use super::objects::{Object, ObjectId};
 use super::thread::{Alertable, Resumed, Timeout};
 use crate::kernel::Kernel;
@@ -45,8 +50,8 @@ pub(crate) enum Dequeued {
     Packets(Vec<Packet>),
     /// The time ran out.
     TimedOut,
-    /// An APC came first.
-    Alerted,
+    /// An APC or an alert came first: `USER_APC` or `ALERTED`.
+    Alerted(NtStatus),
     /// The thread waits; the handler returns what this holds.
     Blocked(u64),
 }
@@ -58,13 +63,7 @@ impl Kernel<'_> {
     ///
     /// `INVALID_HANDLE`, `OBJECT_TYPE_MISMATCH`, `ACCESS_DENIED`.
     pub(crate) fn port_of(&self, handle: Handle) -> Result<ObjectId, NtStatus> {
-        let id = self.object_of(handle)?;
-        let handles = self.nt.handles();
-        match handles.objects.get(id) {
-            Object::CompletionPort(_) if handles.access(handle)? & MODIFY_STATE != 0 => Ok(id),
-            Object::CompletionPort(_) => Err(NtStatus::ACCESS_DENIED),
-            _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH),
-        }
+        self.object_with(handle, Kind::IoCompletion, MODIFY_STATE)
     }
 
     /// Puts a packet at the end of a port's queue and lets a thread that waits there go on.
@@ -111,12 +110,16 @@ impl Call<'_> {
         }
         let deadline = match self.resumed() {
             Some(Resumed { status: NtStatus::TIMEOUT, .. }) => return Ok(Dequeued::TimedOut),
-            Some(Resumed { status: NtStatus::USER_APC, .. }) => return Ok(Dequeued::Alerted),
+            Some(Resumed { status: status @ (NtStatus::USER_APC | NtStatus::ALERTED), .. }) => {
+                return Ok(Dequeued::Alerted(status));
+            }
             // Another thread took the packet that woke this one.
             Some(Resumed { deadline, .. }) => deadline,
-            None if self.is_alerted(alertable) => return Ok(Dequeued::Alerted),
-            None if timeout == Timeout::Poll => return Ok(Dequeued::TimedOut),
-            None => timeout.deadline(self.nt.now),
+            None => match self.alerted(alertable) {
+                Some(status) => return Ok(Dequeued::Alerted(status)),
+                None if timeout == Timeout::Poll => return Ok(Dequeued::TimedOut),
+                None => timeout.deadline(self.nt.now),
+            },
         };
         self.block_for_packet(port, deadline, alertable).map(Dequeued::Blocked)
     }
