@@ -25,7 +25,7 @@ configured one; the other way round on a machine that runs testing or unstable. 
 
 Kept are the DLLs (also .drv, .acm, .ax, .cpl, .ds and .ocx) and the .nls tables of languages, without debug sections. They
 go to sysroots/NAME in $XDG_CACHE_HOME/vadose or ~/.cache/vadose, whole or not at all.
-About 110 MB are loaded for each architecture, besides 10 MB of package lists; about 250 MB are kept.
+For each architecture 110 MB are loaded besides 10 MB of package lists, and 150 MB are kept; meanwhile up to 350 MB are used.
 
 --from takes packages that are there already: libwine of one or both architectures, and libz-mingw-w64.
 dpkg-deb must be there to read them.

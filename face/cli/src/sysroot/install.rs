@@ -90,13 +90,17 @@ impl Installer<'_> {
     /// Asks one source after the other until one has Wine.
     fn ask_all(&self, sources: &[Source], arch: Arch) -> Result<Outcome, Failure> {
         let mut refusals = Vec::new();
-        for source in sources {
+        for (tried, source) in sources.iter().enumerate() {
             let workplace = self.store.workplace()?;
             match self.ask(source, arch, workplace.path()) {
                 Ok(outcome) => return Ok(outcome),
                 Err(Refusal::Final(failure)) => return Err(failure),
                 Err(Refusal::Here(reason)) => {
-                    refusals.push(format!("{} of {}: {reason}", source.suite, source.place()));
+                    let refusal = format!("{} of {}: {reason}", source.suite, source.place());
+                    if tried + 1 < sources.len() {
+                        self.progress.note(&refusal);
+                    }
+                    refusals.push(refusal);
                 }
             }
         }
@@ -113,9 +117,16 @@ impl Installer<'_> {
         if let Some(kept) = self.is_there(&name, &wine_offer.version, arch).map_err(Refusal::Final)? {
             return Ok(kept);
         }
-        let paths = [client.download(&wine, &wine_offer)?, client.download(ZLIB, &zlib_offer)?];
-        let open = |path: PathBuf| DebFile::open(&path, self.interrupt);
-        let files = paths.into_iter().map(open).collect::<Result<_, _>>().map_err(Refusal::Final)?;
+        // What is there but cannot be loaded is no reason to take something older.
+        let load = |package: &str, offer| {
+            let path = client.download(package, offer);
+            let path = path.map_err(|error| error.into_failure(&format!("{package} cannot be loaded")))?;
+            DebFile::open(&path, self.interrupt)
+        };
+        let files = vec![
+            load(&wine, &wine_offer).map_err(Refusal::Final)?,
+            load(ZLIB, &zlib_offer).map_err(Refusal::Final)?,
+        ];
         let packages = Packages { suite: Some(source.suite.clone()), files };
         self.make(&packages, name, arch, workplace).map_err(Refusal::Final)
     }

@@ -25,6 +25,12 @@ impl Progress {
         }
     }
 
+    /// Something that is worth a line which stays.
+    pub(super) fn note(&self, words: &str) {
+        self.clear();
+        output::tell(&format!("vadose: {}\n", one_line(words)));
+    }
+
     /// A step has come so far: bytes that are done, and all of them if that is known.
     pub(super) fn amount(&self, words: &str, done: u64, all: Option<u64>) {
         if self.screen == Screen::Terminal {
@@ -52,10 +58,27 @@ impl Drop for Progress {
     }
 }
 
+/// What another program said may hold anything.
+fn one_line(words: &str) -> String {
+    words.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
 fn amount(done: u64, all: Option<u64>) -> String {
     const MEGABYTE: u64 = 1_000_000;
     match all {
-        Some(all) => format!("{} of {} MB", grouped(done / MEGABYTE), grouped(all.div_ceil(MEGABYTE))),
+        Some(all) => format!("{} of {} MB", grouped(done / MEGABYTE), grouped(all / MEGABYTE)),
         None => format!("{} MB", grouped(done / MEGABYTE)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_told_in_megabytes() {
+        assert_eq!(amount(0, None), "0 MB");
+        assert_eq!(amount(1_999_999, Some(111_365_028)), "1 of 111 MB");
+        assert_eq!(amount(111_365_028, Some(111_365_028)), "111 of 111 MB");
     }
 }

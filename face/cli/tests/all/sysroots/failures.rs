@@ -30,7 +30,7 @@ const STEPS: [Step; 10] = [
     (
         "no answer",
         |shop| fs::write(shop.path("is closed"), "").expect("a fresh name"),
-        &["the shop is closed"],
+        &["libwine:amd64 cannot be loaded", "the shop is closed"],
     ),
     (
         "no archive configured",

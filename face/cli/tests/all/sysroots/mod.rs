@@ -13,6 +13,15 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
+/// A DLL that imports another one by the name of zlib's.
+fn needing_zlib() -> Vec<u8> {
+    let mut bytes = dll("x64");
+    let (old, new) = (b"KERNEL32.dll\0", b"zlib1.dll\0\0\0\0");
+    let at = bytes.windows(old.len()).position(|window| window == old).expect("it imports from kernel32");
+    bytes[at..at + new.len()].copy_from_slice(new);
+    bytes
+}
+
 #[test]
 fn an_install_keeps_dlls_and_tables_with_a_record_and_nothing_else() {
     let shop = Shop::with_wine();
@@ -59,7 +68,11 @@ fn the_newest_suite_is_asked_first_and_then_the_configured_one() {
         ]
     );
     fs::remove_dir_all(shop.path("stable")).expect("it is there");
-    assert!(shop.says("sysroot install").contains("wine-8.0-x64 is installed"));
+    let older = shop.vadose("sysroot install");
+    assert!(older.out.contains("wine-8.0-x64 is installed"), "{}{}", older.out, older.err);
+    assert!(
+        older.err.contains("stable of http://shop.example/debian: apt-get said: there is no suite stable\n")
+    );
     assert_eq!(shop.asked()[..2], ["update  stable", "update  bookworm"]);
     assert!(shop.says("sysroot install --suite bookworm --arch x86").contains("wine-8.0-x86"));
     assert_eq!(shop.asked()[0], "update  bookworm");
@@ -114,6 +127,12 @@ fn packages_that_are_there_already_are_taken_without_asking() {
         125,
         &["sources.list", "no package", "not a Debian format archive"],
     );
+    let mut tar = Tar::wine("x64");
+    tar.file(&format!("{WINE_X64}/user32.dll"), &needing_zlib());
+    let wine = shop.put("stable", "libwine", "10", "amd64", tar);
+    let from = format!("sysroot install --from {}", wine.display());
+    shop.fails(&from, 125, &["user32.dll needs zlib1.dll", "libz-mingw-w64"]);
+    shop.says(&format!("{from} stable/libz-mingw-w64_1.3_all.deb"));
     let arm = shop.put("stable", "libwine", "10", "arm64", Tar::new());
     shop.fails(&format!("sysroot install --from {}", arm.display()), 125, &["for arm64"]);
 }
