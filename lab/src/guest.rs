@@ -11,7 +11,7 @@ use vadose_machine::report::{AddressSpaceMap, RunReport};
 use vadose_machine::trace::{Trace, TraceFormat};
 use vadose_machine::{
     Compression, FailPlan, FragmentPattern, Machine, MachineError, MachineOptions, Privilege, ProgramOptions,
-    Spacing,
+    Spacing, Sysroot, Unimplemented,
 };
 use vadose_unicorn::{ProcessorPage, UnicornCpu};
 
@@ -102,6 +102,21 @@ impl Run {
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
         self.options.folder = folder.to_owned();
+        self
+    }
+
+    /// Allowed to write into this folder of the host.
+    #[must_use]
+    pub fn writable(mut self, folder: &Path) -> Self {
+        self.options.writable.push(folder.to_owned());
+        self
+    }
+
+    /// On the unmodified system DLLs of this folder. A service that is not there is listed in the report.
+    #[must_use]
+    pub fn sysroot(mut self, folder: &Path) -> Self {
+        self.options.sysroot =
+            Some(Sysroot { folder: folder.to_owned(), unimplemented: Unimplemented::Answered });
         self
     }
 

