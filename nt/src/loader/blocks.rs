@@ -27,6 +27,8 @@ const CONSOLE_ACCESS: u32 = 0x0012_019f;
 /// throughout.
 const PEB_BIT_FIELD: u64 = 3;
 const DYNAMICALLY_RELOCATED: u8 = 1 << 3;
+/// Where DLLs are looked for after the program's folder.
+const SYSTEM_SEARCH: &str = "C:\\Windows\\System32;C:\\Windows\\System;C:\\Windows;.";
 /// Bytes of the text buffer in a TEB.
 const STATIC_BUFFER_BYTES: u16 = 522;
 /// The pointers in the process parameters are pointers.
@@ -225,7 +227,9 @@ impl Kernel<'_> {
         let layout = self.nt.layouts().parameters;
         let folder = format!("{}\\", options.current_directory.as_str().trim_end_matches('\\'));
         let program = options.program.as_str();
-        let search = options.program.parent().to_string();
+        let own = options.program.parent().to_string();
+        // A loader of the guest's own looks in the folders that it is told, and nowhere else.
+        let search = if self.nt.folder.is_some() { format!("{own};{SYSTEM_SEARCH}") } else { own };
         let texts = [
             (layout.current_directory, folder.as_str()),
             (layout.dll_path, search.as_str()),
