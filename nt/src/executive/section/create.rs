@@ -16,6 +16,9 @@ const FILE_WRITE: u32 = 0x2;
 /// `FILE_EXECUTE`.
 const FILE_EXECUTE: u32 = 0x20;
 
+/// Wine's loader opens DLLs to be read and maps them as images all the same.
+const IMAGE_RIGHTS_OF_WINE: u32 = FILE_READ;
+
 /// A section as it is asked for, by either kind of service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
@@ -104,7 +107,11 @@ impl Kernel<'_> {
             let id = self.charging(NtStatus::COMMITMENT_LIMIT, |mm| mm.create_section(page_file))?;
             return Ok(SectionObject { id, image: None });
         };
-        let file = self.file_for_section(handle, rights_needed(wanted.attributes, protection))?;
+        let needed = match rights_needed(wanted.attributes, protection) {
+            _ if image && self.is_on_wine() => IMAGE_RIGHTS_OF_WINE,
+            needed => needed,
+        };
+        let file = self.file_for_section(handle, needed)?;
         let made = if image {
             self.create_limited_image(&file, wanted)
         } else {
