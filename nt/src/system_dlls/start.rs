@@ -66,7 +66,13 @@ impl Kernel<'_> {
         start: LoaderStart,
     ) -> Result<Registers, BadPointer> {
         let bitness = self.nt.edition.bitness;
-        let context = crate::executive::context_bytes(registers, bitness);
+        let mut own = registers.clone();
+        // The thread's first function finds its stack as if it had been called.
+        own.gpr[4] -= match bitness {
+            Bitness::Bits32 => 0,
+            Bitness::Bits64 => self.pointer_bytes(),
+        };
+        let context = crate::executive::context_bytes(&own, bitness);
         let at = (registers.gpr[4] - context.len() as u64) & !15;
         self.write(UserPtr::new(at), &context)?;
         let mut first = registers.clone();
