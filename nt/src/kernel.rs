@@ -3,8 +3,8 @@
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
 use crate::executive::{
-    Ending, FileNotes, Handle, HandleTable, Handles, Object, Objects, Privilege, Process, ProcessState,
-    Registry, Scheduler, SectionFiles, TICK_UNITS, Thread, ThreadTable, Watch,
+    Atoms, Ending, FileNotes, Handle, HandleTable, Handles, Object, Objects, Privilege, Process,
+    ProcessState, Registry, Scheduler, SectionFiles, TICK_UNITS, Thread, ThreadTable, Watch,
 };
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
@@ -50,6 +50,8 @@ pub struct Nt {
     pub(crate) stale: Stale,
     /// What handles of all processes name.
     pub(crate) objects: Objects,
+    /// Texts that all processes know by a number.
+    pub(crate) atoms: Atoms,
     /// Keys and values.
     pub(crate) registry: Registry,
     pub(crate) threads: ThreadTable,
@@ -116,6 +118,7 @@ impl Nt {
             file_notes: FileNotes::default(),
             stale: Stale::none(),
             objects,
+            atoms: Atoms::default(),
             registry: Registry::at_start(config.edition, config.seed),
             threads: ThreadTable::default(),
             scheduler: Scheduler::new(config.seed),

@@ -1,5 +1,6 @@
 //! Processes, threads, handles and the native services, one file per group.
 
+mod atoms;
 mod attributes;
 mod completion;
 mod context;
@@ -19,6 +20,7 @@ mod object_manager;
 mod objects;
 mod open;
 mod physical;
+mod power;
 mod prefetch;
 mod process;
 mod process_information;
@@ -33,6 +35,7 @@ mod sid;
 mod spawn;
 mod sync;
 mod system_information;
+mod system_services;
 mod thread;
 mod time;
 mod times;
@@ -42,6 +45,7 @@ mod watch;
 mod working_set;
 mod write_watch;
 
+pub(crate) use atoms::Atoms;
 pub(crate) use completion::Dequeued;
 pub use completion::{CompletionPort, Packet};
 pub(crate) use context::to_bytes as context_bytes;
@@ -114,6 +118,9 @@ pub(crate) const TABLES: &[&[Export]] = &[
     system_information::EXPORTS,
     time::EXPORTS,
     process_information::EXPORTS,
+    atoms::EXPORTS,
+    power::EXPORTS,
+    system_services::EXPORTS,
     security::EXPORTS,
     unique::EXPORTS,
     locale::EXPORTS,

@@ -27,6 +27,7 @@ mod small_dlls;
 mod starting;
 mod sync_objects;
 mod system_information;
+mod system_services;
 mod threads;
 mod tokens;
 mod working_set;

@@ -41,6 +41,8 @@ pub struct Thread {
     pub start_address: u64,
     /// Initialisers and terminators that it has yet to call.
     pub initialisers: Initialisers,
+    /// What it asked the power to stay on for (`ES_*`), for as long as it says nothing else.
+    pub(crate) execution_state: u32,
     /// Whether it asked that no debugger hears of it. There is none.
     pub(crate) hidden_from_debugger: bool,
     /// What it is called, in UTF-16.
@@ -111,6 +113,7 @@ impl Thread {
             lifetime: (Moment::default(), None),
             ran_units: 0,
             start_address: 0,
+            execution_state: 0,
             hidden_from_debugger: false,
             name: Vec::new(),
             initialisers: Initialisers::default(),
