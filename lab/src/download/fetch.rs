@@ -77,16 +77,25 @@ pub enum DownloadError {
 ///
 /// [`DownloadError`]: no network, the wrong bytes, no Python 3 with pip, no npm.
 pub fn fetch(pin: &Pin) -> Result<PathBuf, DownloadError> {
+    let file = fetch_folder(pin)?.join(pin.file);
+    if !file.is_file() {
+        return Err(DownloadError::NoSuchFile { what: pin.folder(), file: pin.file.to_owned() });
+    }
+    Ok(file)
+}
+
+/// Path of the unpacked package of a pinned file.
+///
+/// # Errors
+///
+/// As [`fetch`].
+pub fn fetch_folder(pin: &Pin) -> Result<PathBuf, DownloadError> {
     let downloads = downloads_folder();
     let folder = downloads.join(pin.folder());
     if !folder.exists() {
         get_once(pin, &downloads, &folder)?;
     }
-    let file = folder.join(pin.file);
-    if !file.is_file() {
-        return Err(DownloadError::NoSuchFile { what: pin.folder(), file: pin.file.to_owned() });
-    }
-    Ok(file)
+    Ok(folder)
 }
 
 /// `downloads` in cargo's target folder.

@@ -6,5 +6,5 @@
 mod fetch;
 mod table;
 
-pub use fetch::{DownloadError, fetch};
+pub use fetch::{DownloadError, fetch, fetch_folder};
 pub use table::{Language, PINS, Pin, Registry, Role, pin, pin_of_version};

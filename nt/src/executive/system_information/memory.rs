@@ -17,10 +17,13 @@ pub(super) fn basic(call: &Call<'_>) -> Vec<u8> {
     limits.into_iter().fold(record, Record::word).u8(1).finish()
 }
 
+/// Bytes of the oldest form: Wine's DLLs ask for it on every edition.
+pub(super) const LEAST_PERFORMANCE_BYTES: usize = 312;
+
 /// Bytes of `SYSTEM_PERFORMANCE_INFORMATION`: Windows 7 and Windows 8 each added to its end.
 const fn performance_bytes(version: WindowsVersion) -> usize {
     match (version.major, version.minor) {
-        (0..=5, _) | (6, 0) => 312,
+        (0..=5, _) | (6, 0) => LEAST_PERFORMANCE_BYTES,
         (6, 1) => 328,
         (6.., _) => 344,
     }

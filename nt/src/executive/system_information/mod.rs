@@ -41,6 +41,8 @@ enum Room {
     AtLeast,
     /// As much as there is room for is told; more room than there is to tell is wrong.
     Prefix,
+    /// At least so many bytes: the structure has grown, and programs that know an older one still ask.
+    From(usize),
 }
 
 /// A class of information.
@@ -84,7 +86,7 @@ enum Class {
 const CLASSES: &[(u32, Class, (u32, u32), Room)] = &[
     (0, Class::Basic, (0, 0), Room::Exact),
     (1, Class::Processor, (0, 0), Room::AtLeast),
-    (2, Class::Performance, (0, 0), Room::AtLeast),
+    (2, Class::Performance, (0, 0), Room::From(memory::LEAST_PERFORMANCE_BYTES)),
     (3, Class::TimeOfDay, (0, 0), Room::Prefix),
     (5, Class::Processes, (0, 0), Room::AtLeast),
     (8, Class::ProcessorPerformance, (0, 0), Room::AtLeast),
@@ -155,6 +157,7 @@ impl Buffer {
             Room::Exact => (given == bytes.len(), bytes.len()),
             Room::AtLeast => (given >= bytes.len(), bytes.len()),
             Room::Prefix => (given <= bytes.len(), given.min(bytes.len())),
+            Room::From(least) => (given >= least, given.min(bytes.len())),
         };
         self.tell_length(call, if fits { stored } else { bytes.len() })?;
         if !fits {
