@@ -3,7 +3,7 @@
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
 use crate::executive::{
-    Atoms, Ending, FileNotes, Handle, HandleTable, Handles, Object, Objects, Privilege, Process,
+    Atoms, Ending, FileNotes, Handle, HandleTable, Handles, Object, Objects, Pipes, Privilege, Process,
     ProcessState, Registry, Scheduler, SectionFiles, TICK_UNITS, Thread, ThreadTable, Watch,
 };
 use crate::host::{Host, Moment};
@@ -45,6 +45,10 @@ pub struct Nt {
     /// System DLLs that are used instead of those, if any are.
     pub(crate) folder: Option<DllFolder>,
     pub(crate) files: SectionFiles,
+    /// Pipes.
+    pub(crate) pipes: Pipes,
+    /// Ranges of files that are locked, in all.
+    pub(crate) byte_locks: usize,
     /// Attributes and times of files that programs set.
     pub(crate) file_notes: FileNotes,
     pub(crate) stale: Stale,
@@ -116,6 +120,8 @@ impl Nt {
             folder: None,
             files: SectionFiles::default(),
             file_notes: FileNotes::default(),
+            pipes: Pipes::default(),
+            byte_locks: 0,
             stale: Stale::none(),
             objects,
             atoms: Atoms::default(),

@@ -150,6 +150,13 @@ impl SectionFiles {
         self.entry(file).map(|file| &file.path)
     }
 
+    /// A file has another path.
+    pub(crate) fn rename(&mut self, from: &GuestPath, to: &GuestPath) {
+        for file in self.files.iter_mut().flatten().filter(|file| file.path.same_file(from)) {
+            file.path = to.clone();
+        }
+    }
+
     /// All files.
     pub fn all(&self) -> Vec<FileId> {
         self.numbered().map(|(number, _)| number).collect()

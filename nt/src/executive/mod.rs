@@ -20,6 +20,7 @@ mod object_manager;
 mod objects;
 mod open;
 mod physical;
+mod pipe;
 mod power;
 mod prefetch;
 mod process;
@@ -68,6 +69,8 @@ pub(crate) use object_manager::{
 };
 pub use object_manager::{Directory, SymbolicLink};
 pub use objects::{Event, FileIo, Mutex, Object, ObjectId, Objects, OpenFile, Search, Semaphore, Uses};
+pub(crate) use pipe::Pipes;
+pub use pipe::{PipeEnd, PipeId};
 pub(crate) use prefetch::prefetch;
 pub use process::{
     Crash, Ending, Initialiser, Missing, Module, ModuleKind, Process, ProcessState, RegionUse, TlsTemplate,

@@ -3,6 +3,7 @@
 use super::completion::CompletionPort;
 use super::file::Listing;
 use super::object_manager::{Directory, Name, SymbolicLink};
+use super::pipe::PipeEnd;
 use super::registry::KeyId;
 use super::section::SectionObject;
 use super::security::Descriptor;
@@ -22,6 +23,8 @@ pub enum Object {
     Console(Console),
     /// An open file.
     File(OpenFile),
+    /// An end of a pipe, or the device of all pipes.
+    Pipe(PipeEnd),
     /// An event.
     Event(Event),
     /// A mutex.
@@ -75,6 +78,38 @@ pub struct OpenFile {
     pub shares: Uses,
     /// Names of a folder that have yet to be told.
     pub(crate) listing: Option<Box<Listing>>,
+    /// When its completion port and its events are not told: `FILE_SKIP_*`.
+    pub(crate) notification: u32,
+    /// Ranges of the file that it has locked.
+    pub(crate) locks: Vec<ByteLock>,
+}
+
+/// A range of a file that one of its openers has for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ByteLock {
+    /// The first byte, and how many.
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    /// What the owner tells its locks apart by.
+    pub(crate) key: u32,
+    /// Whether nobody else may even read.
+    pub(crate) exclusive: bool,
+}
+
+impl ByteLock {
+    /// Whether both have a byte in common.
+    pub(crate) const fn overlaps(&self, other: &Self) -> bool {
+        !self.is_before(other) && !other.is_before(self)
+    }
+
+    const fn is_before(&self, other: &Self) -> bool {
+        self.offset.saturating_add(self.length) <= other.offset
+    }
+
+    /// Whether both cannot be held at a time.
+    pub(crate) const fn excludes(&self, other: &Self) -> bool {
+        (self.exclusive || other.exclusive) && self.overlaps(other)
+    }
 }
 
 /// What is done to a file, as share modes count it: the bits of `FILE_SHARE_*`.
@@ -223,6 +258,7 @@ impl Object {
             Self::Thread(tid) => return format!("the end of thread {tid:#x}"),
             Self::Console(_) => "a console stream",
             Self::File(_) => "a file",
+            Self::Pipe(_) => "a pipe",
             Self::Event(_) => "an event",
             Self::Mutex(Mutex { owner: Some(tid), .. }) => {
                 let named = name.map(|name| format!(" \"{name}\"")).unwrap_or_default();

@@ -81,6 +81,13 @@ impl crate::Kernel<'_> {
                     self.release_object(port);
                 }
             }
+            Object::Pipe(end) => {
+                let io = end.io;
+                self.close_pipe_end(end);
+                if let FileIo::Overlapped { port: Some((port, _)) } = io {
+                    self.release_object(port);
+                }
+            }
             Object::Thread(tid) => self.nt.threads.remove(tid),
             Object::Timer(_) => self.nt.scheduler.timer_is_gone(id),
             Object::Section(section) => self.close_section_object(&section),

@@ -1,6 +1,5 @@
 //! Completion ports as programs make, feed and empty them.
 
-use super::stream::associate;
 use crate::UserPtr;
 use crate::executive::{Alertable, Dequeued, Handle, Object, Packet};
 use crate::service::{Answer, Arg, Call, Export, Failure};
@@ -34,13 +33,13 @@ fn create_port(call: &mut Call<'_>) -> Answer {
         (true, false) => Err(Win32Error::INVALID_PARAMETER.into()),
         (false, false) => {
             let port = call.port_of(existing)?;
-            associate(call, file, port, key)?;
+            call.associate(file, port, key)?;
             Ok(existing.raw())
         }
         (false, true) => {
             let made = new_port(call)?;
             let port = call.port_of(made)?;
-            if let Err(status) = associate(call, file, port, key) {
+            if let Err(status) = call.associate(file, port, key) {
                 call.close_handle(made)?;
                 return Err(status.into());
             }

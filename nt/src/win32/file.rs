@@ -168,7 +168,7 @@ impl Call<'_> {
     pub(super) fn open_file(&self, handle: Handle) -> Result<&OpenFile, NtStatus> {
         match self.nt.object(handle)? {
             Object::File(file) => Ok(file),
-            Object::Console(_) => Err(NtStatus::INVALID_DEVICE_REQUEST),
+            Object::Console(_) | Object::Pipe(_) => Err(NtStatus::INVALID_DEVICE_REQUEST),
             _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }
     }
@@ -284,22 +284,10 @@ fn set_end_of_file(call: &mut Call<'_>) -> Answer {
 }
 
 fn resize(call: &mut Call<'_>, handle: Handle, size: u64) -> Answer {
-    let file = call.host_file(handle)?;
+    let open = call.open_file(handle)?.clone();
+    open.file.ok_or(NtStatus::INVALID_PARAMETER)?;
     require(call, handle, WRITE_DATA)?;
-    let path = call.open_file(handle)?.path.clone();
-    let mapped = call.nt.files.data_at(&path);
-    if call.is_running(&path) {
-        return Err(NtStatus::USER_MAPPED_FILE.into());
-    }
-    // A file that is mapped is not cut below what its sections and views show (SPEC F50).
-    if mapped.and_then(|mapped| call.mm.mapped_bytes(mapped)).is_some_and(|bytes| size < bytes) {
-        return Err(NtStatus::USER_MAPPED_FILE.into());
-    }
-    call.host.set_size(file, size)?;
-    call.forget_images_at(&path);
-    if let Some(mapped) = mapped {
-        call.mm.file_resized(mapped, size);
-    }
+    call.resize_file(&open, size)?;
     Ok(1)
 }
 
@@ -312,7 +300,7 @@ fn require(call: &Call<'_>, handle: Handle, right: u32) -> Result<(), NtStatus> 
 fn flush_file_buffers(call: &mut Call<'_>) -> Answer {
     let handle = call.handle(0);
     match call.nt.handles().get(handle)? {
-        Object::Console(_) | Object::Other => {}
+        Object::Console(_) | Object::Pipe(_) | Object::Other => {}
         Object::File(_) => {
             if call.nt.handles().access(handle)? & WRITING == 0 {
                 return Err(NtStatus::ACCESS_DENIED.into());
@@ -391,14 +379,8 @@ fn set_file_information(call: &mut Call<'_>) -> Answer {
         4 if bytes >= 1 => {
             let delete = call.read_number(from, 1)? != 0;
             require(call, handle, DELETE)?;
-            call.host_file(handle)?;
-            let path = call.open_file(handle)?.path.clone();
-            if delete && call.is_running(&path) {
-                return Err(NtStatus::CANNOT_DELETE.into());
-            }
-            if let Object::File(file) = call.nt.handles_mut().get_mut(handle)? {
-                file.delete_on_close = delete;
-            }
+            let open = call.open_file(handle)?.clone();
+            call.set_delete_pending(&open, delete, false)?;
             Ok(1)
         }
         6 if bytes >= 8 => {

@@ -2,7 +2,7 @@
 
 use super::text::Width;
 use crate::UserPtr;
-use crate::executive::VOLUME_SERIAL;
+use crate::executive::{Uses, VOLUME_SERIAL};
 use crate::host::{FileAccess, FileInfo, FileKind, HostFile, Wish};
 use crate::path::GuestPath;
 use crate::service::{Answer, Arg, Call, Export, Failure};
@@ -16,8 +16,6 @@ const INVALID: u64 = 0xffff_ffff;
 const REPLACE_EXISTING: u32 = 0x1;
 /// `MOVEFILE_DELAY_UNTIL_REBOOT`: there is no reboot.
 const DELAY: u32 = 0x4;
-/// Names that are tried for a file that is put aside.
-const MAX_ASIDE: u32 = 1000;
 /// Units of a file's name at most.
 const MAX_COMPONENT: u32 = 255;
 /// `FILE_CASE_PRESERVED_NAMES | FILE_UNICODE_ON_DISK`.
@@ -136,18 +134,11 @@ fn delete(call: &mut Call<'_>, width: Width, kind: FileKind) -> Answer {
         (FileKind::Directory, FileKind::File) => return Err(NtStatus::NOT_A_DIRECTORY.into()),
         (FileKind::File, FileKind::File) | (FileKind::Directory, FileKind::Directory) => {}
     }
-    if call.is_read_only(&path) {
-        return Err(NtStatus::ACCESS_DENIED.into());
-    }
     // The process has its current folder open.
     if kind == FileKind::Directory && path.same_file(&call.nt.process().current_directory) {
         return Err(NtStatus::SHARING_VIOLATION.into());
     }
-    if kind == FileKind::File && call.is_running(&path) {
-        return Err(NtStatus::CANNOT_DELETE.into());
-    }
-    call.host.remove(&path, kind)?;
-    call.nt.file_notes.forget(&path);
+    call.delete_path(&path, Some(kind))?;
     Ok(1)
 }
 
@@ -185,53 +176,15 @@ fn move_file(call: &mut Call<'_>, width: Width) -> Answer {
     if flags & DELAY != 0 {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
-    let (from, source) = call.info_at(from_at, width)?;
+    let (from, _) = call.info_at(from_at, width)?;
     let to = call.path(to_at, width)?;
-    match call.host.info(&to) {
-        Ok(_) if !from.same_file(&to) && flags & REPLACE_EXISTING == 0 => {
-            return Err(Win32Error::ALREADY_EXISTS.into());
-        }
-        Ok(target) if !from.same_file(&to) => {
-            let folder = [source.kind, target.kind].contains(&FileKind::Directory);
-            if folder || call.is_read_only(&to) {
-                return Err(NtStatus::ACCESS_DENIED.into());
-            }
-            replace(call, &from, &to)?;
-        }
-        Ok(_) | Err(_) => call.host.rename(&from, &to)?,
-    }
-    let notes = &mut call.nt.file_notes;
-    if !from.same_file(&to) {
-        notes.forget(&to);
-        notes.rename(&from, &to);
-    }
+    let (from, to) = (call.host.real_path(&from)?, call.host.real_path(&to)?);
+    call.check_sharing(&from, Uses::DELETE, Uses::ALL)?;
+    call.rename_path(&from, &to, flags & REPLACE_EXISTING != 0).map_err(|status| match status {
+        NtStatus::OBJECT_NAME_COLLISION => Failure::Error(Win32Error::ALREADY_EXISTS),
+        status => Failure::Status(status),
+    })?;
     Ok(1)
-}
-
-/// Puts a file in the place of another, which is put aside until that has worked.
-fn replace(call: &mut Call<'_>, from: &GuestPath, to: &GuestPath) -> Result<(), NtStatus> {
-    let aside = aside(call, to)?;
-    call.host.rename(to, &aside)?;
-    match call.host.rename(from, to) {
-        Ok(()) => call.host.remove(&aside, FileKind::File),
-        Err(status) => {
-            call.host.rename(&aside, to)?;
-            Err(status)
-        }
-    }
-}
-
-/// A name beside a file that nothing has.
-fn aside(call: &mut Call<'_>, path: &GuestPath) -> Result<GuestPath, NtStatus> {
-    for number in 0..MAX_ASIDE {
-        let candidate = path.parent().join(&format!("~replaced{number}.tmp"))?;
-        match call.host.info(&candidate) {
-            Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::NO_SUCH_FILE) => return Ok(candidate),
-            Ok(_) => {}
-            Err(status) => return Err(status),
-        }
-    }
-    Err(NtStatus::OBJECT_NAME_COLLISION)
 }
 
 fn copy_file_a(call: &mut Call<'_>) -> Answer {

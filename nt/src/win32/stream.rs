@@ -1,7 +1,7 @@
 //! The standard handles, and reading and writing through a handle: `ReadFile` and `WriteFile`, always at once.
 
 use crate::UserPtr;
-use crate::executive::{FileIo, Handle, Object, ObjectId, OpenFile, Packet, Place};
+use crate::executive::{FileIo, Handle, Object, OpenFile, Packet, Place};
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::ntdef::{NtStatus, Win32Error};
 
@@ -30,19 +30,6 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::system("ReadFile", &[Word, Word, U32, Word, Word], read_file).set("core-file"),
     Export::system("WriteFile", &[Word, Word, U32, Word, Word], write_file).set("core-file"),
 ];
-
-/// Ties a file to a completion port: only one that was opened for overlapped operations, and once.
-pub(super) fn associate(call: &mut Call<'_>, file: Handle, port: ObjectId, key: u64) -> Result<(), NtStatus> {
-    let mut handles = call.nt.handles_mut();
-    let Object::File(OpenFile { io: FileIo::Overlapped { port: tied @ None }, .. }) =
-        handles.get_mut(file)?
-    else {
-        return Err(NtStatus::INVALID_PARAMETER);
-    };
-    *tied = Some((port, key));
-    handles.objects.hold(port);
-    Ok(())
-}
 
 /// Tells that an overlapped operation is complete: by the event of its `OVERLAPPED`, and by a packet of the file's port
 /// unless the event's low bit says not to.
@@ -93,7 +80,7 @@ fn set_std_handle(call: &mut Call<'_>) -> Answer {
 fn get_file_type(call: &mut Call<'_>) -> Answer {
     let handle = call.handle(0);
     match call.nt.handles().get(handle)? {
-        Object::Console(_) => Ok(TYPE_PIPE),
+        Object::Console(_) | Object::Pipe(_) => Ok(TYPE_PIPE),
         Object::File(_) => Ok(TYPE_DISK),
         Object::Other => Ok(TYPE_CHARACTER),
         _other_kinds => Err(NtStatus::INVALID_HANDLE.into()),

@@ -10,6 +10,8 @@ use vadose_facts::ntdef::NtStatus;
 
 /// `FILE_ATTRIBUTE_ARCHIVE`: what a device has.
 const ARCHIVE: u32 = 0x20;
+/// `FILE_ATTRIBUTE_NORMAL`: what a pipe has.
+const NORMAL: u32 = 0x80;
 
 /// `NtQueryAttributesFile(attributes, *basic information)`.
 pub(super) fn nt_query_attributes(call: &mut Call<'_>) -> Answer {
@@ -37,7 +39,7 @@ impl Kernel<'_> {
     /// # Errors
     ///
     /// The host's; `OBJECT_NAME_INVALID` for a file by a name that ends as a folder's; `DELETE_PENDING` for a file that is
-    /// about to go; `INVALID_DEVICE_REQUEST` for pipes.
+    /// about to go; `OBJECT_NAME_NOT_FOUND` for pipes that are not there.
     pub(super) fn facts_by_name(&mut self, name: &FileName) -> Result<Facts, NtStatus> {
         match name {
             FileName::Disk { path, kind } => {
@@ -52,7 +54,10 @@ impl Kernel<'_> {
             FileName::Null | FileName::Console(_) => {
                 Ok(Facts { attributes: ARCHIVE, times: [0; 4], size: 0, kind: FileKind::File, index: 0 })
             }
-            FileName::Pipe(_) => Err(NtStatus::INVALID_DEVICE_REQUEST),
+            FileName::Pipe(name) if name.is_empty() || self.nt.pipes.exists(name) => {
+                Ok(Facts { attributes: NORMAL, times: [0; 4], size: 0, kind: FileKind::File, index: 0 })
+            }
+            FileName::Pipe(_) => Err(NtStatus::OBJECT_NAME_NOT_FOUND),
         }
     }
 }

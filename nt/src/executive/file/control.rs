@@ -4,6 +4,7 @@ use super::information::{VOLUME_SERIAL, file_index};
 use super::status_block::Completion;
 use crate::claim::UserPtr;
 use crate::executive::objects::{Object, OpenFile};
+use crate::executive::pipe;
 use crate::service::{Answer, Call, Failure};
 use vadose_facts::ntdef::NtStatus;
 
@@ -24,6 +25,13 @@ struct Request {
 
 /// `NtFsControlFile(file, event, apc, apc context, *io status, code, *in, in length, *out, out length)`.
 pub(super) fn nt_fs_control(call: &mut Call<'_>) -> Answer {
+    let handle = call.handle(0);
+    if let Object::Pipe(_) = call.nt.object(handle)? {
+        let completion = Completion::begin(call)?;
+        let (to, room) = (call.ptr(8), u64::from(call.u32(9)));
+        call.probe_write(to, room)?;
+        return pipe::control(call, handle, completion);
+    }
     control(call, |call, request| {
         let open = match call.nt.object(call.handle(0))? {
             Object::File(open) => open.clone(),
@@ -51,7 +59,7 @@ fn control(
 ) -> Answer {
     let handle = call.handle(0);
     match call.nt.object(handle)? {
-        Object::File(_) | Object::Console(_) | Object::Other => {}
+        Object::File(_) | Object::Console(_) | Object::Pipe(_) | Object::Other => {}
         _other_kinds => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     }
     let completion = Completion::begin(call)?;

@@ -122,7 +122,7 @@ impl Kernel<'_> {
     ///
     /// As [`FileName::parse`]; for a root, `INVALID_HANDLE`, `OBJECT_TYPE_MISMATCH` if it is no file and
     /// `OBJECT_PATH_NOT_FOUND` if it is no folder.
-    pub(super) fn file_name(&self, attributes: &ObjectAttributes) -> Result<FileName, NtStatus> {
+    pub(crate) fn file_name(&self, attributes: &ObjectAttributes) -> Result<FileName, NtStatus> {
         let name = attributes.name.as_deref().unwrap_or_default();
         let name = String::from_utf16(name).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
         if attributes.root == Handle::NULL {
@@ -133,6 +133,7 @@ impl Kernel<'_> {
                 FileName::parse_below(&folder.path, &name)
             }
             Object::File(_) => Err(NtStatus::OBJECT_PATH_NOT_FOUND),
+            Object::Pipe(end) if end.pipe.is_none() && !end.sent_away => Ok(FileName::Pipe(name)),
             _other_kinds => Err(NtStatus::OBJECT_TYPE_MISMATCH),
         }
     }
@@ -146,7 +147,10 @@ impl Kernel<'_> {
             }
             FileName::Null => Object::Other,
             FileName::Console(console) => Object::Console(stream_of(*console, request.access)?),
-            FileName::Pipe(_) => return Err(NtStatus::OBJECT_NAME_NOT_FOUND),
+            FileName::Pipe(_) if request.options.has(Options::FOLDER) => {
+                return Err(NtStatus::NOT_A_DIRECTORY);
+            }
+            FileName::Pipe(name) => return Ok((self.open_pipe(name, request)?, Done::Opened)),
         };
         if request.options.has(Options::FOLDER) {
             return Err(NtStatus::NOT_A_DIRECTORY);

@@ -102,7 +102,9 @@ fn query(call: &mut Call<'_>, (restart, single): (bool, bool), pattern_at: UserP
 fn folder_of(call: &Call<'_>, handle: Handle) -> Result<GuestPath, NtStatus> {
     let folder = match call.nt.object(handle)? {
         Object::File(OpenFile { file: None, path, .. }) => path.clone(),
-        Object::File(_) | Object::Console(_) | Object::Other => return Err(NtStatus::INVALID_PARAMETER),
+        Object::File(_) | Object::Console(_) | Object::Pipe(_) | Object::Other => {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
         _other_kinds => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
     };
     let granted = call.nt.handles().access(handle)? & READ_DATA != 0;

@@ -1,10 +1,11 @@
 //! Reading and writing console streams and files by handle.
 
+use super::lock::Touch;
 use super::rights::{APPEND_DATA, READ_DATA, WRITE_DATA};
 use super::status_block::Completion;
 use crate::claim::UserPtr;
-use crate::executive::Handle;
 use crate::executive::objects::{FileIo, Object};
+use crate::executive::{Handle, ObjectId, pipe};
 use crate::host::{Console, FileAccess, HostFile};
 use crate::kernel::Kernel;
 use crate::path::GuestPath;
@@ -34,6 +35,7 @@ enum Way {
     Console(Console),
     File(Target),
     Null,
+    Pipe,
 }
 
 /// What a transfer needs to know of an open file.
@@ -43,6 +45,7 @@ struct Target {
     path: GuestPath,
     access: FileAccess,
     position: u64,
+    id: ObjectId,
 }
 
 impl Kernel<'_> {
@@ -67,6 +70,7 @@ impl Kernel<'_> {
             Way::Console(Console::Output | Console::Error) => Err(NtStatus::ACCESS_DENIED.into()),
             Way::File(file) => self.read_file(handle, &file, to, bytes, place),
             Way::Null => Err(NtStatus::END_OF_FILE.into()),
+            Way::Pipe => Err(NtStatus::INVALID_DEVICE_REQUEST.into()),
         }
     }
 
@@ -87,6 +91,7 @@ impl Kernel<'_> {
             Way::Console(stream) => self.write_console(stream, from, bytes),
             Way::File(file) => self.write_file(handle, &file, from, bytes, place),
             Way::Null => Ok(bytes),
+            Way::Pipe => Err(NtStatus::INVALID_DEVICE_REQUEST.into()),
         }
     }
 
@@ -100,8 +105,10 @@ impl Kernel<'_> {
                 path: open.path.clone(),
                 access: open.access,
                 position: open.position,
+                id: handles.object_id(handle)?,
             }),
             Object::Other => Way::Null,
+            Object::Pipe(_) => Way::Pipe,
             _other_kinds => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
         };
         if handles.access(handle)? & rights != 0 { Ok(way) } else { Err(NtStatus::ACCESS_DENIED) }
@@ -141,6 +148,7 @@ impl Kernel<'_> {
             Place::At(at) => at,
             Place::End => return Err(NtStatus::INVALID_PARAMETER.into()),
         };
+        self.check_locks(file.id, &file.path, (start, bytes), Touch::Read)?;
         // What was stored through views of the file is read as well (SPEC F48).
         if let Some(mapped) = self.nt.files.data_at(&file.path) {
             self.flush_mapped_file(mapped);
@@ -177,6 +185,7 @@ impl Kernel<'_> {
             Place::At(at) => at,
             Place::End => self.host.size(open)?,
         };
+        self.check_locks(file.id, &file.path, (start, bytes), Touch::Write)?;
         let mut done = 0;
         while done < bytes {
             let piece = self.read_vec(from.offset(done), (bytes - done).min(PIECE_BYTES))?;
@@ -210,8 +219,11 @@ impl Kernel<'_> {
 /// event, the place. The operation is over when the call returns.
 pub(super) fn nt_read_file(call: &mut Call<'_>) -> Answer {
     let (handle, buffer, bytes) = (call.handle(0), call.ptr(5), u64::from(call.u32(6)));
-    call.way(handle, READ_DATA)?;
+    let way = call.way(handle, READ_DATA)?;
     let completion = Completion::begin(call)?;
+    if let Way::Pipe = way {
+        return pipe::read(call, handle, completion);
+    }
     let place = place(call, handle)?;
     let is_stream = matches!(call.nt.object(handle)?, Object::Console(_));
     let done = match call.read_object(handle, buffer, bytes, place) {
@@ -225,8 +237,11 @@ pub(super) fn nt_read_file(call: &mut Call<'_>) -> Answer {
 /// `NtWriteFile`, with the arguments of `NtReadFile`. Who may append and not write writes at the end.
 pub(super) fn nt_write_file(call: &mut Call<'_>) -> Answer {
     let (handle, buffer, bytes) = (call.handle(0), call.ptr(5), u64::from(call.u32(6)));
-    call.way(handle, WRITE_DATA | APPEND_DATA)?;
+    let way = call.way(handle, WRITE_DATA | APPEND_DATA)?;
     let completion = Completion::begin(call)?;
+    if let Way::Pipe = way {
+        return pipe::write(call, handle, completion);
+    }
     let appends = call.nt.handles().access(handle)? & (WRITE_DATA | APPEND_DATA) == APPEND_DATA;
     let place = if appends { Place::End } else { place(call, handle)? };
     let done = call.write_object(handle, buffer, bytes, place);

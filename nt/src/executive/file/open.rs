@@ -200,6 +200,8 @@ impl Kernel<'_> {
             uses,
             shares: request.shares,
             listing: None,
+            notification: 0,
+            locks: Vec::new(),
             path,
         };
         Ok(Opened { file, granted, done: plan.done() })
@@ -211,6 +213,7 @@ impl Kernel<'_> {
         if let Some(number) = file.file {
             self.host.close(number);
         }
+        self.drop_locks(file);
         if !file.delete_on_close && !file.delete_pending {
             return;
         }

@@ -2,8 +2,9 @@
 
 use super::information::{Facts, VOLUME_SERIAL};
 use super::rights::{READ_ATTRIBUTES, READ_EA};
-use crate::executive::objects::{Object, OpenFile};
+use crate::executive::objects::{FileIo, Object, OpenFile};
 use crate::executive::query::DRIVE_DEVICE;
+use crate::executive::{Handle, PipeEnd};
 use crate::host::FileKind;
 use crate::kernel::Kernel;
 use crate::service::{Answer, Call};
@@ -44,10 +45,12 @@ enum Told {
     VolumeName,
     Id,
     Stat,
+    Pipe,
+    PipeLocal,
 }
 
 /// The classes, by number.
-const CLASSES: [Class; 20] = [
+const CLASSES: [Class; 22] = [
     class(4, 40, READ_ATTRIBUTES, Told::Basic),
     class(5, 24, 0, Told::Standard),
     class(6, 8, 0, Told::Internal),
@@ -60,6 +63,8 @@ const CLASSES: [Class; 20] = [
     class(18, 104, READ_ATTRIBUTES, Told::All),
     class(21, 8, 0, Told::AlternateName),
     class(22, 32, 0, Told::Stream),
+    class(23, 8, READ_ATTRIBUTES, Told::Pipe),
+    class(24, 40, READ_ATTRIBUTES, Told::PipeLocal),
     class(34, 56, READ_ATTRIBUTES, Told::NetworkOpen),
     class(35, 8, READ_ATTRIBUTES, Told::AttributeTag),
     class(41, 4, 0, Told::CompletionNotification),
@@ -92,9 +97,9 @@ pub(super) fn nt_query_information(call: &mut Call<'_>) -> Answer {
             call.check_right(granted, class.right)?;
             call.tell_of_file(&open, granted, class.told)?
         }
-        Object::Console(_) | Object::Other => {
+        Object::Console(_) | Object::Pipe(_) | Object::Other => {
             call.check_right(granted, class.right)?;
-            tell_of_device(granted, class.told)?
+            call.tell_of_device(handle, granted, class.told)?
         }
         _other_kinds => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     };
@@ -142,7 +147,8 @@ impl Kernel<'_> {
             Told::Basic => self.facts_of_open(open)?.basic(),
             Told::Standard => self.facts_of_open(open)?.standard(open.delete_pending),
             Told::Internal => self.facts_of_open(open)?.index.to_le_bytes().to_vec(),
-            Told::ExtendedAttributes | Told::Alignment | Told::CompletionNotification => number(0),
+            Told::ExtendedAttributes | Told::Alignment => number(0),
+            Told::CompletionNotification => number(open.notification),
             Told::Access => number(granted),
             Told::Name => name_bytes(name),
             Told::Position => open.position.to_le_bytes().to_vec(),
@@ -160,7 +166,19 @@ impl Kernel<'_> {
                 [&u64::from(VOLUME_SERIAL).to_le_bytes()[..], &index.to_le_bytes()].concat()
             }
             Told::Stat => self.facts_of_open(open)?.stat(granted),
+            Told::Pipe | Told::PipeLocal => return Err(NtStatus::INVALID_PARAMETER),
         })
+    }
+
+    /// What is known of a pipe, of a stream of the console, which is one, and of the null device.
+    fn tell_of_device(&mut self, handle: Handle, granted: u32, told: Told) -> Result<Vec<u8>, NtStatus> {
+        let id = self.object_of(handle)?;
+        match (told, self.nt.objects.get(id)) {
+            (Told::Pipe, _) => self.pipe_modes(id),
+            (Told::PipeLocal, _) => self.pipe_facts(id),
+            (Told::Mode, Object::Pipe(PipeEnd { io: FileIo::Overlapped { .. }, .. })) => Ok(vec![0; 4]),
+            (told, _) => plain_device(granted, told),
+        }
     }
 
     /// `FILE_ALL_INFORMATION`: basic, standard, internal, extended attributes, access, position, mode, alignment, name.
@@ -190,9 +208,8 @@ fn stream_bytes(facts: &Facts) -> Vec<u8> {
     [&[0; 4][..], &(name.len() as u32).to_le_bytes(), &sizes, &name].concat()
 }
 
-/// What is known of a stream of the console, which is a pipe that is read and written synchronously, and of the null
-/// device.
-fn tell_of_device(granted: u32, told: Told) -> Result<Vec<u8>, NtStatus> {
+/// What is known of any device that is read and written synchronously.
+fn plain_device(granted: u32, told: Told) -> Result<Vec<u8>, NtStatus> {
     const NORMAL: u32 = 0x80;
     let facts = Facts { attributes: NORMAL, times: [0; 4], size: 0, kind: FileKind::File, index: 0 };
     Ok(match told {
@@ -206,9 +223,14 @@ fn tell_of_device(granted: u32, told: Told) -> Result<Vec<u8>, NtStatus> {
         Told::NetworkOpen => facts.network_open(),
         Told::AttributeTag => [NORMAL, 0].map(u32::to_le_bytes).concat(),
         Told::IsRemote => vec![0],
-        Told::All | Told::AlternateName | Told::Stream | Told::VolumeName | Told::Id | Told::Stat => {
-            return Err(NtStatus::INVALID_PARAMETER);
-        }
+        Told::All
+        | Told::AlternateName
+        | Told::Stream
+        | Told::VolumeName
+        | Told::Id
+        | Told::Stat
+        | Told::Pipe
+        | Told::PipeLocal => return Err(NtStatus::INVALID_PARAMETER),
     })
 }
 
@@ -221,7 +243,7 @@ mod tests {
         assert!(CLASSES.is_sorted_by_key(|class| class.number));
         for class in &CLASSES {
             let room = class.least_bytes as usize;
-            if let Ok(told) = tell_of_device(0, class.told) {
+            if let Ok(told) = plain_device(0, class.told) {
                 let named = matches!(class.told, Told::Name);
                 // An empty name is less than one of a unit.
                 assert_eq!(told.len(), if named { 4 } else { room }, "{}", class.number);

@@ -81,6 +81,15 @@ pub(crate) fn granted(wanted: u32, grant: Grant) -> Result<u32, NtStatus> {
     }
 }
 
+/// The rights that a handle of a device gets, which every program may change.
+///
+/// # Errors
+///
+/// `PRIVILEGE_NOT_HELD`, as for files.
+pub(crate) fn granted_to_changer(wanted: u32) -> Result<u32, NtStatus> {
+    granted(wanted, Grant::Change)
+}
+
 /// What a handle with these rights does to a file, as share modes count it.
 pub(crate) fn uses(access: u32) -> Uses {
     let reads = if access & (READ_DATA | EXECUTE) != 0 { Uses::READ } else { Uses::NONE };

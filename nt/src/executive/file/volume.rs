@@ -56,9 +56,11 @@ pub(super) fn nt_query_volume(call: &mut Call<'_>) -> Answer {
     call.probe_write(buffer, u64::from(length))?;
     let mut bytes = match (call.nt.object(handle)?, told) {
         (Object::File(_), told) => call.tell_of_volume(told)?,
-        (Object::Console(_), Told::Device) => device(NAMED_PIPE, 0),
+        (Object::Console(_) | Object::Pipe(_), Told::Device) => device(NAMED_PIPE, 0),
         (Object::Other, Told::Device) => device(NULL, 0),
-        (Object::Console(_) | Object::Other, _) => return Err(NtStatus::INVALID_DEVICE_REQUEST.into()),
+        (Object::Console(_) | Object::Pipe(_) | Object::Other, _) => {
+            return Err(NtStatus::INVALID_DEVICE_REQUEST.into());
+        }
         (_other_kinds, _) => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     };
     let fits = bytes.len() <= length as usize;

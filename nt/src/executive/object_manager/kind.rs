@@ -63,7 +63,7 @@ impl Kind {
         Some(match object {
             Object::Process(_) => Self::Process,
             Object::Thread(_) => Self::Thread,
-            Object::Console(_) | Object::File(_) => Self::File,
+            Object::Console(_) | Object::File(_) | Object::Pipe(_) | Object::Other => Self::File,
             Object::Event(_) => Self::Event,
             Object::Mutex(_) => Self::Mutant,
             Object::Semaphore(_) => Self::Semaphore,
@@ -75,7 +75,7 @@ impl Kind {
             Object::SymbolicLink(_) => Self::SymbolicLink,
             Object::KeyedEvent => Self::KeyedEvent,
             Object::Key(_) => Self::Key,
-            Object::Search(_) | Object::Other => return None,
+            Object::Search(_) => return None,
         })
     }
 

@@ -27,7 +27,7 @@ fn type_index(object: &Object) -> u16 {
         Object::Semaphore(_) => 19,
         Object::Timer(_) => 21,
         Object::CompletionPort(_) => 35,
-        Object::File(_) | Object::Console(_) | Object::Search(_) => 37,
+        Object::File(_) | Object::Console(_) | Object::Pipe(_) | Object::Search(_) => 37,
         Object::Section(_) => 42,
         Object::Key(_) => 44,
         _other_kinds => 2,

@@ -24,6 +24,8 @@ fn is_signalled(object: &Object, me: u32, lives: Lives<'_>) -> bool {
         Object::Thread(tid) => lives.threads.get(*tid).is_none_or(|thread| thread.has_ended()),
         Object::Process(pid) => lives.processes.get(pid).is_none_or(|it| it.state == ProcessState::Ended),
         Object::Console(_) | Object::File(_) => true,
+        // Who waits for the handle waits for what was asked for through it.
+        Object::Pipe(end) => end.pending.is_empty(),
         Object::CompletionPort(port) => port.has_packets(),
         // As in Windows, where the kernel waits with what is no part of the object.
         Object::KeyedEvent => true,
@@ -49,6 +51,7 @@ fn can_be_waited_for(object: &Object) -> bool {
         | Object::Console(_)
         | Object::CompletionPort(_)
         | Object::KeyedEvent
+        | Object::Pipe(_)
         | Object::File(_) => true,
         Object::Section(_)
         | Object::Token(_)
@@ -77,6 +80,7 @@ fn acquire(object: &mut Object, me: u32) -> Acquired {
         | Object::Thread(_)
         | Object::Console(_)
         | Object::File(_)
+        | Object::Pipe(_)
         | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Token(_)

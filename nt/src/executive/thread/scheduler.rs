@@ -175,7 +175,7 @@ impl Scheduler {
             WaitFor::Key(keyed) => {
                 self.at_keys.insert((*keyed, self.arrivals), tid);
             }
-            WaitFor::Alert(_) | WaitFor::Loader | WaitFor::Time => {}
+            WaitFor::Alert(_) | WaitFor::Loader | WaitFor::File | WaitFor::Time => {}
         }
     }
 
@@ -381,6 +381,7 @@ impl Kernel<'_> {
                     format!("a wait for key {key:#x} of a keyed event, to release it")
                 }
                 WaitFor::Alert(at) => format!("an alert by its number, at {at:#x}"),
+                WaitFor::File => "the other end of a pipe, or a lock of a file".to_owned(),
                 WaitFor::Loader => "the loading of a DLL by another thread".to_owned(),
                 WaitFor::Time if wait.alertable != Alertable::No => "an APC".to_owned(),
                 WaitFor::Time => "nothing: it sleeps for ever".to_owned(),

@@ -1,7 +1,7 @@
 //! The records of threads, by id, and which of them the processor works for.
 
 use super::apc::Apc;
-use super::wait::{Resumed, Wait};
+use super::wait::{Resumed, Wait, WaitFor};
 use crate::executive::ObjectId;
 use crate::executive::initialisers::Initialisers;
 use crate::host::Moment;
@@ -202,6 +202,12 @@ impl ThreadTable {
     /// Those of a process that have not ended, oldest first.
     pub fn living_of(&self, pid: u32) -> impl Iterator<Item = &Thread> {
         self.living().filter(move |thread| thread.pid == pid)
+    }
+
+    /// Those that wait for something, oldest first.
+    pub(super) fn waiting_for(&self, what: &WaitFor) -> Vec<u32> {
+        let waits = |thread: &&Thread| thread.wait.as_ref().is_some_and(|wait| wait.what == *what);
+        self.iter().filter(waits).map(|thread| thread.tid).collect()
     }
 
     /// Those that have not ended, oldest first.

@@ -39,6 +39,8 @@ pub(crate) enum WaitFor {
     Alert(u64),
     /// Another thread is done with loading or unloading DLLs.
     Loader,
+    /// Something happens to a pipe or to a lock of a file.
+    File,
     /// Only time.
     Time,
 }
@@ -82,7 +84,7 @@ impl WaitFor {
         match self {
             Self::Objects { objects, .. } => objects,
             Self::Key(keyed) => std::slice::from_ref(&keyed.event),
-            Self::Address(..) | Self::Alert(_) | Self::Loader | Self::Time => &[],
+            Self::Address(..) | Self::Alert(_) | Self::Loader | Self::File | Self::Time => &[],
         }
     }
 }
@@ -278,6 +280,22 @@ impl Kernel<'_> {
         }
     }
 
+    /// Something happened to a pipe or to a lock of a file: who waits for such a thing looks again.
+    pub(crate) fn file_changed(&mut self) {
+        for tid in self.nt.threads.waiting_for(&WaitFor::File) {
+            self.wake(tid, NtStatus::SUCCESS);
+        }
+    }
+
+    /// Calls a thread's wait in an operation of a file off; whether there was one.
+    pub(crate) fn cancel_file_wait(&mut self, tid: u32) -> bool {
+        let waits = self.nt.threads.waiting_for(&WaitFor::File).contains(&tid);
+        if waits {
+            self.wake(tid, NtStatus::CANCELLED);
+        }
+        waits
+    }
+
     /// Whether another thread is in the loader: calling entry points, or about to.
     pub(crate) fn loader_is_taken(&self) -> bool {
         let (me, pid) = (self.thread().tid, self.nt.process().pid);
@@ -383,6 +401,12 @@ impl Call<'_> {
     ) -> Answer {
         let what = WaitFor::Objects { objects: vec![port], mode: WaitMode::Any };
         self.block(Wait { what, deadline, alertable, resume: Resume::Retry })
+    }
+
+    /// Blocks until something happens to a pipe or to a lock of a file, or until the deadline, then runs this system call
+    /// again.
+    pub(crate) fn block_for_file(&mut self, deadline: Option<Moment>) -> Answer {
+        self.block(Wait { what: WaitFor::File, deadline, alertable: Alertable::No, resume: Resume::Retry })
     }
 
     /// Blocks until no other thread is in the loader, then runs this system call again.
