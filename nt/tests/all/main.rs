@@ -11,6 +11,7 @@ mod images;
 mod layouts;
 mod memory_services;
 mod native;
+mod native_changes;
 mod native_files;
 mod objects;
 mod physical;

@@ -4,24 +4,24 @@ use crate::bench::{BAD, Bench, DATA, OUT, each_native};
 use vadose_facts::ntdef::NtStatus;
 
 /// Where the structures of a call are in the scratch page.
-const NAME: u64 = 0;
-const STRING: u64 = 0x300;
+pub(crate) const NAME: u64 = 0;
+pub(crate) const STRING: u64 = 0x300;
 const ATTRIBUTES: u64 = 0x340;
-const BLOCK: u64 = 0x380;
-const HANDLE: u64 = 0x3c0;
+pub(crate) const BLOCK: u64 = 0x380;
+pub(crate) const HANDLE: u64 = 0x3c0;
 
-const SYNCHRONIZE: u64 = 0x10_0000;
-const READ: u64 = 0x8000_0000 | SYNCHRONIZE;
-const WRITE: u64 = 0x4000_0000 | SYNCHRONIZE;
-const DELETE: u64 = 0x1_0000 | SYNCHRONIZE;
+pub(crate) const SYNCHRONIZE: u64 = 0x10_0000;
+pub(crate) const READ: u64 = 0x8000_0000 | SYNCHRONIZE;
+pub(crate) const WRITE: u64 = 0x4000_0000 | SYNCHRONIZE;
+pub(crate) const DELETE: u64 = 0x1_0000 | SYNCHRONIZE;
 const SHARE_ALL: u64 = 7;
 const SYNCHRONOUS: u64 = 0x20;
 const FOLDER: u64 = 0x1 | SYNCHRONOUS;
-const NO_FOLDER: u64 = 0x40 | SYNCHRONOUS;
-const OPEN: u64 = 1;
+pub(crate) const NO_FOLDER: u64 = 0x40 | SYNCHRONOUS;
+pub(crate) const OPEN: u64 = 1;
 const CREATE: u64 = 2;
 
-type Status = Result<(), NtStatus>;
+pub(crate) type Status = Result<(), NtStatus>;
 
 /// What a native call answers: success or not.
 fn status(raw: u64) -> Status {
@@ -30,29 +30,29 @@ fn status(raw: u64) -> Status {
 }
 
 impl Bench {
-    fn nt(&mut self, name: &str, arguments: &[u64]) -> Status {
+    pub(crate) fn nt(&mut self, name: &str, arguments: &[u64]) -> Status {
         status(self.raw(name, arguments).0)
     }
 
-    fn words(&mut self, at: u64, words: &[u64]) -> u64 {
+    pub(crate) fn words(&mut self, at: u64, words: &[u64]) -> u64 {
         let width = self.width() as usize;
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()[..width].to_vec()).collect();
         self.put(at, &bytes)
     }
 
-    fn width(&self) -> u64 {
+    pub(crate) fn width(&self) -> u64 {
         self.world.nt.edition().pointer_bytes()
     }
 
     /// `OBJECT_ATTRIBUTES` for a name below a root.
-    fn attributes_below(&mut self, root: u64, name: &str) -> u64 {
+    pub(crate) fn attributes_below(&mut self, root: u64, name: &str) -> u64 {
         let string = self.unicode(NAME, STRING, name);
         let width = self.width();
         self.words(ATTRIBUTES, &[6 * width, root, string, 0x40, 0, 0])
     }
 
     /// A `UNICODE_STRING` and its text.
-    fn unicode(&mut self, text_at: u64, at: u64, text: &str) -> u64 {
+    pub(crate) fn unicode(&mut self, text_at: u64, at: u64, text: &str) -> u64 {
         let units: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let text_at = self.put(text_at, &units);
         let length = units.len() as u64;
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     /// Opens or makes; answers the handle and what was done.
-    fn nt_create(
+    pub(crate) fn nt_create(
         &mut self,
         (root, name): (u64, &str),
         access: u64,
@@ -74,41 +74,47 @@ impl Bench {
         Ok((self.pointer_at(HANDLE), self.information()))
     }
 
-    fn nt_open(&mut self, name: &str, access: u64, options: u64) -> Result<u64, NtStatus> {
+    pub(crate) fn nt_open(&mut self, name: &str, access: u64, options: u64) -> Result<u64, NtStatus> {
         let attributes = self.attributes_below(0, name);
         let (handle, block) = (self.words(HANDLE, &[0]), self.words(BLOCK, &[77, 77]));
         self.nt("NtOpenFile", &[handle, access, attributes, block, SHARE_ALL, options])?;
         Ok(self.pointer_at(HANDLE))
     }
 
-    fn pointer_at(&mut self, at: u64) -> u64 {
+    pub(crate) fn pointer_at(&mut self, at: u64) -> u64 {
         let width = self.width() as usize;
         self.number(at) & (u64::MAX >> (64 - 8 * width))
     }
 
-    fn information(&mut self) -> u64 {
+    pub(crate) fn information(&mut self) -> u64 {
         let width = self.width();
         self.pointer_at(BLOCK + width)
     }
 
-    fn nt_close(&mut self, handle: u64) {
+    pub(crate) fn nt_close(&mut self, handle: u64) {
         assert_eq!(self.nt("NtClose", &[handle]), Ok(()));
     }
 
     /// A class of an open file: the bytes that it answers.
-    fn query(&mut self, service: &str, file: u64, class: u64, room: u64) -> Result<Vec<u8>, NtStatus> {
+    pub(crate) fn query(
+        &mut self,
+        service: &str,
+        file: u64,
+        class: u64,
+        room: u64,
+    ) -> Result<Vec<u8>, NtStatus> {
         let (block, out) = (self.words(BLOCK, &[77, 77]), self.at(OUT));
         self.nt(service, &[file, block, out, room, class])?;
         let told = self.information();
         Ok(self.bytes(OUT, told))
     }
 
-    fn query_file(&mut self, file: u64, class: u64, room: u64) -> Result<Vec<u8>, NtStatus> {
+    pub(crate) fn query_file(&mut self, file: u64, class: u64, room: u64) -> Result<Vec<u8>, NtStatus> {
         self.query("NtQueryInformationFile", file, class, room)
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 

@@ -185,7 +185,7 @@ fn set_basic(call: &mut Call<'_>, open: &OpenFile, from: UserPtr) -> Result<(), 
     let mut times = [None; 4];
     for (at, time) in (0..).step_by(8).zip(&mut times) {
         match call.read_u64(from.offset(at))?.cast_signed() {
-            0 | -1 | -2 => {}
+            -2..=0 => {}
             wanted if wanted < 0 => return Err(NtStatus::INVALID_PARAMETER.into()),
             wanted => *time = Some(wanted.cast_unsigned()),
         }

@@ -1,6 +1,6 @@
 //! Making instances of pipes, and opening their other ends.
 
-use super::{Kind, PipeEnd, Side, UNLIMITED};
+use super::{Kind, PipeEnd, Side};
 use crate::executive::Handle;
 use crate::executive::attributes::ObjectAttributes;
 use crate::executive::file::{FileName, Options, Request, granted_to_changer};
@@ -67,7 +67,7 @@ pub(crate) fn nt_create_named_pipe(call: &mut Call<'_>) -> Answer {
         (false, OPEN) => return Err(NtStatus::OBJECT_NAME_NOT_FOUND.into()),
         (true | false, _) => {}
     }
-    let kind = Kind { directions: share, messages: kind & 1 != 0, most: most.min(UNLIMITED) };
+    let kind = Kind { directions: share, messages: kind & 1 != 0, most };
     let pipe = call.nt.pipes.create(&name, kind, quotas)?;
     let end = PipeEnd {
         pipe: Some(pipe),
