@@ -58,6 +58,7 @@ impl Run {
             page_files: Vec::new(),
             compression: Compression::On,
             commit_limit_bytes: None,
+            disk_limit_bytes: None,
             seed: 0,
             aslr: Aslr::Off,
             allocation: AllocationPreference::BottomUp,

@@ -62,6 +62,8 @@ pub struct MachineOptions {
     pub folder: PathBuf,
     /// Folders that the guest may write.
     pub writable: Vec<PathBuf>,
+    /// Bytes that the guest may write to them in all; `None` for as many as the host takes.
+    pub disk_limit_bytes: Option<u64>,
     /// System DLLs that are used instead of the built-in ones.
     pub sysroot: Option<Sysroot>,
 }

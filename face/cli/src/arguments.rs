@@ -184,6 +184,9 @@ pub(crate) struct RunArguments {
     /// Let the program write into this folder; may be given more than once
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) writable: Vec<PathBuf>,
+    /// The most that the program may write to those folders in all; what goes beyond fails, for the disk is full
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_size)]
+    pub(crate) disk_limit: Option<u64>,
     /// Let the program's account hold this privilege, disabled until the program enables it; may be given more than once
     #[arg(long, value_name = "PRIVILEGE", value_enum)]
     pub(crate) privilege: Vec<HeldPrivilege>,

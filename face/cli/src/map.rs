@@ -69,6 +69,7 @@ pub(crate) fn machine_options(
         beside: Vec::new(),
         folder,
         writable: Vec::new(),
+        disk_limit_bytes: None,
         sysroot: machine.sysroot()?,
     })
 }

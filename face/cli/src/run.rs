@@ -77,6 +77,7 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<MachineOptions, Failur
         arguments: own,
         beside,
         writable: arguments.writable.clone(),
+        disk_limit_bytes: arguments.disk_limit,
         failures: FailPlan::new(arguments.fail.clone()),
         privileges: arguments.privilege.iter().map(|held| held.privilege()).collect(),
         ..machine_options(edition, &arguments.machine, program)?

@@ -9,6 +9,7 @@ mod clock;
 mod drive;
 mod files;
 mod mount;
+mod quota;
 mod status;
 mod streams;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use clock::{Entropy, VirtualClock};
 use drive::{Beside, Drive, Location, Place};
 use files::{Changes, OpenFiles};
 use mount::{Found, Grant, Opening, fold};
+use quota::Quota;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 use vadose_facts::ntdef::NtStatus;
@@ -41,6 +43,7 @@ pub struct FolderHost {
     streams: Streams,
     clock: VirtualClock,
     entropy: Entropy,
+    quota: Quota,
 }
 
 impl FolderHost {
@@ -57,6 +60,7 @@ impl FolderHost {
             streams,
             clock: VirtualClock::new(),
             entropy: Entropy::new(options.seed),
+            quota: Quota::new(options.disk_limit_bytes),
         })
     }
 
@@ -90,6 +94,9 @@ impl FolderHost {
     ) -> Result<HostFile, NtStatus> {
         let mount = self.drive.mount(at.mount);
         let opening = decide(found, mount.grant(), access, wish)?;
+        if opening == Opening::Create {
+            self.quota.charge_name()?;
+        }
         let file = mount.open(&at.path, opening)?;
         match opening {
             Opening::Read | Opening::Write => {}
@@ -267,7 +274,9 @@ impl Host for FolderHost {
     }
 
     fn set_size(&mut self, file: HostFile, size: u64) -> Result<(), NtStatus> {
-        self.files.get(file)?.set_size(size)?;
+        let open = self.files.get(file)?;
+        self.quota.charge(size.saturating_sub(open.size()?))?;
+        open.set_size(size)?;
         self.note_change(file);
         Ok(())
     }
@@ -277,7 +286,11 @@ impl Host for FolderHost {
     }
 
     fn write_at(&mut self, file: HostFile, offset: u64, from: &[u8]) -> Result<(), NtStatus> {
-        self.files.get(file)?.write_at(offset, from)?;
+        let open = self.files.get(file)?;
+        // A write beyond the end fills the gap with zeros.
+        let gap = offset.saturating_sub(open.size()?);
+        self.quota.charge(gap.saturating_add(from.len() as u64))?;
+        open.write_at(offset, from)?;
         self.note_change(file);
         Ok(())
     }
@@ -309,7 +322,7 @@ impl Host for FolderHost {
     }
 
     fn disk_space(&self) -> DiskSpace {
-        DiskSpace { total: DISK_BYTES, free: DISK_BYTES }
+        DiskSpace { total: DISK_BYTES, free: self.quota.left().min(DISK_BYTES) }
     }
 
     fn list(&mut self, folder: &GuestPath) -> Result<Vec<DirectoryEntry>, NtStatus> {
@@ -333,6 +346,7 @@ impl Host for FolderHost {
             Found::Closed(_) => return Err(NtStatus::ACCESS_DENIED),
             Found::Missing => self.check_grant(&at)?,
         }
+        self.quota.charge_name()?;
         self.drive.mount(at.mount).create_folder(&at.path)?;
         self.changes.note(&at, self.clock.now());
         Ok(())

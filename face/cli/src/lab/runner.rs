@@ -100,6 +100,7 @@ impl Run {
             page_files: Vec::new(),
             compression: Compression::Off,
             commit_limit_bytes: None,
+            disk_limit_bytes: None,
             seed: 0,
             aslr: Aslr::Off,
             allocation: AllocationPreference::BottomUp,

@@ -79,6 +79,26 @@ fn files_read_write_grow_and_shrink_at_any_offset() {
 }
 
 #[test]
+fn a_guest_writes_as_much_as_it_may_and_no_more() {
+    let full = Err(NtStatus::DISK_FULL);
+    let mut world = World::with(|options| options.disk_limit_bytes = Some(3 * 4096 + 100));
+    let path = guest(r"out\data").expect("a path");
+    let file = world.host.open(&path, FileAccess::ReadWrite, Wish::CreateNew).expect("a free name");
+    assert_eq!(world.host.write_at(file, 0, &[1; 4096]), Ok(()));
+    assert_eq!(world.host.write_at(file, 8300, &[1]), full, "the gap counts");
+    assert_eq!(world.host.set_size(file, 1 << 20), full);
+    assert_eq!(world.host.set_size(file, 4100), Ok(()));
+    assert_eq!(world.host.disk_space().free, 4096 + 96);
+    assert_eq!(world.make(r"out\folder"), OK);
+    assert_eq!(world.make(r"out\another"), NtStatus::DISK_FULL);
+    assert_eq!(world.host.write_at(file, 0, &[2; 96]), Ok(()));
+    assert_eq!(world.host.write_at(file, 0, &[3]), full);
+    assert_eq!(fs::metadata(world.on_host("home/out/data")).expect("it is there").len(), 4100);
+    assert_eq!(world.remove(r"out\folder", FileKind::Directory), OK);
+    assert_eq!(world.make(r"out\folder"), NtStatus::DISK_FULL, "what is removed was written all the same");
+}
+
+#[test]
 fn open_files_have_a_limit() {
     let mut world = World::new();
     let path = guest("Read.txt").expect("a path");

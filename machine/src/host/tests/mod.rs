@@ -81,6 +81,7 @@ fn options(root: &Path, program: &str) -> MachineOptions {
         page_files: Vec::new(),
         compression: crate::Compression::On,
         commit_limit_bytes: None,
+        disk_limit_bytes: None,
         seed: 1,
         aslr: Aslr::Off,
         allocation: AllocationPreference::BottomUp,
