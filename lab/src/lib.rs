@@ -5,3 +5,4 @@ pub mod download;
 pub mod guest;
 pub mod programs;
 pub mod scenario;
+pub mod sysroot;

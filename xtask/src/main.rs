@@ -7,6 +7,7 @@ mod command;
 mod demo;
 mod guests;
 mod lab;
+mod programs;
 mod setup;
 mod source;
 mod spec;

@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 3;
 const REST: Duration = Duration::from_secs(2);
 
 /// The environment variable that forbids the network.
-const OFFLINE: &str = "VADOSE_OFFLINE";
+pub(crate) const OFFLINE: &str = "VADOSE_OFFLINE";
 
 /// Why a file is not there.
 #[derive(Debug, thiserror::Error)]
@@ -100,9 +100,13 @@ pub fn fetch_folder(pin: &Pin) -> Result<PathBuf, DownloadError> {
 
 /// `downloads` in cargo's target folder.
 fn downloads_folder() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    workspace.join(target).join("downloads")
+    target_folder().join("downloads")
+}
+
+/// Cargo's target folder.
+pub(crate) fn target_folder() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the lab is in the workspace");
+    root.join(env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from))
 }
 
 /// Whoever holds the lock gets the package; the others find it there.

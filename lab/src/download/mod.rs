@@ -7,4 +7,5 @@ mod fetch;
 mod table;
 
 pub use fetch::{DownloadError, fetch, fetch_folder};
+pub(crate) use fetch::{OFFLINE, target_folder};
 pub use table::{Language, PINS, Pin, Registry, Role, pin, pin_of_version};

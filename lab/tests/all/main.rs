@@ -16,6 +16,7 @@ mod paging;
 mod physical_pages;
 mod processes;
 mod programs;
+mod real_programs;
 mod relocation;
 mod scenarios;
 mod shortage;

@@ -8,6 +8,8 @@ mod killed;
 mod labs;
 mod listings;
 mod mapped_files;
+#[cfg(feature = "unicorn")]
+mod real_dlls;
 mod refusals;
 mod runs;
 #[cfg_attr(not(feature = "unicorn"), expect(dead_code, reason = "only a run needs all of it"))]

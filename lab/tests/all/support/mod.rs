@@ -94,6 +94,6 @@ pub(crate) fn downloaded(pin: &Pin) -> Option<PathBuf> {
 }
 
 /// Past the test harness, which would swallow it: a test that checked nothing must say so.
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     writeln!(std::io::stderr(), "skipped: {why}").expect("standard error is there");
 }
