@@ -5,6 +5,7 @@ use super::rights::{DELETE, WRITE_ATTRIBUTES, WRITE_DATA};
 use crate::claim::UserPtr;
 use crate::executive::Handle;
 use crate::executive::objects::{FileIo, Object, OpenFile};
+use crate::host::FileAccess;
 use crate::path::GuestPath;
 use crate::service::{Answer, Call, Failure};
 use vadose_facts::ntdef::{Bitness, NtStatus};
@@ -75,7 +76,10 @@ pub(super) fn nt_set_information(call: &mut Call<'_>) -> Answer {
         Object::Console(_) | Object::Pipe(_) | Object::Other => false,
         _other_kinds => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     };
-    if granted & right != right {
+    // Wine's kernelbase opens a file whose attributes it sets for nothing at all.
+    let asks_for_less =
+        change == Change::Basic && is_file && call.is_on_wine() && may_be_changed(call, handle)?;
+    if granted & right != right && !asks_for_less {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
     if is_file {
@@ -85,6 +89,15 @@ pub(super) fn nt_set_information(call: &mut Call<'_>) -> Answer {
     }
     call.tell(block, NtStatus::SUCCESS, 0)?;
     Ok(0)
+}
+
+/// Whether the file of a handle lies where the guest may write.
+fn may_be_changed(call: &mut Call<'_>, handle: Handle) -> Result<bool, Failure> {
+    let path = match call.nt.object(handle)? {
+        Object::File(open) => open.path.clone(),
+        _other_kinds => return Ok(false),
+    };
+    Ok(call.host.info(&path).is_ok_and(|info| info.access == FileAccess::ReadWrite))
 }
 
 fn change_file(
