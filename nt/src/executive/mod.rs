@@ -6,6 +6,7 @@ mod completion;
 mod context;
 mod copy;
 mod counters;
+mod create_process;
 mod exception;
 mod file;
 mod files;
@@ -34,6 +35,7 @@ mod security;
 mod services;
 mod sid;
 mod spawn;
+mod start_attributes;
 mod sync;
 mod system_information;
 mod system_services;
@@ -110,6 +112,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     memory_ex::EXPORTS,
     completion::EXPORTS,
     copy::EXPORTS,
+    create_process::EXPORTS,
     lock::EXPORTS,
     open::EXPORTS,
     object_manager::EXPORTS,

@@ -21,6 +21,7 @@ mod volume;
 
 pub(crate) use folder::Listing;
 pub(crate) use information::{VOLUME_SERIAL, file_index};
+pub(crate) use name::{FileName, NameKind};
 pub use io::Place;
 pub(crate) use name::FileName;
 pub(crate) use notes::FileNotes;

@@ -2,6 +2,8 @@
 
 use super::life::{NewThread, StackSizes, Suspended};
 use crate::executive::handle::Handle;
+use crate::executive::object_manager::{INHERIT, Kind};
+use crate::executive::start_attributes::StartAttributes;
 use crate::service::{Answer, Arg, Call, Export, Failure};
 use vadose_facts::addr::VirtAddr;
 use vadose_facts::ntdef::{FreeType, NtStatus};
@@ -10,8 +12,11 @@ use Arg::{U32, Word};
 
 /// `PROCESS_CREATE_THREAD`.
 const PROCESS_CREATE_THREAD: u32 = 0x2;
-/// `THREAD_CREATE_FLAGS_CREATE_SUSPENDED`.
+/// `THREAD_CREATE_FLAGS_CREATE_SUSPENDED`, `_SKIP_THREAD_ATTACH`, and all that there are: no debugger that a thread could
+/// hide from, no descriptor that is checked.
 const CREATE_SUSPENDED: u32 = 0x1;
+const SKIP_ATTACH: u32 = 0x2;
+const KNOWN_FLAGS: u32 = 0xf7;
 /// `THREAD_ALL_ACCESS`.
 const ALL_ACCESS: u32 = 0x1f_ffff;
 /// `MAXIMUM_ALLOWED` and `GENERIC_ALL`: everything.
@@ -58,16 +63,26 @@ fn suspended(raw: u32) -> Suspended {
 
 /// `NtCreateThreadEx(*handle, access, attributes, process, start, argument, flags, zero bits, commit, reserve, list)`.
 fn create_thread_ex(call: &mut Call<'_>) -> Answer {
-    let (to, access, process, start, argument) =
-        (call.ptr(0), call.u32(1), call.handle(3), call.arg(4), call.arg(5));
-    let (flags, commit, reserve) = (call.u32(6), call.arg(8), call.arg(9));
-    let width = call.pointer_bytes();
-    call.probe_write(to, width)?;
+    let (to, access, naming_at, process) = (call.ptr(0), call.u32(1), call.ptr(2), call.handle(3));
+    let (start, argument, flags) = (call.arg(4), call.arg(5), call.u32(6));
+    let stack = StackSizes { commit: call.arg(8), reserve: call.arg(9) };
+    call.probe_handle(to)?;
+    if flags & !KNOWN_FLAGS != 0 {
+        return Err(NtStatus::invalid_parameter(7).into());
+    }
+    let naming = call.attributes_to_make(naming_at)?;
+    let list = call.ptr(10);
+    let attributes = StartAttributes::read(call, list)?;
+    attributes.probe(call)?;
     let target = call.require_living(process, PROCESS_CREATE_THREAD)?;
-    let stack = StackSizes { reserve, commit };
+    let access = Kind::Thread.granted(access)?;
     let suspended = suspended(flags & CREATE_SUSPENDED);
-    let access = if access & EVERYTHING != 0 { ALL_ACCESS } else { access };
-    let (handle, _) = create(call, target, NewThread { start, argument, stack, suspended }, access)?;
+    let (handle, tid) = create(call, target, NewThread { start, argument, stack, suspended }, access)?;
+    if flags & SKIP_ATTACH != 0 {
+        call.nt.threads.known(tid).attaching = false;
+    }
+    *call.nt.process_mut().handles.inherit(handle)? = naming.has(INHERIT);
+    attributes.tell_thread(call, tid)?;
     call.write_word(to, handle.raw())?;
     Ok(0)
 }
