@@ -489,8 +489,14 @@ impl<'a> Kernel<'a> {
         let running = now.units().saturating_sub(boot.units());
         self.write_shared_time(SharedData::SYSTEM_TIME, now.units());
         self.write_shared_time(SharedData::INTERRUPT_TIME, running);
-        self.write_shared_time(SharedData::TICK_COUNT, running / TICK_UNITS);
-        self.write_shared(SharedData::TICK_COUNT_LOW, &((running / TICK_UNITS) as u32).to_le_bytes());
+        let ticks = running / self.shared_tick_units();
+        self.write_shared_time(SharedData::TICK_COUNT, ticks);
+        self.write_shared(SharedData::TICK_COUNT_LOW, &(ticks as u32).to_le_bytes());
+    }
+
+    /// What a tick of the shared count takes. Wine's DLLs take ticks for milliseconds and leave the multiplier out.
+    fn shared_tick_units(&self) -> u64 {
+        if self.is_on_wine() { Moment::PER_MILLISECOND } else { TICK_UNITS }
     }
 
     fn write_shared_time(&mut self, at: u32, value: u64) {
@@ -512,7 +518,7 @@ impl<'a> Kernel<'a> {
             vadose_facts::ntdef::Bitness::Bits32 => 0x14c,
             vadose_facts::ntdef::Bitness::Bits64 => 0x8664,
         };
-        let multiplier = ((TICK_UNITS << 24) / Moment::PER_MILLISECOND) as u32;
+        let multiplier = ((self.shared_tick_units() << 24) / Moment::PER_MILLISECOND) as u32;
         self.write_shared(SharedData::TICK_COUNT_MULTIPLIER, &multiplier.to_le_bytes());
         self.write_shared(SharedData::IMAGE_NUMBER_LOW, &machine.to_le_bytes());
         self.write_shared(SharedData::IMAGE_NUMBER_HIGH, &machine.to_le_bytes());

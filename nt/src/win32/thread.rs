@@ -159,11 +159,7 @@ fn queue_user_apc(call: &mut Call<'_>) -> Answer {
 /// The distance from the normal priority; the two ends of the scale have names of their own.
 fn get_thread_priority(call: &mut Call<'_>) -> Answer {
     let tid = call.thread_of(call.handle(0), THREAD_QUERY_INFORMATION)?;
-    let distance = match call.nt.threads.known(tid).priority {
-        1 => -15,
-        15 => 15,
-        other => i32::from(other) - i32::from(call.base_priority_of(tid)),
-    };
+    let distance = call.priority_distance(tid);
     Ok(u64::from(distance.cast_unsigned()))
 }
 

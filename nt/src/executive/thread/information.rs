@@ -133,7 +133,7 @@ fn structure(call: &Call<'_>, class: Class, tid: u32) -> Option<Vec<u8>> {
     let base = call.nt.process_by_id(thread.pid).map_or(DEFAULT_PRIORITY, |process| process.base_priority);
     let last = || u32::from(call.nt.threads.living_of(call.nt.process().pid).count() == 1);
     Some(match class {
-        Class::Basic => basic(record, thread),
+        Class::Basic => basic(record, thread, call.priority_distance(tid)),
         Class::Times => {
             let times = call.thread_times(thread);
             record.u64(times.created).u64(times.exited).u64(times.kernel).u64(times.user).finish()
@@ -196,11 +196,12 @@ const fn descriptor(base: u64, limit: u64, access: u64, flags: u64) -> u64 {
         | (base >> 24 & 0xff) << 56
 }
 
-/// `THREAD_BASIC_INFORMATION`: exit status, TEB, process and thread id, affinity, priority twice.
-fn basic(record: Record, thread: &Thread) -> Vec<u8> {
+/// `THREAD_BASIC_INFORMATION`: exit status, TEB, process and thread id, affinity, priority, and how far that is from its
+/// process's (`KeQueryBasePriorityThread`).
+fn basic(record: Record, thread: &Thread, distance: i32) -> Vec<u8> {
     let record = record.u32(thread.exit_code).word(thread.teb.raw());
     let record = record.word(thread.pid.into()).word(thread.tid.into()).word(ONE_PROCESSOR);
-    record.u32(thread.priority.into()).u32(thread.priority.into()).finish()
+    record.u32(thread.priority.into()).u32(distance.cast_unsigned()).finish()
 }
 
 /// A `UNICODE_STRING` with its text behind it.
@@ -305,6 +306,15 @@ impl Kernel<'_> {
             15 | 16 => Some(15),
             -2..=2 => Some((i32::from(self.base_priority_of(tid)) + distance).clamp(1, 15) as u8),
             _ => None,
+        }
+    }
+
+    /// How far a thread's priority is from its process's, as [`priority_at`](Self::priority_at) takes it.
+    pub(crate) fn priority_distance(&self, tid: u32) -> i32 {
+        match self.nt.threads.get(tid).map_or(DEFAULT_PRIORITY, |thread| thread.priority) {
+            1 => -15,
+            15 => 15,
+            other => i32::from(other) - i32::from(self.base_priority_of(tid)),
         }
     }
 
