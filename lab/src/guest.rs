@@ -66,6 +66,7 @@ impl Run {
             fragment: None,
             failures: FailPlan::default(),
             privileges: Vec::new(),
+            limits: Default::default(),
             program: program.to_owned(),
             arguments: Vec::new(),
             beside: Vec::new(),

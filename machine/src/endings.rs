@@ -1,8 +1,9 @@
 //! How the processes of a run end: each is reported and taken apart, and the last one stays to be looked at.
 
 use crate::machine::Machine;
-use crate::report::{ProcessReport, RunEnding, RunReport, UnimplementedReport};
+use crate::report::{ProcessReport, Refused, RunEnding, RunReport, UnimplementedReport};
 use crate::summary;
+use vadose_nt::Refusals;
 
 /// What became of processes that have ended.
 #[derive(Debug, Default)]
@@ -47,6 +48,7 @@ impl Machine {
         }
         let Ended { first, others } = std::mem::take(&mut self.ended);
         let report = first.expect("the first program lived until now, or has ended before");
+        let Refusals { processes, threads } = self.nt.refusals();
         let unimplemented = self.nt.unimplemented().into_iter();
         let unimplemented =
             unimplemented.map(|met| UnimplementedReport { service: met.name, calls: met.calls });
@@ -54,6 +56,7 @@ impl Machine {
             others,
             shortage: summary::shortage(&self.nt, self.mm.orders()),
             unimplemented: unimplemented.collect(),
+            refused: Refused { processes, threads },
             ..report
         }
     }

@@ -25,6 +25,6 @@ pub use shut_down::{ShutDownError, Usage};
 pub use vadose_mm::Compression;
 pub use vadose_nt::DebugText;
 pub use vadose_nt::{
-    BadRule, FailKind, FailPlan, FailRule, FailTurn, FragmentPattern, MAX_LISTED_FAILURES, Privilege,
+    BadRule, FailKind, FailPlan, FailRule, FailTurn, FragmentPattern, Limits, MAX_LISTED_FAILURES, Privilege,
     Spacing, Unimplemented,
 };

@@ -7,7 +7,7 @@ use crate::host::FolderHost;
 use crate::map;
 use crate::options::MachineOptions;
 use crate::paging::HostPages;
-use crate::report::{AddressSpaceMap, MapMissing, RunEnding, RunReport};
+use crate::report::{AddressSpaceMap, MapMissing, Refused, RunEnding, RunReport};
 use crate::shut_down::Usage;
 use crate::summary;
 use crate::trace::{Cause, Levels, Names, Trace};
@@ -114,6 +114,7 @@ impl Machine {
         let mm = PagedMm::new(mm, pages);
         let mut nt = Nt::new(NtConfig { edition: options.edition, seed: options.seed });
         options.privileges.iter().for_each(|privilege| nt.grant(*privilege));
+        nt.set_limits(options.limits);
         let booted = Usage::of(&mm, &host);
         let mut machine = Self {
             mm,
@@ -334,6 +335,7 @@ impl Machine {
             map,
             others: Vec::new(),
             unimplemented: Vec::new(),
+            refused: Refused::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::page_file::PageFileSpec;
 use std::path::PathBuf;
 use vadose_facts::ntdef::{AllocationPreference, Aslr, Edition, LargeAddressAware};
 use vadose_mm::Compression;
-use vadose_nt::{FailPlan, FragmentPattern, Privilege, Unimplemented};
+use vadose_nt::{FailPlan, FragmentPattern, Limits, Privilege, Unimplemented};
 
 /// A program that is started beside the first one.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct MachineOptions {
     pub failures: FailPlan,
     /// Privileges that the account holds beyond an ordinary user's, for programs to enable.
     pub privileges: Vec<Privilege>,
+    /// How many processes and threads there may be at one time.
+    pub limits: Limits,
     /// The program, a path of the host.
     pub program: PathBuf,
     /// Its arguments, without its own name.

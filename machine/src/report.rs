@@ -23,6 +23,17 @@ pub struct RunReport {
     pub others: Vec<ProcessReport>,
     /// System services that were called and that are not there, by name: with a folder of system DLLs alone.
     pub unimplemented: Vec<UnimplementedReport>,
+    /// Processes and threads that were refused, for there were as many as there may be.
+    pub refused: Refused,
+}
+
+/// How often a limit of the machine refused something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Processes.
+    pub processes: u64,
+    /// Threads.
+    pub threads: u64,
 }
 
 /// A system service that was called and is not there.

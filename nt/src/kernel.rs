@@ -3,8 +3,9 @@
 use crate::builtin::BuiltinSet;
 use crate::claim::{BadPointer, Settled, UserPtr};
 use crate::executive::{
-    Atoms, Ending, FileNotes, Handle, HandleTable, Handles, Object, Objects, Pipes, Privilege, Process,
-    ProcessState, Registry, Scheduler, SectionFiles, TICK_UNITS, Thread, ThreadTable, Watch,
+    Atoms, Ending, FileNotes, Handle, HandleTable, Handles, Limits, Object, Objects, Pipes, Privilege,
+    Process, ProcessState, Refusals, Registry, Scheduler, SectionFiles, TICK_UNITS, Thread, ThreadTable,
+    Watch,
 };
 use crate::host::{Host, Moment};
 use crate::memory::Memory;
@@ -66,6 +67,10 @@ pub struct Nt {
     pub(crate) now: Moment,
     /// Privileges that the account has beyond an ordinary user's.
     pub(crate) granted: Vec<Privilege>,
+    /// How many processes and threads there may be.
+    pub(crate) limits: Limits,
+    /// How often that refused one.
+    pub(crate) refusals: Refusals,
     /// Failures that were ordered.
     pub(crate) shortage: Shortage,
     /// What is told to whoever watches.
@@ -131,6 +136,8 @@ impl Nt {
             places: Draws::new(config.seed, "blocks of processes"),
             now: Moment::default(),
             granted: Vec::new(),
+            limits: Limits::default(),
+            refusals: Refusals::default(),
             shortage: Shortage::default(),
             watch: Watch::default(),
             processes: BTreeMap::new(),
@@ -149,6 +156,21 @@ impl Nt {
     /// Gives the account a privilege. Processes hold it from their start, disabled, as in Windows.
     pub fn grant(&mut self, privilege: Privilege) {
         self.granted.push(privilege);
+    }
+
+    /// Says how many processes and threads there may be. Those that there are stay.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// How many processes and threads there may be.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// How often the limits refused a process or a thread.
+    pub fn refusals(&self) -> Refusals {
+        self.refusals
     }
 
     /// The service table.

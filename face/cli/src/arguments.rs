@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::page_file::{PageFileOrder, parse_page_file};
-use crate::quantity::{parse_seconds, parse_seed, parse_size, parse_some_size};
+use crate::quantity::{parse_most, parse_seconds, parse_seed, parse_size, parse_some_size};
 use crate::shortage::{FindOrder, parse_failure, parse_find_order, parse_fragment};
 use crate::sysroot::{self, SysrootArguments};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
@@ -21,6 +21,8 @@ const DEFAULT_RAM: &str = "1G";
 const DEFAULT_PAGE_FILE: &str = "0";
 /// Seed unless the command line says otherwise.
 const DEFAULT_SEED: &str = "0";
+/// Processes and threads that a machine has at most.
+const DEFAULT_MOST: &str = "4096";
 
 const ABOUT: &str =
     "Runs unmodified Windows programs on Linux. Every page of theirs is handled by a memory manager that
@@ -190,6 +192,12 @@ pub(crate) struct RunArguments {
     /// Let the program's account hold this privilege, disabled until the program enables it; may be given more than once
     #[arg(long, value_name = "PRIVILEGE", value_enum)]
     pub(crate) privilege: Vec<HeldPrivilege>,
+    /// How many processes there may be at one time; what would be one more is refused
+    #[arg(long, value_name = "N", default_value = DEFAULT_MOST, allow_negative_numbers = true, value_parser = parse_most)]
+    pub(crate) max_processes: usize,
+    /// How many threads of all processes there may be at one time
+    #[arg(long, value_name = "N", default_value = DEFAULT_MOST, allow_negative_numbers = true, value_parser = parse_most)]
+    pub(crate) max_threads: usize,
     /// Let a request fail that could be met: alloc:N, the N-th of its kind (alloc, commit, image-read, pagefile-read or
     /// pagefile-write), or alloc:every=K,
     /// each K-th; may be given more than once (see below)

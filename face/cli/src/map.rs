@@ -64,6 +64,7 @@ pub(crate) fn machine_options(
         fragment: machine.fragment,
         failures: FailPlan::default(),
         privileges: Vec::new(),
+        limits: Default::default(),
         program,
         arguments: Vec::new(),
         beside: Vec::new(),

@@ -60,6 +60,15 @@ pub(crate) fn parse_seed(text: &str) -> Result<u64, String> {
     number.map_err(|_| "write a seed as a whole number below 2^64, decimal or with 0x".to_owned())
 }
 
+/// The most processes or threads that can be asked for.
+const MOST: usize = 65_536;
+
+/// How many there may be: 1 to 65536.
+pub(crate) fn parse_most(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
+    number.ok_or_else(|| format!("write how many there may be as a whole number from 1 to {MOST}"))
+}
+
 /// `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use vadose_machine::host::{Deadline, FolderHost, Streams};
 use vadose_machine::report::{ProcessReport, RunEnding, RunReport, WaitingThread};
 use vadose_machine::trace::Trace;
-use vadose_machine::{FailPlan, Machine, MachineOptions, ProgramOptions};
+use vadose_machine::{FailPlan, Limits, Machine, MachineOptions, ProgramOptions};
 
 /// What stands between programs that run together.
 const NEXT_PROGRAM: &str = "--and";
@@ -40,6 +40,7 @@ struct Show {
     stats: bool,
     format: Format,
     seed: u64,
+    limits: Limits,
     file: Option<ReportFile>,
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn run(arguments: RunArguments) -> Result<u8, Failure> {
         stats: arguments.stats,
         format: arguments.format,
         seed: options.seed,
+        limits: options.limits,
         file: arguments.report.as_deref().map(ReportFile::prepare).transpose()?,
     };
     let asked = arguments.trace.as_deref();
@@ -80,6 +82,7 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<MachineOptions, Failur
         disk_limit_bytes: arguments.disk_limit,
         failures: FailPlan::new(arguments.fail.clone()),
         privileges: arguments.privilege.iter().map(|held| held.privilege()).collect(),
+        limits: Limits { processes: arguments.max_processes, threads: arguments.max_threads },
         ..machine_options(edition, &arguments.machine, program)?
     })
 }
@@ -152,6 +155,7 @@ impl Show {
         }
         output::tell(&shortage::text(&self.name, &report.shortage));
         output::tell(&unimplemented(&self.name, report));
+        output::tell(&refused(&self.name, report, self.limits));
         if self.map {
             output::tell(&format!("\nThe address space at the end\n\n{}", listing::text(&report.map)));
         }
@@ -232,6 +236,20 @@ fn unimplemented(name: &str, report: &RunReport) -> String {
         words.push_str(&format!("  {} {times}\n", met.service));
     }
     words
+}
+
+/// What was refused because there was as much of it as there may be.
+fn refused(name: &str, report: &RunReport, limits: Limits) -> String {
+    let rows = [
+        (report.refused.processes, limits.processes, "process", "processes"),
+        (report.refused.threads, limits.threads, "thread", "threads"),
+    ];
+    let told = rows.into_iter().filter(|(refused, ..)| *refused > 0);
+    told.map(|(refused, most, one, several)| {
+        let what = if refused == 1 { one } else { several };
+        format!("vadose: {name} was refused {refused} {what}, for there were {most} (--max-{several})\n")
+    })
+    .collect()
 }
 
 /// Every thread on a line of its own: what it waits for is what there is to know of a deadlock.

@@ -13,6 +13,7 @@ mod files;
 mod handle;
 mod information;
 mod initialisers;
+mod limits;
 mod locale;
 mod lock;
 mod memory;
@@ -63,6 +64,7 @@ pub use handle::{Handle, HandleTable, Handles};
 pub(crate) use information::{
     NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_INFORMATION, PROCESS_SET_QUOTA,
 };
+pub use limits::{Limits, Refusals};
 pub(crate) use locale::ENGLISH_US;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
 pub(crate) use memory_ex::{ExtendedParameters, NO_PREFERRED_NODE};

@@ -8,9 +8,6 @@ use crate::path::GuestPath;
 use crate::service::{Call, Failure};
 use vadose_facts::ntdef::NtStatus;
 
-/// Processes that may live at one time.
-const MAX_PROCESSES: usize = 4096;
-
 /// A process to be started by the caller.
 #[derive(Clone, Debug)]
 pub(crate) struct NewProcess {
@@ -43,10 +40,12 @@ impl Call<'_> {
     ///
     /// # Errors
     ///
-    /// What keeps the program from being mapped, or `INSUFFICIENT_RESOURCES`; nothing is left of the process then.
+    /// What keeps the program from being mapped, `QUOTA_EXCEEDED` for one more than there may be, or
+    /// `INSUFFICIENT_RESOURCES`; nothing is left of the process then.
     pub(crate) fn spawn(&mut self, new: NewProcess, access: (u32, u32)) -> Result<Spawned, Failure> {
-        if self.nt.living_processes().count() >= MAX_PROCESSES {
-            return Err(NtStatus::INSUFFICIENT_RESOURCES.into());
+        if self.nt.living_processes().count() >= self.nt.limits.processes {
+            self.nt.refusals.processes += 1;
+            return Err(NtStatus::QUOTA_EXCEEDED.into());
         }
         let NewProcess { program, command_line, current_directory, environment, parent, suspended } = new;
         let options = StartOptions {

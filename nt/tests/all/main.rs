@@ -13,6 +13,7 @@ mod memory_services;
 mod native;
 mod native_changes;
 mod native_files;
+mod native_processes;
 mod objects;
 mod physical;
 mod process_information;

@@ -225,6 +225,7 @@ mod tests {
             map: AddressSpaceMap::default(),
             others: Vec::new(),
             unimplemented: Vec::new(),
+            refused: Default::default(),
         }
     }
 

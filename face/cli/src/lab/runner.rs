@@ -108,6 +108,7 @@ impl Run {
             fragment: None,
             failures: FailPlan::default(),
             privileges: Vec::new(),
+            limits: Default::default(),
             arguments: instance(1).arguments,
             program,
             beside,

@@ -89,6 +89,7 @@ fn options(root: &Path, program: &str) -> MachineOptions {
         fragment: None,
         failures: FailPlan::default(),
         privileges: Vec::new(),
+        limits: Default::default(),
         program: root.join(program),
         arguments: Vec::new(),
         beside: Vec::new(),

@@ -21,9 +21,8 @@ mod volume;
 
 pub(crate) use folder::Listing;
 pub(crate) use information::{VOLUME_SERIAL, file_index};
-pub(crate) use name::{FileName, NameKind};
 pub use io::Place;
-pub(crate) use name::FileName;
+pub(crate) use name::{FileName, NameKind};
 pub(crate) use notes::FileNotes;
 pub(crate) use open::{Disposition, Done, Options, Request};
 pub(crate) use pattern::{Element, fits};

@@ -9,8 +9,6 @@ use vadose_cpu::Registers;
 use vadose_facts::addr::{GRANULARITY_BYTES, PAGE_BYTES, VirtAddr};
 use vadose_facts::ntdef::{Bitness, FreeType, NtStatus};
 
-/// Threads that may live at one time.
-const MAX_THREADS: usize = 4096;
 /// A stack whose commit leaves nothing of its reserve gets one of whole mebibytes.
 const STACK_STEP: u64 = 1 << 20;
 /// Stack of a program whose header asks for none.
@@ -69,7 +67,8 @@ impl Kernel<'_> {
     ///
     /// No room for its stack or blocks; nothing is left behind.
     pub(crate) fn create_thread(&mut self, new: NewThread, like: &Registers) -> Result<u32, NtStatus> {
-        if self.nt.threads.living().count() >= MAX_THREADS {
+        if self.nt.threads.living().count() >= self.nt.limits.threads {
+            self.nt.refusals.threads += 1;
             return Err(NtStatus::INSUFFICIENT_RESOURCES);
         }
         let header = self.nt.process().program().image.stack();

@@ -12,6 +12,8 @@ use Arg::{U32, Word};
 /// `THREAD_TERMINATE`, `THREAD_SUSPEND_RESUME`.
 const THREAD_TERMINATE: u32 = 0x1;
 const THREAD_SUSPEND_RESUME: u32 = 0x2;
+/// `PROCESS_SUSPEND_RESUME`.
+const PROCESS_SUSPEND_RESUME: u32 = 0x800;
 /// `MAXIMUM_WAIT_OBJECTS`.
 const MAX_WAIT_OBJECTS: u32 = 64;
 
@@ -20,6 +22,8 @@ pub(crate) const EXPORTS: &[Export] = &[
     Export::native("NtTerminateThread", &[Word, U32], terminate_thread),
     Export::native("NtSuspendThread", &[Word, Word], suspend_thread),
     Export::native("NtResumeThread", &[Word, Word], resume_thread),
+    Export::native("NtSuspendProcess", &[Word], suspend_process),
+    Export::native("NtResumeProcess", &[Word], resume_process),
     Export::native("NtWaitForSingleObject", &[Word, U32, Word], wait_for_single_object),
     Export::native("NtWaitForMultipleObjects", &[U32, Word, U32, U32, Word], wait_for_multiple_objects),
     Export::native("NtDelayExecution", &[U32, Word], delay_execution),
@@ -67,6 +71,31 @@ fn resume_thread(call: &mut Call<'_>) -> Answer {
         call.write_u32(previous_at, before)?;
     }
     Ok(0)
+}
+
+/// `NtSuspendProcess(process)`: every thread of it once more. One that is suspended as often as can be stays so.
+fn suspend_process(call: &mut Call<'_>) -> Answer {
+    for tid in threads_of(call)? {
+        match call.suspend_thread(tid) {
+            Ok(_) | Err(NtStatus::SUSPEND_COUNT_EXCEEDED) => {}
+            Err(status) => return Err(status.into()),
+        }
+    }
+    Ok(0)
+}
+
+/// `NtResumeProcess(process)`: every thread of it once less.
+fn resume_process(call: &mut Call<'_>) -> Answer {
+    for tid in threads_of(call)? {
+        call.resume_thread(tid);
+    }
+    Ok(0)
+}
+
+/// The living threads of the first argument's process.
+fn threads_of(call: &Call<'_>) -> Result<Vec<u32>, NtStatus> {
+    let pid = call.require_living(call.handle(0), PROCESS_SUSPEND_RESUME)?;
+    Ok(call.nt.threads.living_of(pid).map(|thread| thread.tid).collect())
 }
 
 /// A time limit as native services take it: a null pointer for never, negative for a while, positive for a moment.
