@@ -106,6 +106,8 @@ fn wrong_command_lines_are_explained_and_exit_with_125() {
         ("run --edition win95 hello.exe", vec!["win95", "winxp-x86"]),
         ("run --ram 5000 hello.exe", vec!["5000", "4096"]),
         ("run --ram 0 hello.exe", vec!["--ram"]),
+        ("run --max-processes 0 hello.exe", vec!["--max-processes", "from 1 to 65536"]),
+        ("run --max-threads many hello.exe", vec!["--max-threads", "many"]),
         ("run --ram lots hello.exe", vec!["lots", "64M"]),
         ("run --ram 99999999999G hello.exe", vec!["64 bits"]),
         ("run --pagefile -1 hello.exe", vec!["-1"]),

@@ -51,6 +51,32 @@ fn guests_that_check_their_own_memory_find_nothing_wrong() {
     }
 }
 
+/// What would be one more is refused, the program goes on, and both it and the report are told.
+#[test]
+fn no_more_processes_and_threads_run_than_there_may_be() {
+    for (bits, edition) in MACHINES {
+        let scene = scene_of(bits, &["processes", "threads"]);
+        for (line, own, told, field) in [
+            (
+                "--max-processes 1 --report a.json processes.exe",
+                "1816",
+                "1 process, for there were 1",
+                "processes",
+            ),
+            ("--max-threads 2 --report a.json threads.exe", "1450", "1 thread, for there were 2", "threads"),
+        ] {
+            let run = scene.vadose(&format!("run --edition {edition} --timeout 60 {line}"));
+            assert_eq!(run.code, Some(1), "{edition} {line}: {}", run.err);
+            assert!(run.out.contains(&format!("failed, last error {own}")), "{edition}: {}", run.out);
+            assert!(run.err.contains(told), "{edition}: {}", run.err);
+            let report = std::fs::read(scene.path("a.json")).expect("a report");
+            let report: Value = serde_json::from_slice(&report).expect("JSON");
+            assert_eq!(report["refused"][field], 1, "{edition}");
+            std::fs::remove_file(scene.path("a.json")).expect("it is there");
+        }
+    }
+}
+
 #[test]
 fn standard_input_reaches_the_program_to_its_end() {
     let bytes: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8 & 0x7f).collect();
