@@ -24,7 +24,7 @@ pub use builtin::{BuiltinDll, BuiltinImage, BuiltinSet};
 pub use claim::{BadPointer, Settled, UserPtr};
 pub use executive::{
     CompletionPort, Crash, DebugText, Directory, Ending, Event, FaultDelivery, FileIo, Handle, HandleTable,
-    Handles, HeldFault, Initialiser, KeyId, Limits, Missing, Module, ModuleKind, Mutex, Object, ObjectId,
+    Handles, HeldFault, Initialiser, Job, KeyId, Limits, Missing, Module, ModuleKind, Mutex, Object, ObjectId,
     Objects, OpenFile, Packet, PipeEnd, PipeId, Place, Privilege, Process, ProcessState, Refusals, RegionUse,
     Registry, Search, SectionFiles, SectionObject, Semaphore, Stuck, SymbolicLink, Thread, ThreadState,
     ThreadTable, Timer, TlsTemplate, Token, TokenObject, Turn, Uses, processor_features,

@@ -13,6 +13,7 @@ mod files;
 mod handle;
 mod information;
 mod initialisers;
+mod job;
 mod limits;
 mod locale;
 mod lock;
@@ -64,6 +65,8 @@ pub use handle::{Handle, HandleTable, Handles};
 pub(crate) use information::{
     NewLimits, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_INFORMATION, PROCESS_SET_QUOTA,
 };
+pub use job::Job;
+pub(crate) use job::nt_query_job;
 pub use limits::{Limits, Refusals};
 pub(crate) use locale::ENGLISH_US;
 pub(crate) use memory::{PROCESS_QUERY_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
@@ -127,6 +130,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     time::EXPORTS,
     process_information::EXPORTS,
     atoms::EXPORTS,
+    job::EXPORTS,
     power::EXPORTS,
     system_services::EXPORTS,
     security::EXPORTS,

@@ -2,6 +2,7 @@
 
 use super::completion::CompletionPort;
 use super::file::Listing;
+use super::job::Job;
 use super::object_manager::{Directory, Name, SymbolicLink};
 use super::pipe::PipeEnd;
 use super::registry::KeyId;
@@ -39,6 +40,8 @@ pub enum Object {
     Section(SectionObject),
     /// A token.
     Token(TokenObject),
+    /// A job.
+    Job(Job),
     /// A key of the registry.
     Key(KeyId),
     /// A directory of the object manager's namespace.
@@ -271,6 +274,7 @@ impl Object {
             Self::Section(_) => "a section",
             Self::Token(_) => "a token",
             Self::Key(_) => "a key",
+            Self::Job(_) => "a job",
             Self::Directory(_) => "an object directory",
             Self::SymbolicLink(_) => "a symbolic link",
             Self::KeyedEvent => "a keyed event",

@@ -31,6 +31,8 @@ pub struct Process {
     pub(crate) lifetime: (Moment, Option<Moment>),
     /// How long its threads have run, units of 100 ns.
     pub(crate) ran_units: u64,
+    /// The job that it is in.
+    pub(crate) job: Option<ObjectId>,
     /// The priority of its normal threads.
     pub(crate) base_priority: u8,
     /// How urgent its reads and writes and its pages are: told back, and nothing else.

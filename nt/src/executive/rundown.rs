@@ -1,6 +1,7 @@
 //! The end of a process, at whatever moment: what it has goes back to the memory manager and to the host.
 
 use super::process::{Ending, ProcessState};
+use super::{Object, ObjectId};
 use crate::kernel::Kernel;
 
 impl Kernel<'_> {
@@ -39,14 +40,26 @@ impl Kernel<'_> {
         {
             self.drop_image_section(section);
         }
-        for (object, gone) in self.nt.handles_mut().remove_all() {
-            self.object_is_gone(object, gone);
-        }
+        self.close_all_handles();
+        self.leave_job(pid);
         self.forget_unmapped_files();
         let process = self.nt.process_mut();
         process.state = ProcessState::Ended;
         let object = process.object;
         self.object_signalled(object);
         self.release_object(object);
+    }
+
+    fn close_all_handles(&mut self) {
+        let open = self.nt.process().handles.iter().map(|(_, id, ..)| id);
+        let is_job = |id: &ObjectId| matches!(self.nt.objects.get(*id), Object::Job(_));
+        let mut jobs: Vec<ObjectId> = open.filter(is_job).collect();
+        for (object, gone) in self.nt.handles_mut().remove_all() {
+            jobs.retain(|job| *job != object);
+            self.object_is_gone(object, gone);
+        }
+        for job in jobs {
+            self.handle_to_job_closed(job);
+        }
     }
 }

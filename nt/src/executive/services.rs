@@ -66,8 +66,9 @@ impl crate::Kernel<'_> {
         if self.nt.process().handles.flags_of(handle)?.protected {
             return Err(NtStatus::HANDLE_NOT_CLOSABLE);
         }
-        if let Some(object) = self.nt.handles_mut().remove(handle)? {
-            self.object_is_gone(id, object);
+        match self.nt.handles_mut().remove(handle)? {
+            Some(object) => self.object_is_gone(id, object),
+            None => self.handle_to_job_closed(id),
         }
         Ok(())
     }
@@ -99,6 +100,7 @@ impl crate::Kernel<'_> {
             | Object::Semaphore(_)
             | Object::CompletionPort(_)
             | Object::Token(_)
+            | Object::Job(_)
             | Object::Directory(_)
             | Object::SymbolicLink(_)
             | Object::KeyedEvent

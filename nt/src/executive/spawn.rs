@@ -47,6 +47,7 @@ impl Call<'_> {
             self.nt.refusals.processes += 1;
             return Err(NtStatus::QUOTA_EXCEEDED.into());
         }
+        self.job_allows_start()?;
         let NewProcess { program, command_line, current_directory, environment, parent, suspended } = new;
         let options = StartOptions {
             program,

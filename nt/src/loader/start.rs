@@ -239,6 +239,9 @@ impl Kernel<'_> {
         process.user_limit = self.mm.user_limit(id);
         self.nt.add_process(process);
         self.nt.count_inherited(pid);
+        if let Some(parent) = options.parent {
+            self.inherit_job(parent.pid, pid);
+        }
         pid
     }
 }
@@ -253,6 +256,7 @@ fn empty_process(id: ProcessId, pid: u32, object: ObjectId, options: &StartOptio
         ending: None,
         lifetime: (Moment::default(), None),
         ran_units: 0,
+        job: None,
         base_priority: DEFAULT_PRIORITY,
         io_priority: 2,
         page_priority: 5,

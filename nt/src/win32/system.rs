@@ -2,10 +2,10 @@
 
 use super::text::Width;
 use crate::UserPtr;
-use crate::executive::{SESSION, logical, logical_ex};
+use crate::executive::{SESSION, logical, logical_ex, nt_query_job};
 use crate::kernel::Kernel;
 use crate::service::{Answer, Arg, Call, Export, Failure};
-use vadose_facts::ntdef::{Bitness, NtStatus, Win32Error};
+use vadose_facts::ntdef::{Bitness, Win32Error};
 
 use Arg::{U32, U64, Word};
 
@@ -340,22 +340,17 @@ fn get_priority_class(call: &mut Call<'_>) -> Answer {
     Ok(class.map_or(NORMAL_PRIORITY, |(class, _)| *class))
 }
 
-/// The process is in no job.
+/// `IsProcessInJob(process, job, *result)`: a null job means any.
 fn is_process_in_job(call: &mut Call<'_>) -> Answer {
     let to = call.ptr(2);
-    call.require_process(call.handle(0), 0)?;
-    call.write_u32(to, 0)?;
+    let is_in = call.is_in_job(call.handle(0), call.handle(1))?;
+    call.write_u32(to, u32::from(is_in))?;
     Ok(1)
 }
 
-/// A null job means the process's own, and there is none.
+/// `QueryInformationJobObject(job, class, *buffer, length, *returned)`: a null job means the process's own.
 fn query_job(call: &mut Call<'_>) -> Answer {
-    let handle = call.handle(0);
-    if handle == crate::Handle::NULL {
-        return Err(NtStatus::ACCESS_DENIED.into());
-    }
-    call.nt.handles().get(handle)?;
-    Err(NtStatus::OBJECT_TYPE_MISMATCH.into())
+    nt_query_job(call).map(|_| 1)
 }
 
 fn is_wow64_process(call: &mut Call<'_>) -> Answer {

@@ -8,6 +8,7 @@ mod extended_memory;
 mod files;
 mod given_up;
 mod images;
+mod jobs;
 mod layouts;
 mod memory_services;
 mod native;

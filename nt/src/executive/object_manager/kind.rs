@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     Directory,
     SymbolicLink,
     Token,
+    Job,
     Process,
     Thread,
     Event,
@@ -41,10 +42,11 @@ pub(super) struct Facts {
 
 impl Kind {
     /// All of them, in the order of Windows' type numbers.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Directory,
         Self::SymbolicLink,
         Self::Token,
+        Self::Job,
         Self::Process,
         Self::Thread,
         Self::Event,
@@ -71,6 +73,7 @@ impl Kind {
             Object::CompletionPort(_) => Self::IoCompletion,
             Object::Section(_) => Self::Section,
             Object::Token(_) => Self::Token,
+            Object::Job(_) => Self::Job,
             Object::Directory(_) => Self::Directory,
             Object::SymbolicLink(_) => Self::SymbolicLink,
             Object::KeyedEvent => Self::KeyedEvent,
@@ -85,6 +88,7 @@ impl Kind {
             Self::Directory => ("Directory", [0x2_0003, 0x2_000c, 0x2_0003, 0xf_000f]),
             Self::SymbolicLink => ("SymbolicLink", [0x2_0001, 0x2_0000, 0x2_0001, 0xf_0001]),
             Self::Token => ("Token", [0x2_001a, 0x2_01e0, 0x2_0005, 0xf_01ff]),
+            Self::Job => ("Job", [0x2_0004, 0x2_000b, 0x12_0000, 0x1f_001f]),
             Self::Process => ("Process", [0x2_0410, 0x2_0bea, 0x12_1001, 0x1f_ffff]),
             Self::Thread => ("Thread", [0x2_0048, 0x2_0437, 0x12_1800, 0x1f_ffff]),
             Self::Event => ("Event", [0x2_0001, 0x2_0002, 0x12_0000, 0x1f_0003]),

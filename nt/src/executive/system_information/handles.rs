@@ -20,6 +20,7 @@ struct Entry {
 fn type_index(object: &Object) -> u16 {
     match object {
         Object::Token(_) => 5,
+        Object::Job(_) => 6,
         Object::Process(_) => 7,
         Object::Thread(_) => 8,
         Object::Event(_) => 16,

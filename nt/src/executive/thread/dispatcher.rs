@@ -31,6 +31,7 @@ fn is_signalled(object: &Object, me: u32, lives: Lives<'_>) -> bool {
         Object::KeyedEvent => true,
         Object::Section(_)
         | Object::Token(_)
+        | Object::Job(_)
         | Object::Key(_)
         | Object::Directory(_)
         | Object::SymbolicLink(_)
@@ -55,6 +56,7 @@ fn can_be_waited_for(object: &Object) -> bool {
         | Object::File(_) => true,
         Object::Section(_)
         | Object::Token(_)
+        | Object::Job(_)
         | Object::Key(_)
         | Object::Directory(_)
         | Object::SymbolicLink(_)
@@ -84,6 +86,7 @@ fn acquire(object: &mut Object, me: u32) -> Acquired {
         | Object::CompletionPort(_)
         | Object::Section(_)
         | Object::Token(_)
+        | Object::Job(_)
         | Object::Key(_)
         | Object::Directory(_)
         | Object::SymbolicLink(_)
