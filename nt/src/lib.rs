@@ -24,10 +24,10 @@ pub use builtin::{BuiltinDll, BuiltinImage, BuiltinSet};
 pub use claim::{BadPointer, Settled, UserPtr};
 pub use executive::{
     CompletionPort, Crash, DebugText, Directory, Ending, Event, FaultDelivery, FileIo, Handle, HandleTable,
-    Handles, HeldFault, Initialiser, Job, KeyId, Limits, Missing, Module, ModuleKind, Mutex, Object, ObjectId,
-    Objects, OpenFile, Packet, PipeEnd, PipeId, Place, Privilege, Process, ProcessState, Refusals, RegionUse,
-    Registry, Search, SectionFiles, SectionObject, Semaphore, Stuck, SymbolicLink, Thread, ThreadState,
-    ThreadTable, Timer, TlsTemplate, Token, TokenObject, Turn, Uses, processor_features,
+    Handles, HeldFault, Initialiser, Job, KeyId, Limits, Missing, Module, ModuleKind, Mutex, Object,
+    ObjectId, Objects, OpenFile, Packet, PipeEnd, PipeId, Place, Privilege, Process, ProcessState, Refusals,
+    RegionUse, Registry, Search, SectionFiles, SectionObject, Semaphore, Stuck, SymbolicLink, Thread,
+    ThreadState, ThreadTable, Timer, TlsTemplate, Token, TokenObject, Turn, Uses, processor_features,
 };
 pub use host::{
     Console, DirectoryEntry, DiskSpace, FileAccess, FileIdentity, FileInfo, FileKind, Host, HostFile, Moment,

@@ -64,6 +64,10 @@ statuses! {
     PENDING = 0x0000_0103;
     /// There are more entries than fit.
     MORE_ENTRIES = 0x0000_0105;
+    /// What was watched is gone.
+    NOTIFY_CLEANUP = 0x0000_010b;
+    /// Something changed in what was watched.
+    NOTIFY_ENUM_DIR = 0x0000_010c;
     /// A named object was there already.
     OBJECT_NAME_EXISTS = 0x4000_0000;
     /// An image is mapped elsewhere than at its preferred base (SPEC G25).

@@ -126,6 +126,7 @@ pub(crate) const TABLES: &[&[Export]] = &[
     registry::KEY_EXPORTS,
     registry::VALUE_EXPORTS,
     registry::REFUSED_EXPORTS,
+    registry::NOTIFY_EXPORTS,
     system_information::EXPORTS,
     time::EXPORTS,
     process_information::EXPORTS,

@@ -93,7 +93,7 @@ impl crate::Kernel<'_> {
             Object::Timer(_) => self.nt.scheduler.timer_is_gone(id),
             Object::Section(section) => self.close_section_object(&section),
             Object::Process(pid) => self.nt.forget_process(pid),
-            Object::Key(key) => self.close_key(key),
+            Object::Key(key) => self.close_key(id, key),
             Object::Console(_)
             | Object::Event(_)
             | Object::Mutex(_)

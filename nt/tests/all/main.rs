@@ -23,6 +23,7 @@ mod processes;
 mod query_classes;
 mod random_calls;
 mod registry;
+mod registry_changes;
 mod section_services;
 mod sections;
 mod shortage;

@@ -172,7 +172,7 @@ fn port_of(call: &Call<'_>) -> Option<(ObjectId, u64)> {
 
 impl Kernel<'_> {
     /// The event of a handle that may set it, reset.
-    fn reset_event_of(&mut self, handle: Handle) -> Result<ObjectId, NtStatus> {
+    pub(crate) fn reset_event_of(&mut self, handle: Handle) -> Result<ObjectId, NtStatus> {
         let id = self.object_of(handle)?;
         let granted = self.nt.handles().access(handle)? & EVENT_MODIFY_STATE != 0;
         match self.nt.objects.get_mut(id) {

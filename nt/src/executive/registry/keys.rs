@@ -2,6 +2,7 @@
 
 use super::hive::{KeyId, KeyKind, Lifetime, NewKey};
 use super::information::{Buffer, KeyClass, of_key};
+use super::notify::Change;
 use super::resolve::{LastLink, Target};
 use crate::claim::UserPtr;
 use crate::executive::attributes::{ObjectAttributes, read_name};
@@ -153,14 +154,17 @@ fn add(call: &mut Call<'_>, parent: KeyId, new: &NewKey<'_>) -> Result<KeyId, Nt
     if hive.key(parent).kind == KeyKind::Link {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    hive.add(parent, new, now)
+    let key = hive.add(parent, new, now)?;
+    call.key_changed(parent, Change::Name);
+    Ok(key)
 }
 
 /// `NtDeleteKey(key)`: a key without subkeys leaves the tree; handles to it stay, and are of no use.
 fn delete_key(call: &mut Call<'_>) -> Answer {
     let key = call.key_of(call.handle(0), DELETE)?;
-    let now = call.nt.now;
+    let (now, parent) = (call.nt.now, call.nt.registry.hive.key(key).parent);
     call.nt.registry.hive.remove(key, now)?;
+    parent.into_iter().for_each(|parent| call.key_changed(parent, Change::Name));
     Ok(0)
 }
 
@@ -174,6 +178,8 @@ fn rename_key(call: &mut Call<'_>) -> Answer {
     }
     let now = call.nt.now;
     call.nt.registry.hive.rename(key, &name, now)?;
+    let parent = call.nt.registry.hive.key(key).parent;
+    parent.into_iter().for_each(|parent| call.key_changed(parent, Change::Name));
     Ok(0)
 }
 

@@ -11,6 +11,7 @@ mod information;
 mod keys;
 mod machine;
 mod name;
+mod notify;
 mod refused;
 mod resolve;
 mod startup;
@@ -18,13 +19,14 @@ mod user;
 mod values;
 
 pub(crate) use keys::EXPORTS as KEY_EXPORTS;
+pub(crate) use notify::EXPORTS as NOTIFY_EXPORTS;
 pub(crate) use refused::EXPORTS as REFUSED_EXPORTS;
 pub(crate) use values::EXPORTS as VALUE_EXPORTS;
 
 pub use hive::KeyId;
 
 use super::handle::Handle;
-use super::objects::Object;
+use super::objects::{Object, ObjectId};
 use crate::kernel::Kernel;
 use hive::Hive;
 use vadose_facts::ntdef::{Edition, NtStatus};
@@ -33,12 +35,14 @@ use vadose_facts::ntdef::{Edition, NtStatus};
 #[derive(Clone, Debug)]
 pub struct Registry {
     hive: Hive,
+    /// Who waits for changes.
+    watches: Vec<notify::KeyWatch>,
 }
 
 impl Registry {
     /// The registry of an edition as a machine finds it when it starts; what is drawn comes from the seed.
     pub(crate) fn at_start(edition: &Edition, seed: u64) -> Self {
-        Self { hive: startup::hive(edition, seed) }
+        Self { hive: startup::hive(edition, seed), watches: Vec::new() }
     }
 
     /// A key's whole name, `\REGISTRY\MACHINE\...`.
@@ -54,7 +58,8 @@ impl Registry {
 
 impl Kernel<'_> {
     /// A handle to a key is gone, with all that was made of it.
-    pub(super) fn close_key(&mut self, key: KeyId) {
+    pub(super) fn close_key(&mut self, id: ObjectId, key: KeyId) {
+        self.end_watches_of(id);
         self.nt.registry.hive.close(key);
     }
 

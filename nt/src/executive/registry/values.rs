@@ -3,6 +3,7 @@
 use super::hive::{KeyId, KeyKind, MAX_VALUE_NAME};
 use super::information::{Buffer, ValueClass, of_value};
 use super::keys::{KEY_QUERY_VALUE, KEY_SET_VALUE};
+use super::notify::Change;
 use super::resolve::{LINK_VALUE, REG_LINK};
 use crate::claim::UserPtr;
 use crate::executive::attributes::read_name;
@@ -40,6 +41,7 @@ fn set_value(call: &mut Call<'_>) -> Answer {
     check_link(call, key, &name, kind)?;
     let now = call.nt.now;
     call.nt.registry.hive.set_value(key, &name, kind, &data, now)?;
+    call.key_changed(key, Change::LastSet);
     Ok(0)
 }
 
@@ -83,6 +85,7 @@ fn delete_value(call: &mut Call<'_>) -> Answer {
     let name = read_name(call, name_at)?;
     let now = call.nt.now;
     call.nt.registry.hive.remove_value(key, &name, now)?;
+    call.key_changed(key, Change::LastSet);
     Ok(0)
 }
 

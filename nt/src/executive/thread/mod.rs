@@ -52,4 +52,4 @@ pub(crate) use services::{EXPORTS, end as end_thread, native_due, native_timeout
 pub(crate) use table::DEFAULT_PRIORITY;
 pub use table::{Thread, ThreadState, ThreadTable};
 pub use timer::Timer;
-pub(crate) use wait::{Alertable, KeyRole, Keyed, Resumed, Timeout, WaitMode};
+pub(crate) use wait::{Alertable, KeyRole, Keyed, Resume, Resumed, Timeout, Wait, WaitFor, WaitMode};
