@@ -77,6 +77,23 @@ fn no_more_processes_and_threads_run_than_there_may_be() {
     }
 }
 
+/// A guest that starts threads without end, or processes that each start the next, ends at its limit as it sees fit.
+#[test]
+fn a_guest_that_multiplies_without_end_ends_at_its_limit() {
+    for (bits, edition) in MACHINES {
+        let scene = scene_of(bits, &["swarm"]);
+        for (limit, line, count) in [
+            ("--max-threads 40", "swarm.exe", "threads started: 39"),
+            ("--max-processes 12", "swarm.exe 1", "processes in a row: 12"),
+        ] {
+            let run = scene.vadose(&format!("run --edition {edition} --timeout 60 {limit} {line}"));
+            assert_eq!(run.code, Some(3), "{edition} {line}: {}", run.err);
+            assert!(run.out.contains(count), "{edition}: {}", run.out);
+            assert!(run.err.contains("was refused 1 "), "{edition}: {}", run.err);
+        }
+    }
+}
+
 #[test]
 fn standard_input_reaches_the_program_to_its_end() {
     let bytes: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8 & 0x7f).collect();

@@ -186,7 +186,11 @@ impl Kernel<'_> {
         if let Some(base) = stack {
             self.free_memory(base);
         }
-        self.free_teb(teb);
+        // Wine's loader links the blocks of threads, and takes out only those that end by themselves.
+        let by_itself = self.nt.threads.current().is_some_and(|thread| thread.tid == tid);
+        if by_itself || !self.is_on_wine() {
+            self.free_teb(teb);
+        }
         self.nt.process_mut().spare_tls.extend(tls);
     }
 
