@@ -153,7 +153,7 @@ fn pipes_and_sockets_in_the_folder_are_no_files_and_hold_nobody_up() {
 }
 
 /// Names that lead in, out, up and nowhere, in every combination that a few thousand draws give.
-const NAMES: [&str; 22] = [
+pub(super) const NAMES: [&str; 22] = [
     "C:",
     "work",
     "out",

@@ -3,6 +3,7 @@
 mod escapes;
 mod files;
 mod layout;
+mod native;
 
 use super::*;
 use std::fs;
