@@ -76,10 +76,9 @@ pub(super) fn nt_set_information(call: &mut Call<'_>) -> Answer {
         Object::Console(_) | Object::Pipe(_) | Object::Other => false,
         _other_kinds => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     };
-    // Wine's kernelbase opens a file whose attributes it sets for nothing at all.
-    let asks_for_less =
-        change == Change::Basic && is_file && call.is_on_wine() && may_be_changed(call, handle)?;
-    if granted & right != right && !asks_for_less {
+    // Wine's SetFileAttributes opens the file without the right to; the disk decides below.
+    let needed = if change == Change::Basic && call.nt.folder.is_some() { 0 } else { right };
+    if granted & needed != needed {
         return Err(NtStatus::ACCESS_DENIED.into());
     }
     if is_file {
@@ -89,15 +88,6 @@ pub(super) fn nt_set_information(call: &mut Call<'_>) -> Answer {
     }
     call.tell(block, NtStatus::SUCCESS, 0)?;
     Ok(0)
-}
-
-/// Whether the file of a handle lies where the guest may write.
-fn may_be_changed(call: &mut Call<'_>, handle: Handle) -> Result<bool, Failure> {
-    let path = match call.nt.object(handle)? {
-        Object::File(open) => open.path.clone(),
-        _other_kinds => return Ok(false),
-    };
-    Ok(call.host.info(&path).is_ok_and(|info| info.access == FileAccess::ReadWrite))
 }
 
 fn change_file(
@@ -205,6 +195,9 @@ fn set_basic(call: &mut Call<'_>, open: &OpenFile, from: UserPtr) -> Result<(), 
     }
     let attributes = call.read_u32(from.offset(32))?;
     let info = call.host.info(&open.path)?;
+    if info.access != FileAccess::ReadWrite {
+        return Err(NtStatus::ACCESS_DENIED.into());
+    }
     if attributes & DIRECTORY != 0 && open.file.is_some() {
         return Err(NtStatus::INVALID_PARAMETER.into());
     }
