@@ -48,6 +48,8 @@ pub struct Nt {
     pub(crate) files: SectionFiles,
     /// Pipes.
     pub(crate) pipes: Pipes,
+    /// What was read of the console's input, because a program looked at it, and was not yet taken.
+    pub(crate) console_ahead: Vec<u8>,
     /// Ranges of files that are locked, in all.
     pub(crate) byte_locks: usize,
     /// Attributes and times of files that programs set.
@@ -126,6 +128,7 @@ impl Nt {
             files: SectionFiles::default(),
             file_notes: FileNotes::default(),
             pipes: Pipes::default(),
+            console_ahead: Vec::new(),
             byte_locks: 0,
             stale: Stale::none(),
             objects,

@@ -283,3 +283,24 @@ fn relative_names_of_pipes_and_requests_that_nobody_knows() {
         }
     });
 }
+
+#[test]
+fn what_waits_in_the_console_can_be_looked_at_before_it_is_read() {
+    each_native(|bench| {
+        let input = bench.nt_open("\\??\\CONIN$", READ, 0x20).expect("the console");
+        for _ in 0..2 {
+            assert_eq!(bench.fs_control(input, 0, 0x11_400c, 18), Ok(()));
+            let told = bench.bytes(OUT, 18);
+            assert_eq!((u32_at(&told, 0), u32_at(&told, 4), &told[16..]), (3, 2, &b"in"[..]));
+        }
+        assert_eq!(bench.fs_control(input, 0, 0x11_400c, 15), Err(NtStatus::INFO_LENGTH_MISMATCH));
+        assert_eq!(bench.transfer("NtReadFile", input, OUT, 1), Ok(1));
+        assert_eq!(bench.fs_control(input, 0, 0x11_400c, 16), Ok(()));
+        assert_eq!(u32_at(&bench.bytes(OUT, 8), 4), 1);
+        assert_eq!(bench.transfer("NtReadFile", input, OUT, 5), Ok(1));
+        assert_eq!(bench.bytes(OUT, 1), b"n");
+        let modes = bench.query_file(input, 23, 8).expect("a pipe of bytes");
+        assert_eq!(bench.set_file(input, 23, &modes), Err(NtStatus::ACCESS_DENIED), "it may not be changed");
+        bench.nt_close(input);
+    });
+}

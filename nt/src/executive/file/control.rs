@@ -5,6 +5,7 @@ use super::status_block::Completion;
 use crate::claim::UserPtr;
 use crate::executive::objects::{Object, OpenFile};
 use crate::executive::pipe;
+use crate::host::Console;
 use crate::service::{Answer, Call, Failure};
 use vadose_facts::ntdef::NtStatus;
 
@@ -35,6 +36,10 @@ pub(super) fn nt_fs_control(call: &mut Call<'_>) -> Answer {
     control(call, |call, request| {
         let open = match call.nt.object(call.handle(0))? {
             Object::File(open) => open.clone(),
+            Object::Console(Console::Input) if request.code == pipe::PEEK => {
+                let waits = call.look_at_console()?.to_vec();
+                return pipe::tell_peeked(call, (request.to, request.room), &pipe::Peeked::of_stream(&waits));
+            }
             _devices => return Err(NtStatus::INVALID_DEVICE_REQUEST.into()),
         };
         match request.code {

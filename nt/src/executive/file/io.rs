@@ -14,6 +14,8 @@ use vadose_facts::ntdef::NtStatus;
 
 /// Bytes that are moved between guest and host at a time.
 const PIECE_BYTES: u64 = 1 << 16;
+/// Bytes of the console's input that a look reads ahead.
+const AHEAD_BYTES: usize = 4096;
 /// A byte offset of -2: go on at the file's position.
 const USE_POSITION: u64 = 0xffff_ffff_ffff_fffe;
 /// A byte offset of -1: write at the end.
@@ -115,10 +117,33 @@ impl Kernel<'_> {
     }
 
     fn read_console(&mut self, to: UserPtr, bytes: u64) -> Result<u64, Failure> {
-        let mut piece = vec![0; bytes.min(PIECE_BYTES) as usize];
-        let done = self.host.console_read(&mut piece)?;
-        self.write(to, &piece[..done])?;
-        Ok(done as u64)
+        let most = bytes.min(PIECE_BYTES) as usize;
+        if self.nt.console_ahead.is_empty() {
+            let mut piece = vec![0; most];
+            let done = self.host.console_read(&mut piece)?;
+            self.write(to, &piece[..done])?;
+            return Ok(done as u64);
+        }
+        let most = most.min(self.nt.console_ahead.len());
+        let piece: Vec<u8> = self.nt.console_ahead.drain(..most).collect();
+        self.write(to, &piece)?;
+        Ok(most as u64)
+    }
+
+    /// What can be read of the console's input at once. Nobody can ask the host whether there is any without the answer
+    /// being another in every run: it is waited for.
+    ///
+    /// # Errors
+    ///
+    /// `PIPE_BROKEN` at its end; the host's own.
+    pub(super) fn look_at_console(&mut self) -> Result<&[u8], NtStatus> {
+        if self.nt.console_ahead.is_empty() {
+            let mut piece = vec![0; AHEAD_BYTES];
+            let done = self.host.console_read(&mut piece)?;
+            piece.truncate(done);
+            self.nt.console_ahead = piece;
+        }
+        if self.nt.console_ahead.is_empty() { Err(NtStatus::PIPE_BROKEN) } else { Ok(&self.nt.console_ahead) }
     }
 
     fn write_console(&mut self, stream: Console, from: UserPtr, bytes: u64) -> Result<u64, Failure> {

@@ -76,11 +76,7 @@ pub(super) fn nt_set_information(call: &mut Call<'_>) -> Answer {
         Object::Console(_) | Object::Pipe(_) | Object::Other => false,
         _other_kinds => return Err(NtStatus::OBJECT_TYPE_MISMATCH.into()),
     };
-    // Wine's SetFileAttributes opens the file without the right to; the disk decides below.
-    let needed = if change == Change::Basic && call.nt.folder.is_some() { 0 } else { right };
-    if granted & needed != needed {
-        return Err(NtStatus::ACCESS_DENIED.into());
-    }
+    call.check_right(granted, right)?;
     if is_file {
         change_file(call, handle, change, (from, length))?;
     } else {

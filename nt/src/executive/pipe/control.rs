@@ -14,7 +14,7 @@ use vadose_facts::ntdef::NtStatus;
 /// `FSCTL_PIPE_DISCONNECT`, `_LISTEN`, `_PEEK`, `_WAIT`.
 const DISCONNECT: u32 = 0x11_0004;
 const LISTEN: u32 = 0x11_0008;
-const PEEK: u32 = 0x11_400c;
+pub(crate) const PEEK: u32 = 0x11_400c;
 const WAIT: u32 = 0x11_0018;
 /// Bytes of a `FILE_PIPE_PEEK_BUFFER` before the data.
 const PEEK_HEADER_BYTES: u32 = 16;
@@ -80,14 +80,48 @@ fn peek(call: &mut Call<'_>, id: ObjectId, to: UserPtr, room: u32) -> Result<(Nt
         State::Listening => return Err(NtStatus::INVALID_PIPE_STATE.into()),
         State::Connected | State::Closing => {}
     }
-    let messages = if pipe.kind.messages { queue.count() as u32 } else { 0 };
-    let first = if pipe.kind.messages { queue.first() as u32 } else { 0 };
-    let data = queue.peek((room - PEEK_HEADER_BYTES) as usize, end.by_message);
+    let (messages, first) =
+        if pipe.kind.messages { (queue.count() as u32, queue.first() as u32) } else { (0, 0) };
     let left = if end.by_message { queue.first() } else { queue.bytes };
-    let header = [pipe.state as u32, queue.bytes as u32, messages, first].map(u32::to_le_bytes).concat();
-    let cut = data.len() < left && room > PEEK_HEADER_BYTES;
+    let data = queue.peek(left.min(room as usize), end.by_message);
+    let numbers = [pipe.state as u32, queue.bytes as u32, messages, first];
+    tell_peeked(call, (to, room), &Peeked { numbers, data, left })
+}
+
+/// What a look at a pipe finds.
+pub(crate) struct Peeked {
+    /// State, bytes, messages, what is left of the first message.
+    numbers: [u32; 4],
+    /// The first bytes, as many as are asked for at most.
+    data: Vec<u8>,
+    /// How many a read could have.
+    left: usize,
+}
+
+impl Peeked {
+    /// Of a stream of bytes with both ends open.
+    pub(crate) fn of_stream(waits: &[u8]) -> Self {
+        let numbers = [State::Connected as u32, waits.len() as u32, 0, 0];
+        Self { numbers, data: waits.to_vec(), left: waits.len() }
+    }
+}
+
+/// Stores a `FILE_PIPE_PEEK_BUFFER`.
+///
+/// # Errors
+///
+/// `INFO_LENGTH_MISMATCH` for too little room; a bad pointer.
+pub(crate) fn tell_peeked(
+    call: &mut Call<'_>,
+    (to, room): (UserPtr, u32),
+    peeked: &Peeked,
+) -> Result<(NtStatus, u64), Failure> {
+    let room = room.checked_sub(PEEK_HEADER_BYTES).ok_or(NtStatus::INFO_LENGTH_MISMATCH)? as usize;
+    let data = &peeked.data[..peeked.data.len().min(room)];
+    let cut = data.len() < peeked.left && room > 0;
+    let header = peeked.numbers.map(u32::to_le_bytes).concat();
     call.write(to, &header)?;
-    call.write(to.offset(u64::from(PEEK_HEADER_BYTES)), &data)?;
+    call.write(to.offset(u64::from(PEEK_HEADER_BYTES)), data)?;
     let status = if cut { NtStatus::BUFFER_OVERFLOW } else { NtStatus::SUCCESS };
     Ok((status, u64::from(PEEK_HEADER_BYTES) + data.len() as u64))
 }

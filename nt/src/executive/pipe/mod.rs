@@ -5,7 +5,7 @@ mod create;
 mod pending;
 mod transfer;
 
-pub(crate) use control::control;
+pub(crate) use control::{PEEK, Peeked, control, tell_peeked};
 pub(crate) use create::nt_create_named_pipe;
 pub(crate) use pending::Pending;
 pub(crate) use transfer::{read, write};
