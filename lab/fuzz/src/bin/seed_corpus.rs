@@ -1,5 +1,5 @@
 //! Writes the first inputs of the fuzz targets: the small PE files that the tests of `vadose-facts` build, for
-//! `image_map` with a script at their end.
+//! `image_map` with a script at their end, and for `services` calls as programs make them.
 //!
 //! Usage: `cargo run --bin seed_corpus -- corpus`
 
@@ -44,6 +44,9 @@ fn main() -> std::io::Result<()> {
                 &[&file, *script, &[steps]].concat(),
             )?;
         }
+    }
+    for (name, script) in vadose_fuzz::services::seeds() {
+        write(&corpus.join("services"), &name, &script)?;
     }
     Ok(())
 }
