@@ -140,9 +140,17 @@ mod tests {
 
     #[test]
     fn the_first_inputs_harm_nobody() {
-        for (name, input) in seeds() {
-            println!("{name}");
-            run(&input);
-        }
+        seeds().iter().for_each(|(_, input)| run(input));
+    }
+
+    #[test]
+    fn calls_change_a_file_of_the_folder_in_every_kind_of_machine() {
+        let files = seeds().into_iter().filter(|(name, _)| name.starts_with("files"));
+        let changed = files.filter(|(_, input)| {
+            let folder = Folder::new();
+            play(&options(input[0], &folder), Script::new(&input[1..], &SHAPES));
+            std::fs::read(folder.writable().join("a")).is_ok_and(|content| content.len() == 64)
+        });
+        assert_eq!(changed.count(), 3);
     }
 }
