@@ -93,8 +93,8 @@ const PATTERNS: [[Pair; 4]; 3] = [
     [HELD, number(1), BUFFER, number(64)],
     [PROCESS, CELL, NONE, LENGTH],
 ];
-/// Services of one input that calls each once.
-const SERVICES_AN_INPUT: usize = 12;
+/// Services of one input that calls each once: a call takes much less time than a boot.
+const SERVICES_AN_INPUT: usize = 50;
 
 /// The first inputs with their names: some calls that belong together, and every service, in each kind of machine.
 ///
