@@ -1,9 +1,12 @@
 //! Programs that nobody here wrote, on system DLLs that nobody here wrote: every answer is known beforehand and compared.
 
 use crate::support::skipped;
+use iced_x86::{Code, Decoder, DecoderOptions};
+use vadose_facts::pe::{ExportTarget, PeImage, RvaReader as _};
 use vadose_lab::download::DownloadError;
 use vadose_lab::programs::{PROGRAMS, ProgramError, RealProgram, Room};
 use vadose_lab::sysroot::system_dlls;
+use vadose_nt::{Body, ServiceTable, Style};
 
 /// The programs of the ordinary test run for one processor.
 fn quick(x64: bool) -> impl Iterator<Item = &'static RealProgram> {
@@ -50,4 +53,48 @@ fn a_program_gives_the_same_answer_with_a_quarter_of_its_ram() {
         Err(ProgramError::Download(error @ DownloadError::Offline { .. })) => skipped(&error.to_string()),
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Bytes of arguments that a 32-bit stub of a system call pops; `None` for plain code.
+fn popped_by(code: &[u8]) -> Option<u16> {
+    let mut decoder = Decoder::new(32, code, DecoderOptions::NONE);
+    if decoder.decode().code() != Code::Mov_r32_imm32 {
+        return None;
+    }
+    std::iter::from_fn(|| decoder.can_decode().then(|| decoder.decode())).take(8).find_map(|one| {
+        match one.code() {
+            Code::Retnd => Some(0),
+            Code::Retnd_imm16 => Some(one.immediate16()),
+            _before => None,
+        }
+    })
+}
+
+/// The stubs of another implementation know how many arguments each service has.
+#[test]
+fn services_take_as_many_arguments_as_real_stubs_pop() {
+    let folder = match system_dlls("x86") {
+        Ok(folder) => folder,
+        Err(error @ DownloadError::Offline { .. }) => return skipped(&error.to_string()),
+        Err(error) => panic!("{error}"),
+    };
+    let bytes = std::fs::read(folder.join("Windows/System32/ntdll.dll")).expect("it is installed");
+    let image = PeImage::parse(&bytes[..]).expect("an image");
+    let mut view = image.file_view(&bytes[..]);
+    let table = image.exports(&mut view).expect("readable").expect("present");
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for export in ServiceTable::new().exports() {
+        let Body::Service { style: Style::Native, .. } = export.body else { continue };
+        let found = table.by_name(&mut view, export.name.as_bytes()).expect("readable");
+        let Some(ExportTarget::Rva(rva)) = found.map(|found| found.target) else { continue };
+        let mut code = [0; 48];
+        view.read_rva(rva, &mut code).expect("code is in the file");
+        let Some(popped) = popped_by(&code).filter(|_| export.name.starts_with("Nt")) else { continue };
+        compared += 1;
+        if popped != export.popped_bytes() {
+            wrong.push(format!("{}: {} and not {popped}", export.name, export.popped_bytes()));
+        }
+    }
+    assert!(compared > 200, "only {compared} services are compared");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
