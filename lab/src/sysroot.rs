@@ -8,6 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The suite of Debian that has them.
+const SUITE: &str = "trixie";
+
 /// The folder of Wine's newest DLLs for one processor, `x64` or `x86`: installed now by `vadose sysroot install` if it is not
 /// there.
 ///
@@ -29,7 +32,9 @@ pub fn system_dlls(bits: &str) -> Result<PathBuf, DownloadError> {
     lock.lock().map_err(host(&cache))?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "-p", "vadose", "--", "sysroot", "install", "--arch", bits]);
+    command.args([
+        "run", "--quiet", "-p", "vadose", "--", "sysroot", "install", "--suite", SUITE, "--arch", bits,
+    ]);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env("XDG_CACHE_HOME", &cache);
     let done = command.output().map_err(host(Path::new("cargo run -p vadose")))?;
     if done.status.success() && folder.exists() {

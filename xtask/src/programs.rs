@@ -8,6 +8,8 @@ use crate::workspace::Workspace;
 
 /// Where the system DLLs are kept that tests use, below cargo's target folder.
 const CACHE: &str = "sysroots";
+/// The suite of Debian that has them.
+const SUITE: &str = "trixie";
 /// The sysroots, by the processor that they are for.
 const SYSROOTS: [(&str, &str); 2] = [("x64", "wine-10.0-x64"), ("x86", "wine-10.0-x86")];
 
@@ -32,7 +34,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let cache = target.join(CACHE);
     let cache = cache.to_str().context("the target folder's path is not UTF-8")?;
     let vadose = target.join("release/vadose");
-    Step::new(&vadose).args(["sysroot", "install", "--arch", "all"]).env("XDG_CACHE_HOME", cache).run()?;
+    Step::new(&vadose)
+        .args(["sysroot", "install", "--suite", SUITE, "--arch", "all"])
+        .env("XDG_CACHE_HOME", cache)
+        .run()?;
     let mut programs = Step::new(target.join("release/programs")).folder(root);
     for (arch, name) in SYSROOTS {
         programs = programs.args([format!("--{arch}"), format!("{cache}/vadose/sysroots/{name}")]);

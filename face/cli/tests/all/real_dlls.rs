@@ -10,32 +10,38 @@ use std::{env, fs};
 /// The environment variable that forbids the network.
 const OFFLINE: &str = "VADOSE_OFFLINE";
 
-/// Wine's DLLs for one processor.
+/// Wine's DLLs of one version for one processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wine {
     X64,
     X86,
+    OldX64,
+    OldX86,
 }
 
 const BOTH: [Wine; 2] = [Wine::X64, Wine::X86];
+const ALL: [Wine; 4] = [Wine::X64, Wine::X86, Wine::OldX64, Wine::OldX86];
 
 impl Wine {
     const fn bits(self) -> &'static str {
         match self {
-            Self::X64 => "x64",
-            Self::X86 => "x86",
+            Self::X64 | Self::OldX64 => "x64",
+            Self::X86 | Self::OldX86 => "x86",
+        }
+    }
+
+    /// The version, and the suite of Debian that has it.
+    const fn version(self) -> (&'static str, &'static str) {
+        match self {
+            Self::X64 | Self::X86 => ("10.0", "trixie"),
+            Self::OldX64 | Self::OldX86 => ("8.0", "bookworm"),
         }
     }
 
     /// The folder, installed now if it is not there. `None` where the network is forbidden and it is not there.
     fn folder(self) -> Option<&'static Path> {
-        static X64: OnceLock<Option<PathBuf>> = OnceLock::new();
-        static X86: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let known = match self {
-            Self::X64 => &X64,
-            Self::X86 => &X86,
-        };
-        known.get_or_init(|| install(self.bits())).as_deref()
+        static FOLDERS: [OnceLock<Option<PathBuf>>; 4] = [const { OnceLock::new() }; 4];
+        FOLDERS[self as usize].get_or_init(|| install(self)).as_deref()
     }
 }
 
@@ -45,10 +51,10 @@ fn cache() -> PathBuf {
 }
 
 /// Installs a sysroot as a user would, once for all tests; answers its folder.
-fn install(bits: &str) -> Option<PathBuf> {
-    let cache = cache();
+fn install(wine: Wine) -> Option<PathBuf> {
+    let (cache, bits, (version, suite)) = (cache(), wine.bits(), wine.version());
     fs::create_dir_all(&cache).expect("the target folder is ours");
-    let folder = cache.join("vadose/sysroots").join(format!("wine-10.0-{bits}"));
+    let folder = cache.join("vadose/sysroots").join(format!("wine-{version}-{bits}"));
     let offline = env::var_os(OFFLINE).is_some_and(|value| value == "1");
     if !folder.exists() && offline {
         use std::io::Write as _;
@@ -61,7 +67,7 @@ fn install(bits: &str) -> Option<PathBuf> {
         let lock = fs::File::create(cache.join("lock")).expect("the folder is ours");
         lock.lock().expect("a lock");
         let mut command = Command::new(env!("CARGO_BIN_EXE_vadose"));
-        command.args(["sysroot", "install", "--arch", bits]).env("XDG_CACHE_HOME", &cache);
+        command.args(["sysroot", "install", "--suite", suite, "--arch", bits]).env("XDG_CACHE_HOME", &cache);
         let done = command.output().expect("vadose starts");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
@@ -108,7 +114,7 @@ a stack overflow is caught
   the frame is asked about 0xc00000fd
   value 13
 ";
-    for wine in BOTH {
+    for wine in ALL {
         let Some(folder) = wine.folder() else { return };
         let scene = Scene::with(&format!("{}/seh.exe", wine.bits()));
         let outcome = run(&scene, folder, "seh.exe");
