@@ -336,7 +336,7 @@ pub(crate) struct MachineArguments {
     #[arg(long, value_name = "on|off|force", value_enum, default_value_t = Randomised::On, hide_possible_values = true)]
     pub(crate) aslr: Randomised,
     /// Run on unmodified system DLLs instead of the built-in ones: the name of what `vadose sysroot install` made, or a folder,
-    /// which is a Windows folder or one of DLLs. It is C:\\Windows for the program, to read
+    /// which is a Windows folder or one of DLLs. It is C:\Windows for the program, to read
     #[arg(long, value_name = "NAME|DIR", value_hint = ValueHint::DirPath)]
     pub(crate) sysroot: Option<PathBuf>,
     /// End a program that calls a system service which Vadose does not have; without it the call fails with

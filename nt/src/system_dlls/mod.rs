@@ -10,6 +10,7 @@ mod images;
 mod nls;
 mod start;
 mod stubs;
+mod system_call;
 mod unix_calls;
 mod wine;
 

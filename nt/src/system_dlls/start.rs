@@ -9,7 +9,7 @@ use crate::loader::{LoadError, StartOptions};
 use std::sync::Arc;
 use vadose_cpu::Registers;
 use vadose_facts::addr::VirtAddr;
-use vadose_facts::ntdef::{Bitness, NtStatus};
+use vadose_facts::ntdef::Bitness;
 
 /// Bytes above the stack pointer in `LdrInitializeThunk` that are its caller's: the return address, which is null, and room
 /// for four arguments.
@@ -113,27 +113,4 @@ impl Kernel<'_> {
     pub(super) fn peb_field(&self, offset: u32) -> UserPtr {
         UserPtr::new(self.nt.process().peb.raw()).offset(u64::from(offset))
     }
-
-    /// Makes the ways into the kernel that stubs take which do not hold the instruction themselves. Answers their page.
-    fn fill_system_call(
-        &mut self,
-        ntdll: VirtAddr,
-        landmarks: Landmarks,
-    ) -> Result<SystemCallStubs, NtStatus> {
-        let stubs = self.make_system_call_stubs()?;
-        if self.nt.edition.bitness == Bitness::Bits32 {
-            let through = landmarks.interrupt_stub.map(|rva| ntdll.raw() + u64::from(rva));
-            self.note_system_call(through.unwrap_or(stubs.system_call.raw()));
-        }
-        Ok(stubs)
-    }
-}
-
-/// Small functions that the kernel gives a process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SystemCallStubs {
-    /// Enters the kernel for a service, its number in EAX, from inside a stub that was called: 32-bit.
-    pub(crate) system_call: VirtAddr,
-    /// Enters the kernel for a unix call of Wine.
-    pub(crate) unix_call: VirtAddr,
 }

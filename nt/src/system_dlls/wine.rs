@@ -5,22 +5,17 @@
 //! `dlls/ntdll/thread.c` (versions 8.0 and 10.0).
 
 use super::folder::Landmarks;
-use super::start::SystemCallStubs;
-use super::unix_calls::{NTDLL_HANDLE, UNIX_CALL};
+use super::system_call::SystemCallStubs;
+use super::unix_calls::NTDLL_HANDLE;
 use crate::claim::{BadPointer, UserPtr};
-use crate::executive::{RegionUse, StackSizes};
+use crate::executive::StackSizes;
 use crate::kernel::Kernel;
 use crate::loader::StackMemory;
 use vadose_facts::addr::{PAGE_BYTES, VirtAddr};
-use vadose_facts::ntdef::layout::SharedData;
 use vadose_facts::ntdef::{Bitness, FreeType, NtStatus};
 
-/// `PAGE_EXECUTE_READ`.
-const EXECUTE_READ: u32 = 0x20;
 /// `PAGE_WRITECOPY`.
 const WRITE_COPY: u32 = 0x08;
-/// Where the second stub begins.
-const SECOND_STUB: u64 = 0x20;
 /// Bytes of the stack below its first frame that Wine's loader clears before a thread's own code runs.
 const CLEARED_BYTES: u64 = 0xf_0000;
 /// Room for the first frame and its alignment.
@@ -141,37 +136,5 @@ impl Kernel<'_> {
         let written = self.write(at, bytes).map_err(|bad| bad.status);
         self.protect(address, length, old.raw())?;
         written
-    }
-
-    /// A page of code by which stubs enter the kernel.
-    pub(super) fn make_system_call_stubs(&mut self) -> Result<SystemCallStubs, NtStatus> {
-        let page = self.private_memory(PAGE_BYTES, RegionUse::SystemCallStubs)?;
-        let number = UNIX_CALL.to_le_bytes();
-        let (first, second): (&[u8], Vec<u8>) = match self.nt.edition.bitness {
-            // lea edx, [esp+8]; int 2e; ret
-            Bitness::Bits32 => (
-                b"\x8d\x54\x24\x08\xcd\x2e\xc3",
-                // lea edx, [esp+4]; mov eax, NUMBER; int 2e; ret 16
-                [&b"\x8d\x54\x24\x04\xb8"[..], &number, b"\xcd\x2e\xc2\x10\x00"].concat(),
-            ),
-            // syscall; ret
-            Bitness::Bits64 => (
-                b"\x0f\x05\xc3",
-                // mov r10, rcx; mov eax, NUMBER; syscall; ret
-                [&b"\x49\x89\xca\xb8"[..], &number, b"\x0f\x05\xc3"].concat(),
-            ),
-        };
-        let unix_call = page.offset(SECOND_STUB);
-        self.write(page, first).and_then(|()| self.write(unix_call, &second)).map_err(|bad| bad.status)?;
-        self.protect(page.address(), PAGE_BYTES, EXECUTE_READ)?;
-        Ok(SystemCallStubs { system_call: page.address(), unix_call: unix_call.address() })
-    }
-
-    /// Tells 32-bit stubs that go through `KUSER_SHARED_DATA` or the TEB where the kernel is entered.
-    pub(super) fn note_system_call(&mut self, entry: u64) {
-        self.nt.process_mut().system_call = VirtAddr::new(entry);
-        let frame = self.mm.shared_user_data();
-        let at = frame.base().offset(u64::from(SharedData::SYSTEM_CALL_STUB));
-        self.mm.ram().write_bytes(at, &(entry as u32).to_le_bytes());
     }
 }
