@@ -61,6 +61,8 @@ static void grow_and_shrink(void) {
     Handle heap = create(0, 0, 0);
     if (!heap) fail("HeapCreate");
     say("a heap that may grow");
+    put("  its handle is where its first segment begins, on 64 KiB: ");
+    say(query(heap).allocation_base == (u8 *)heap && ((usize)heap & 0xffff) == 0 ? "yes" : "no");
     blocks[0] = block(heap, BLOCK_BYTES);
     Region first = query(blocks[0]);
     put("  first block in a region ");
@@ -111,11 +113,22 @@ static void fixed(void) {
     destroy(heap);
 }
 
+static void executable(void) {
+    enum { ENABLE_EXECUTE = 0x40000 };
+    Handle heap = create(ENABLE_EXECUTE, 0, 0);
+    say("a heap of code");
+    put("  its blocks are ");
+    put_protection(query(block(heap, 100)).protect);
+    end_line();
+    destroy(heap);
+}
+
 void start(void) {
     create = (Create *)function("HeapCreate");
     destroy = (Destroy *)function("HeapDestroy");
     grow_and_shrink();
     large();
     fixed();
+    executable();
     ExitProcess(0);
 }

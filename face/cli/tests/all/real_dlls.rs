@@ -126,11 +126,13 @@ a stack overflow is caught
     }
 }
 
-/// SPEC K1 K2: a heap's segments are reserved and committed as blocks need them, and given back; a large block is memory of its own.
+/// SPEC K1 K4 K8 K10: a heap's handle is its first segment; segments are reserved and committed as blocks need them, and given
+/// back; a large block is memory of its own; a heap of code can be executed.
 #[test]
 fn a_real_heap_grows_and_gives_back() {
     const WORDS: &str = "\
 a heap that may grow
+  its handle is where its first segment begins, on 64 KiB: yes
   first block in a region commit readwrite private
   one block: segments 1, committed 65536
   all blocks: segments 4, committed 4063232
@@ -143,6 +145,8 @@ a large block
 a heap that may not grow
   full: yes
   one segment: yes
+a heap of code
+  its blocks are execute_readwrite
 ";
     for wine in BOTH {
         let Some(folder) = wine.folder() else { return };

@@ -9,6 +9,7 @@ mod machine;
 mod memory;
 mod page_file;
 mod paging;
+mod real;
 mod regions;
 mod report;
 mod service;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 type Measure = fn() -> Vec<Row>;
 
 /// What is measured, by name.
-const GROUPS: [(&str, Measure); 9] = [
+const GROUPS: [(&str, Measure); 10] = [
     ("memory", memory::rows),
     ("loop", machine::rows),
     ("service", service::rows),
@@ -31,6 +32,7 @@ const GROUPS: [(&str, Measure); 9] = [
     ("regions", regions::rows),
     ("pagefile", page_file::rows),
     ("paging", paging::rows),
+    ("real", real::rows),
 ];
 
 fn main() -> ExitCode {

@@ -49,7 +49,7 @@ pub(crate) fn peak_of(vadose: &str) -> Result<f64, String> {
 }
 
 /// The command beside this program, built now if it is not there.
-fn vadose_binary() -> Result<PathBuf, String> {
+pub(crate) fn vadose_binary() -> Result<PathBuf, String> {
     let own = env::current_exe().map_err(|error| error.to_string())?;
     let path = own.with_file_name("vadose");
     if !path.is_file() {
