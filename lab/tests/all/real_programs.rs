@@ -1,9 +1,10 @@
 //! Programs that nobody here wrote, on system DLLs that nobody here wrote: every answer is known beforehand and compared.
 
-use crate::support::skipped;
+use crate::support::{downloaded, finish, skipped};
 use iced_x86::{Code, Decoder, DecoderOptions};
 use vadose_facts::pe::{ExportTarget, PeImage, RvaReader as _};
-use vadose_lab::download::DownloadError;
+use vadose_lab::download::{DownloadError, pin};
+use vadose_lab::guest::Run;
 use vadose_lab::programs::{PROGRAMS, ProgramError, RealProgram, Room};
 use vadose_lab::sysroot::system_dlls;
 use vadose_nt::{Body, ServiceTable, Style};
@@ -53,6 +54,25 @@ fn a_program_gives_the_same_answer_with_a_quarter_of_its_ram() {
         Err(ProgramError::Download(error @ DownloadError::Offline { .. })) => skipped(&error.to_string()),
         Err(error) => panic!("{error}"),
     }
+}
+
+/// A program with threads of its own and less RAM than data: everything that is told of two runs is the same.
+#[test]
+fn one_seed_gives_one_run_on_real_dlls() {
+    let folder = match system_dlls("x64") {
+        Ok(folder) => folder,
+        Err(error @ DownloadError::Offline { .. }) => return skipped(&error.to_string()),
+        Err(error) => panic!("{error}"),
+    };
+    let Some(esbuild) = downloaded(pin("@esbuild/win32-x64", "win_amd64")) else { return };
+    let run = |seed| {
+        let run = Run::new(&esbuild, "win10-x64").sysroot(&folder).seed(seed);
+        let run = run.small_machine(8 << 20, 256 << 20).arguments(&["--minify"]);
+        finish(run.input(b"const answer = 6 * 7; console.log(answer)"))
+    };
+    let (first, second, other) = (run(3), run(3), run(4));
+    assert!(first == second, "two runs with one seed differ");
+    assert_eq!((first.output.as_str(), &first.output), ("const answer=42;console.log(42);\n", &other.output));
 }
 
 /// Bytes of arguments that a 32-bit stub of a system call pops; `None` for plain code.
