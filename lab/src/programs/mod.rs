@@ -7,7 +7,7 @@ pub use table::{PROGRAMS, RealProgram, Step};
 
 use crate::download::{DownloadError, fetch, fetch_folder};
 use crate::guest::{Outcome, Run};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use vadose_machine::MachineError;
 use vadose_machine::page_file::PageFileSpec;
@@ -116,7 +116,7 @@ impl RealProgram {
     fn run_step(
         &self,
         step: &Step,
-        program: &PathBuf,
+        program: &Path,
         folder: &Path,
         sysroot: &Path,
         room: Room,
