@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Run this part only; may be given more than once
     #[arg(long, value_enum, value_name = "PART", conflicts_with = "skip")]
     only: Vec<Part>,
-    /// Instead of all that: run every real program on real system DLLs, with ample RAM and with a quarter of what it used,
+    /// Instead of all that: run every real program on real system DLLs, with ample RAM and with a quarter of what it used (6M at least),
     /// and print a table of what came of it
     #[arg(long, conflicts_with_all = ["skip", "only"])]
     all_programs: bool,

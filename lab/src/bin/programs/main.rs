@@ -12,7 +12,7 @@ const USAGE: &str = "usage: programs --x64 FOLDER --x86 FOLDER [--only NAME]..."
 /// A quarter of what a program had in RAM at once is what it gets the second time.
 const SHARE: u64 = 4;
 /// Less RAM than this boots no edition.
-const LEAST_RAM: u64 = 8 << 20;
+const LEAST_RAM: u64 = 6 << 20;
 
 /// What the command line asks for.
 #[derive(Default)]
