@@ -23,7 +23,7 @@ pub(super) const NAMES: [&str; 44] = [
     r"\??\C:\..\..\etc\passwd",
     r"\??\C:\work\out\*",
     r"\??\C:\work\out\a:stream",
-    r"\??\C:/work/out/../../outside.txt",
+    r"\??\C:\work\out/../../outside.txt",
     r"\??\C:\Windows\System32\ntdll.dll",
     r"\??\C:\Windows\System32",
     r"\??\UNC\host\share\file",
