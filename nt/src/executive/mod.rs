@@ -2,6 +2,7 @@
 
 mod atoms;
 mod attributes;
+mod buffer;
 mod completion;
 mod context;
 mod copy;

@@ -5,10 +5,10 @@ mod set;
 mod tls;
 mod told;
 
-use crate::claim::UserPtr;
+use crate::executive::buffer::Buffer;
 use crate::executive::information;
 use crate::kernel::Kernel;
-use crate::service::{Answer, Arg, Call, Export, Failure};
+use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::ntdef::{Edition, NtStatus};
 
 use Arg::{U32, Word};
@@ -106,37 +106,6 @@ impl Class {
         let version = edition.version;
         let known = (version.major, version.minor) >= *since;
         if known { Ok(*class) } else { Err(NtStatus::INVALID_INFO_CLASS) }
-    }
-}
-
-/// Where an answer goes, how much room there is, and where its length is told.
-#[derive(Clone, Copy, Debug)]
-struct Buffer {
-    to: UserPtr,
-    room: u32,
-    returned: UserPtr,
-}
-
-impl Buffer {
-    fn probe(self, call: &mut Call<'_>) -> Result<(), Failure> {
-        call.probe_write(self.to, u64::from(self.room))?;
-        if !self.returned.is_null() {
-            call.probe_write(self.returned, 4)?;
-        }
-        Ok(())
-    }
-
-    fn tell_length(self, call: &mut Call<'_>, bytes: usize) -> Result<(), Failure> {
-        if !self.returned.is_null() {
-            call.write_u32(self.returned, bytes as u32)?;
-        }
-        Ok(())
-    }
-
-    fn store(self, call: &mut Call<'_>, bytes: &[u8]) -> Answer {
-        call.write(self.to, bytes)?;
-        self.tell_length(call, bytes.len())?;
-        Ok(0)
     }
 }
 

@@ -16,8 +16,8 @@ pub(crate) use processors::{
     PROCESSOR_FAMILY, PROCESSOR_MHZ, PROCESSOR_NAME, PROCESSOR_REVISION, architecture, logical, logical_ex,
 };
 
-use crate::claim::UserPtr;
-use crate::service::{Answer, Arg, Call, Export, Failure};
+use crate::executive::buffer::Buffer;
+use crate::service::{Answer, Arg, Call, Export};
 use vadose_facts::ntdef::{Edition, NtStatus};
 
 use Arg::{U32, Word};
@@ -126,32 +126,9 @@ impl Class {
     }
 }
 
-/// Where an answer goes, how much room there is, and where its length is told.
-#[derive(Clone, Copy, Debug)]
-struct Buffer {
-    to: UserPtr,
-    room: u32,
-    returned: UserPtr,
-}
-
 impl Buffer {
-    fn probe(self, call: &mut Call<'_>) -> Result<(), Failure> {
-        call.probe_write(self.to, u64::from(self.room))?;
-        if !self.returned.is_null() {
-            call.probe_write(self.returned, 4)?;
-        }
-        Ok(())
-    }
-
-    fn tell_length(self, call: &mut Call<'_>, bytes: usize) -> Result<(), Failure> {
-        if !self.returned.is_null() {
-            call.write_u32(self.returned, bytes as u32)?;
-        }
-        Ok(())
-    }
-
     /// Stores an answer as its class does with lengths.
-    fn store(self, call: &mut Call<'_>, room: Room, bytes: &[u8]) -> Answer {
+    fn store_as(self, call: &mut Call<'_>, room: Room, bytes: &[u8]) -> Answer {
         let given = self.room as usize;
         let (fits, stored) = match room {
             Room::Exact => (given == bytes.len(), bytes.len()),
@@ -206,7 +183,7 @@ fn query(call: &mut Call<'_>) -> Answer {
         Class::ProcessName => return processes::name(call, buffer),
         Class::CodeIntegrity => return machine::code_integrity(call, buffer.to, buffer.room),
     };
-    buffer.store(call, room, &bytes)
+    buffer.store_as(call, room, &bytes)
 }
 
 /// `NtQuerySystemInformationEx(class, *question, its length, *buffer, length, *returned)`.
@@ -236,7 +213,7 @@ fn query_ex(call: &mut Call<'_>) -> Answer {
         175 => processors::cpu_sets(edition),
         _ => processors::supported_architectures(edition),
     };
-    buffer.store(call, Room::AtLeast, &bytes)
+    buffer.store_as(call, Room::AtLeast, &bytes)
 }
 
 /// `NtSetSystemInformation(class, *buffer, length)`: each class that can be set needs a privilege that no account here
